@@ -1,0 +1,172 @@
+"""`ScenarioError`, and every text that a user reads of it.
+
+Owns how a broken rule is told: who, what, the server's and the script's lines, what production
+would suffer, how to mend it, the end of the trace. Knows the trace and the rules, and nothing of
+sockets, selectors or the monitor.
+"""
+
+from __future__ import annotations
+
+from ._rules import RULES
+from ._trace import Place, Trace, place, row_at, row_text, shown_path
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from typing import Any, Final
+
+    from ._rules import RuleId
+    from ._trace import Row, Rows
+
+TAIL: Final = 12
+"""How many rows of the trace an error shows."""
+
+WIDTH: Final = 98
+"""How wide the prose of an error is."""
+
+
+class ScenarioError(AssertionError):
+    """The server broke a rule that production would let it break in silence.
+
+    The message says who and what, shows the lines of the server and of the script, what
+    production would suffer and how to mend it, and the end of the trace.
+    """
+
+    def __init__(self, message: str, rule: RuleId, socket: str | None = None, trace: Trace | None = None) -> None:
+        super().__init__(message)
+        self.rule: Final = rule
+        """The id of the broken rule, as `allow=` takes it."""
+        self.socket: Final = socket
+        """The name of the socket, as the message has it; None if it is about no single one."""
+        self.trace: Final = Trace([]) if trace is None else trace
+        """All that had happened when the rule was broken, the offending call last."""
+
+    def __reduce__(self) -> tuple[type[ScenarioError], tuple[str, RuleId, str | None]]:
+        # A trace points at code objects, which do not travel between processes; the text does.
+        return type(self), (str(self), self.rule, self.socket)
+
+
+class Finding:
+    """A broken rule, with what its texts need."""
+
+    __slots__ = ("rule", "socket", "fields", "note")
+
+    def __init__(
+        self, rule: RuleId, socket: str | None, fields: Mapping[str, str] | None = None, *, note: str = ""
+    ) -> None:
+        self.rule: Final = rule
+        self.socket: Final = socket
+        self.fields: Final = {"socket": socket or "", **(fields or {})}
+        self.note: Final = note
+
+    @property
+    def headline(self) -> str:
+        """What was broken, in one line."""
+        return RULES[self.rule].says.format_map(self.fields)
+
+
+def scenario_error(finding: Finding, flat: Rows, script: Place | None, also: Sequence[Finding] = ()) -> ScenarioError:
+    """The error for a finding; `flat` is the trace so far, the offending call last."""
+    trace = Trace(flat.copy())
+    rows = [row_at(flat, number) for number in range(len(trace))]
+    rule = RULES[finding.rule]
+    parts = [
+        f"{finding.headline}   [{finding.rule}]",
+        "\n".join(_proof(finding, rows)),
+        _paragraph("In production " + rule.suffers.format_map(finding.fields)),
+        _paragraph(rule.mend.format_map(finding.fields)),
+    ]
+    if finding.note:
+        parts.insert(2, _paragraph(finding.note))
+    if also:
+        parts.append("\n".join(["  Also:", *(f"    {one.headline}   [{one.rule}]" for one in also)]))
+    parts.append("\n".join(_tail(rows)))
+    parts.append("\n".join(_footer(finding, script)))
+    text = "\n\n".join(part for part in parts if part)
+    return ScenarioError(text, finding.rule, finding.socket, trace)
+
+
+def _proof(finding: Finding, rows: Sequence[Row]) -> list[str]:
+    """The rows that prove a finding, oldest first, the offending call last."""
+    found: list[tuple[int, str]] = []
+    for operation, label in RULES[finding.rule].proof:
+        number = _last(operation, finding.socket, rows[:-1])
+        if number is not None:
+            found.append((number, label))
+    shown = [(label, place(*rows[number][4:])) for number, label in sorted(found)]
+    now = RULES[finding.rule].now.format_map(finding.fields)
+    if rows and now != "the end of the run":
+        shown.append((now, place(*rows[-1][4:])))
+    return _columns([(label, where) for label, where in shown])
+
+
+def _last(operation: str, socket: str | None, rows: Sequence[Row]) -> int | None:
+    """The number of the last row in which `operation` was done to (or yielded) `socket`."""
+    for number in range(len(rows) - 1, -1, -1):
+        done, name, kept = rows[number][:3]
+        detail: Any = kept  # Any: what it is depends on the operation
+        if done != operation or isinstance(kept, type):
+            continue
+        if operation == "select":
+            names: list[str] = [ready[0] for ready in detail or ()]
+            if socket is None or socket in names:
+                return number
+        elif socket in ((name, detail) if operation == "accept" else (name,)):
+            return number
+    return None
+
+
+def _columns(shown: Sequence[tuple[str, Place]]) -> list[str]:
+    """Label, file:line, function and source line, aligned."""
+    places = [f"{shown_path(where.file)}:{where.line}" for _, where in shown]
+    functions = [f"in {where.function}" for _, where in shown]
+    sources = [_source(where) for _, where in shown]
+    labels = [label for label, _ in shown]
+    width = [max((len(text) for text in column), default=0) for column in (labels, places, functions)]
+    return [
+        f"  {label:<{width[0]}}  {at:<{width[1]}}  {function:<{width[2]}}  {source}".rstrip()
+        for label, at, function, source in zip(labels, places, functions, sources, strict=True)
+    ]
+
+
+def _tail(rows: Sequence[Row]) -> list[str]:
+    """The end of the trace, one step per `select()`, the last row marked."""
+    if not rows:
+        return []
+    first = max(0, len(rows) - TAIL)
+    step = sum(1 for row in rows[:first] if row[0] == "select")
+    lines: list[tuple[str, str, str]] = []
+    for number, row in enumerate(rows[first:], first):
+        if row[0] == "select":
+            step += 1
+        opens = row[0] == "select" or number == first
+        head = (f"step {step}" if step else "start") if opens else ""
+        mark = "> " if number == len(rows) - 1 else "  "
+        where = place(*row[4:])
+        lines.append((mark + head, row_text(row), f"{shown_path(where.file)}:{where.line}"))
+    heads = max(len(head) for head, _, _ in lines)
+    texts = max(len(text) for _, text, _ in lines)
+    shown = [f"{head:<{heads}}   {text:<{texts}}   {where}" for head, text, where in lines]
+    return ([f"  ... {first} earlier"] if first else []) + shown
+
+
+def _footer(finding: Finding, script: Place | None) -> list[str]:
+    """Where the script is, and how to allow what was found."""
+    lines: list[str] = []
+    if script is not None:
+        lines.append(f"  script: {shown_path(script.file)}:{script.line}  {_source(script)}".rstrip())
+    lines.append(f'  on purpose? allow={{"{finding.rule}"}}')
+    return lines
+
+
+def _paragraph(text: str) -> str:
+    import textwrap  # here, as linecache: only a failing test pays for them
+
+    indent = "  "
+    return textwrap.fill(text, WIDTH, initial_indent=indent, subsequent_indent=indent)
+
+
+def _source(where: Place) -> str:
+    import linecache
+
+    return linecache.getline(where.file, where.line).strip()

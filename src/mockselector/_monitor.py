@@ -1,0 +1,403 @@
+"""The door: everything that a server does to a socket or selector in strict mode passes here.
+
+Owns the state of a run (a `Record` per socket, the trace, the violation that ended it) and
+`Monitor.perform`, through which every operation goes: look up its cell, refuse or take the step,
+append a row, return. Check first, then mutate: a refused operation changes nothing but the trace.
+Knows the tables and the texts; knows no socket and no selector class. What data a socket has is
+the socket's business, and where events come from the selector's.
+"""
+
+from __future__ import annotations
+
+import os
+from errno import ETIMEDOUT
+
+from ._errors import Finding, scenario_error
+from ._rules import ENDED, GONE, LIFE, MEMBERSHIP, QUIET, RULES, Breach, NotSimulated, at_sleep
+from ._trace import WIDTH, Trace, caller, mask_text, place
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Collection, Iterator, Mapping
+    from selectors import SelectorKey
+    from types import FrameType
+    from typing import Protocol
+
+    from ._errors import ScenarioError
+    from ._rules import Cell, Membership, Operation, Phase, Registration, RuleId
+    from ._trace import Place, Row, Rows
+
+    class Script(Protocol):
+        """What stands behind a socket: the part of the script that it plays."""
+
+        def leftover(self) -> tuple[RuleId, str] | None:
+            """The rule that what is left of the script breaks, and what is left; None: nothing."""
+            ...
+
+        def announce(self) -> None:
+            """A READ event is delivered: one more item of the script is there to be read."""
+            ...
+
+        def replaced(self) -> bool:
+            """Whether the test has put its own function in the place of one that reads."""
+            ...
+
+
+__tracebackhide__ = True  # pytest: end tracebacks at the server's own line
+
+
+class Record:
+    """What is known of one socket in a run."""
+
+    __slots__ = (
+        "accepted", "allow", "ever_registered", "monitor", "moves", "name", "note", "number", "phase", "script",
+        "short", "unsent",
+    )  # fmt: skip
+
+    note: Callable[[Row], None]
+
+    def __init__(
+        self, monitor: Monitor, name: str, phase: Phase, number: int, allow: frozenset[RuleId], script: Script | None
+    ) -> None:
+        self.monitor = monitor
+        self.note = monitor.note
+        self.name = name
+        self.phase: Phase = phase
+        self.moves: Mapping[Operation, Cell] = LIFE[phase]
+        self.number = number
+        self.allow = allow
+        self.script = script
+        self.accepted = False
+        self.ever_registered = False
+        self.unsent: bytes | None = None  # what a short send() has left to be sent
+        self.short: tuple[int, int] = (0, 0)  # what that send() took, of how much
+
+
+class Monitor:
+    """One run under strict mode: its sockets, its selectors, its trace and its first violation."""
+
+    def __init__(self, script: Place | None, *, allow: Collection[RuleId] = (), pedantic: bool = False) -> None:
+        self.script = script
+        self.allow = frozenset(allow)
+        self.pedantic = pedantic
+        self.rows: Rows = []
+        self.note = self.rows.extend
+        self.now = 0
+        self.records: list[Record] = []
+        self.maps: list[dict[int, SelectorKey]] = []
+        self.violation: ScenarioError | None = None
+        self.finished = False
+        self._names: dict[str, int] = {}
+        self._foreign: dict[int, tuple[object, Record]] = {}
+        self.changed: dict[Record, None] = {}  # what `sleep` has to judge
+        self.returned = False  # whether the last select() returned anything
+
+    # -- who takes part ---------------------------------------------------------------------
+
+    def admit(
+        self,
+        name: str | None,
+        phase: Phase,
+        number: int,
+        *,
+        role: str,
+        allow: Collection[RuleId] = (),
+        script: Script | None = None,
+    ) -> Record:
+        """Let a socket into the run. It goes by `name`, else by its role and order."""
+        record = Record(self, self._unique(name, role), phase, number, frozenset(allow), script)
+        self.records.append(record)
+        return record
+
+    def _unique(self, name: str | None, role: str) -> str:
+        count = self._names.get(name or role, 0) + 1
+        self._names[name or role] = count
+        if name is None:
+            return f"{role} {count}" if role == "client" or count > 1 else role
+        return name if count == 1 else f"{name} ({count})"
+
+    def admit_foreign(self, thing: object) -> Record:
+        """Let in what is not ours (a real descriptor, a plain `Mock`): only its registration is seen."""
+        known = self._foreign.get(id(thing))
+        if known is None:
+            number = _number_of(thing)
+            record = self.admit(None, "connected", number, role="client" if number < 0 else f"descriptor {number}")
+            known = self._foreign[id(thing)] = (thing, record)  # kept, so that its id stays its own
+        return known[1]
+
+    def absorb(self, other: Monitor) -> None:
+        """Take over another run, in which a socket of this one turned up: from now on, one run."""
+        for record in other.records:
+            record.monitor = self
+            record.note = self.note
+            if any(record.name == mine.name for mine in self.records):
+                record.name = self._unique(record.name, "")
+        self.rows[:0] = other.rows  # in place: `note` is bound to it
+        self.records += other.records
+        self.maps += other.maps
+        self._foreign |= other._foreign
+        self.changed |= other.changed
+        self.violation = self.violation or other.violation
+        other.__dict__ = self.__dict__  # whoever holds the other one now holds this one
+
+    # -- the door ---------------------------------------------------------------------------
+
+    def perform(self, record: Record, operation: Operation, detail: object = None) -> None:
+        """Take one step in a socket's life.
+
+        (`MockSocket.recv` and `send`, which every event passes, take the plainest step themselves:
+        where the cell is None they append the same row. Anything else comes here.) Raises the `OSError` that production raises, a `ScenarioError` where a rule is broken
+        that is in force, NotImplementedError where a network would be needed.
+        """
+        cell = record.moves[operation]
+        frame = caller(2)
+        if cell is None:
+            self._append(operation, record.name, detail, frame)
+        else:
+            self._step(record, operation, detail, cell, frame)
+
+    def _step(self, record: Record, operation: Operation, detail: object, cell: Cell, frame: FrameType) -> None:
+        """An operation that is refused, or changes the phase."""
+        if isinstance(cell, Breach):
+            if self.in_force(cell.rule, record):
+                self._append(operation, record.name, None, frame)
+                self.raise_violation(Finding(cell.rule, record.name, note=self._unannounced(record, operation)))
+        elif isinstance(cell, NotSimulated):
+            raise NotImplementedError(
+                f"{record.name}.{operation}() needs a network behind the socket, which an event list"
+                " does not have; give the server a MockSocket that is already connected"
+            )
+        elif isinstance(cell, int):
+            error = os_error(cell)
+            self._append(operation.partition(":")[0], record.name, type(error), frame)
+            raise error
+        if operation == "close":
+            self._close(record, frame)
+        self._append(operation, record.name, detail, frame)
+        if isinstance(cell, str):
+            record.phase = cell
+            record.moves = LIFE[cell]
+            self.changed[record] = None
+
+    def _close(self, record: Record, frame: FrameType) -> None:
+        """What is judged before a socket is closed."""
+        if record.unsent and record.phase != "reset":
+            self._short_send(record, "closed", frame)
+        if self.interest(record) and self.in_force("close-before-unregister", record):
+            self._append("close", record.name, None, frame)
+            self.raise_violation(Finding("close-before-unregister", record.name))
+
+    @staticmethod
+    def _unannounced(record: Record, operation: str) -> str:
+        if operation not in ("recv:blocks", "accept:blocks") or record.script is None:
+            return ""
+        left = record.script.leftover()
+        if left is None:
+            return ""
+        return f"The script of {record.name} has more ({left[1]}), but no READ event has announced it yet."
+
+    def register(self, record: Record, operation: Registration, membership: Membership, detail: object = None) -> None:
+        """Take one step in how a socket stands to a selector.
+
+        `selectors` itself has already refused what it refuses; what is left cannot fail.
+        """
+        assert not isinstance(MEMBERSHIP[membership][operation], (Breach, type)), (operation, membership)
+        self._append(operation, record.name, detail, caller(2))
+        if operation == "register":
+            record.ever_registered = True
+        self.changed[record] = None
+
+    def refused(self, operation: str, name: str, error: BaseException) -> None:
+        """Note an operation that something else refused: `selectors`, or the test."""
+        self._append(operation, name, type(error), caller(2))
+
+    def sent(self, record: Record, data: bytes, taken: int) -> None:
+        """`send()` took `taken` bytes of `data`. What it did not take must be sent next."""
+        unsent = record.unsent
+        if unsent and not data.startswith(unsent) and not unsent.startswith(data):
+            self._short_send(record, "sent something else", caller(2))
+            unsent = None
+        rest = data[taken:]
+        if unsent and len(data) < len(unsent):
+            rest += unsent[len(data) :]
+        if taken < len(data):
+            record.short = (taken, len(data))
+        record.unsent = rest or None
+
+    def accepted(self, record: Record) -> None:
+        """A socket has come from `accept()`."""
+        record.accepted = record.script is not None
+        self.changed[record] = None
+
+    # -- judging ----------------------------------------------------------------------------
+
+    def in_force(self, rule: RuleId, record: Record | None = None) -> bool:
+        """Whether a rule is judged (for a socket)."""
+        if rule in self.allow or (record is not None and rule in record.allow):
+            return False
+        if rule == "read-past-eof" and record is not None and not record.ever_registered:
+            return self.pedantic
+        return self.pedantic or RULES[rule].level == "default"
+
+    def interest(self, record: Record) -> int:
+        """The mask for which a socket is registered, over all selectors."""
+        mask = 0
+        for keys in self.maps:
+            key = keys.get(record.number)
+            if key is not None:
+                mask |= key.events
+        return mask
+
+    def sleep(self, selector: str) -> None:
+        """The server goes to sleep: judge what has changed since it last did."""
+        if self.changed:
+            changed, self.changed = self.changed, {}
+            for record in changed:
+                self._judge_asleep(record, selector)
+        if self.returned and self.rows[-WIDTH] in QUIET:
+            self._judge_idle(selector)
+
+    def _judge_asleep(self, record: Record, selector: str) -> None:
+        rule = at_sleep(
+            record.phase,
+            accepted=record.accepted,
+            ever_registered=record.ever_registered,
+            interest=self.interest(record),
+        )
+        if rule is not None and self.in_force(rule, record):
+            self._append("select", selector, None, caller(3))
+            self.raise_violation(Finding(rule, record.name))
+
+    def _judge_idle(self, selector: str) -> None:
+        """Judge a `select()` after which nothing was done."""
+        start = len(self.rows) - WIDTH
+        while self.rows[start] != "select":
+            if self.rows[start] not in QUIET:
+                return
+            start -= WIDTH
+        ready = self.rows[start + 2]
+        records = {record.name: record for record in self.records}
+        for name, mask in ready:
+            record = records[name]
+            if record.script is None or record.script.replaced() or not self.interest(record) & mask:
+                return  # not ours to see, or it was taken care of
+            if not self.in_force("busy-loop", record):
+                return
+        self._append("select", selector, None, caller(3))
+        text = ", ".join(f"{name} {mask_text(mask)}" for name, mask in ready)
+        self.raise_violation(Finding("busy-loop", ready[0][0], {"ready": text}))
+
+    def delivers(self, selector: str, record: Record, key: SelectorKey | None, mask: int, event: str) -> bool:
+        """Whether the event may be delivered; judges it first. False: it is allowed, and left out."""
+        if key is None:
+            rule = MEMBERSHIP["absent"]["deliver"]
+            assert isinstance(rule, Breach)
+            if self.in_force(rule.rule, record):
+                self._append("select", selector, None, caller(3))
+                fields = {"mask": mask_text(mask)}
+                self.raise_violation(Finding(rule.rule, record.name, fields, note=event))
+            return False
+        missing = mask & ~key.events
+        if missing and self.in_force("event-without-interest", record):
+            self._append("select", selector, None, caller(3))
+            fields = {
+                "mask": mask_text(mask), "interest": mask_text(key.events), "missing": mask_text(missing),
+            }  # fmt: skip
+            self.raise_violation(Finding("event-without-interest", record.name, fields, note=event))
+        return True
+
+    def selected(self, selector: str, ready: tuple[tuple[str, int], ...] | None) -> None:
+        """`select()` returns `ready`; None: it found the script at its end."""
+        self._append("select", selector, ready, caller(2))
+        self.returned = bool(ready)
+
+    def finish(self, undelivered: str | None, *, returned: bool, open_selectors: Collection[str] = ()) -> None:
+        """Judge the end of the run: what is left of the script, and what the server left open.
+
+        returned: the server came back by itself; else the script's end, or the test, stopped it.
+        """
+        self.finished = True
+        if self.violation is None:
+            findings = list(self._leftovers(undelivered))
+            if returned:
+                findings += self._left_open(open_selectors)
+            if findings:
+                self.raise_violation(findings[0], also=findings[1:])
+
+    def _leftovers(self, undelivered: str | None) -> Iterator[Finding]:
+        for record in self.records:
+            if record.phase == "closed" and self.interest(record):
+                yield from self._if_in_force("closed-still-registered", record)
+        if undelivered is not None and self.in_force("undelivered-event"):
+            yield Finding("undelivered-event", None, {"left": undelivered})
+        for record in self.records:
+            if record.unsent and record.phase not in ("reset", "closed"):
+                yield from self._if_in_force(
+                    "short-send-lost", record, self._short_fields(record, "the end of the run")
+                )
+            if record.phase in ENDED and not self.interest(record):
+                yield from self._if_in_force("leaked-connection", record)
+            left = record.script.leftover() if record.script is not None else None
+            if left is not None and record.phase != "reset":
+                yield from self._if_in_force(left[0], record, {"left": left[1]})
+
+    def _left_open(self, open_selectors: Collection[str]) -> Iterator[Finding]:
+        for record in self.records:
+            if record.phase not in GONE and record.script is not None:
+                yield from self._if_in_force("unclosed-at-exit", record)
+        if self.in_force("unclosed-at-exit"):
+            for name in open_selectors:
+                yield Finding("unclosed-at-exit", name)
+
+    def _if_in_force(self, rule: RuleId, record: Record, fields: Mapping[str, str] | None = None) -> Iterator[Finding]:
+        if self.in_force(rule, record):
+            yield Finding(rule, record.name, fields)
+
+    @staticmethod
+    def _short_fields(record: Record, moment: str) -> dict[str, str]:
+        taken, given = record.short
+        return {"taken": str(taken), "given": str(given), "moment": moment}
+
+    def _short_send(self, record: Record, moment: str, frame: FrameType) -> None:
+        record.unsent = None
+        if self.in_force("short-send-lost", record):
+            self._append("close" if moment == "closed" else "send", record.name, None, frame)
+            self.raise_violation(Finding("short-send-lost", record.name, self._short_fields(record, moment)))
+
+    # -- violations -------------------------------------------------------------------------
+
+    def raise_violation(self, finding: Finding, also: Collection[Finding] = ()) -> None:
+        """Remember the first violation of the run, and raise this one."""
+        error = scenario_error(finding, self.rows, self.script, tuple(also))
+        if self.violation is None:
+            self.violation = error
+        raise error
+
+    def _append(self, operation: str, name: str, detail: object, frame: FrameType) -> None:
+        self.note((operation, name, detail, self.now, frame.f_code, frame.f_lasti))
+
+    @property
+    def trace(self) -> Trace:
+        """The rows as users see them; grows with the run."""
+        return Trace(self.rows)
+
+
+def _number_of(thing: object) -> int:
+    """The descriptor number of something, as `selectors` finds it; -1: it has none."""
+    try:
+        return int(thing if isinstance(thing, int) else thing.fileno())  # type: ignore[attr-defined]  # asked for
+    except (AttributeError, TypeError, ValueError):
+        return -1
+
+
+def os_error(number: int) -> OSError:
+    """The exception that production raises for an error number; a socket's time-out has none."""
+    if number == ETIMEDOUT:
+        return TimeoutError("timed out")
+    return OSError(number, os.strerror(number))
+
+
+def script_place(depth: int) -> Place:
+    """Where the script that is being made was written, from `depth` frames above the caller."""
+    frame = caller(depth + 1)
+    return place(frame.f_code, frame.f_lasti)

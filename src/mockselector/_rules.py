@@ -1,0 +1,355 @@
+r"""The rules: what a server may do to a socket and a selector, and what breaking each one costs.
+
+Everything that *defines* strict behaviour lives here as literal data, and nothing else does:
+
+- `LIFE`, a total table of a socket's life (phase x operation -> what comes of it);
+- `MEMBERSHIP`, the same for one selector and one descriptor number;
+- `at_sleep`, the rule about a socket that is judged when the server goes to sleep;
+- `RULES`, per rule its level, its texts and the rows of the trace that prove it.
+
+Pure data and pure functions: no socket, no selector, no trace is known here. The rule catalogue
+in the documentation is made from this file, and the tests walk every cell of both tables.
+
+The life of a socket follows TCP as Linux shows it to a program (man 2 accept, bind, connect,
+listen, recv, send, shutdown; man 7 tcp):
+
+    new -> bound -> listening                    connected --its end is read--> eof
+     |                                               |  \--a reset is read---> reset
+     any of them --close()--> closed                 |
+                 --detach()-> detached          shutdown(SHUT_WR)
+                                                     v
+                                                    shut --its end is read--> shut-eof
+"""
+
+from __future__ import annotations
+
+from errno import EAGAIN, EBADF, EINVAL, EISCONN, ENOTCONN, EPIPE, ETIMEDOUT
+from selectors import EVENT_READ
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from typing import Final, Literal, TypeAlias
+
+    RuleId = Literal[
+        "accepted-not-registered",
+        "closed-still-registered",
+        "close-before-unregister",
+        "event-not-registered",
+        "event-without-interest",
+        "read-without-data",
+        "read-past-eof",
+        "eof-ignored",
+        "accept-without-connection",
+        "short-send-lost",
+        "busy-loop",
+        "unread-data",
+        "unaccepted-connection",
+        "undelivered-event",
+        "leaked-connection",
+        "unclosed-at-exit",
+    ]
+    """The id of a rule. Ids never change."""
+
+    Phase = Literal["new", "bound", "listening", "connected", "eof", "shut", "shut-eof", "reset", "closed", "detached"]
+
+    Operation = Literal[
+        "bind",
+        "listen",
+        "connect",
+        "accept",
+        "accept:again",
+        "accept:timeout",
+        "accept:blocks",
+        "recv",
+        "recv:error",
+        "recv:eof",
+        "recv:reset",
+        "recv:again",
+        "recv:timeout",
+        "recv:blocks",
+        "peek",
+        "send",
+        "shutdown:read",
+        "shutdown:write",
+        "getpeername",
+        "option",
+        "detach",
+        "close",
+    ]
+    """What a server does to a socket; behind the colon, what the call finds there.
+
+    `again`, `timeout` and `blocks`: nothing is there, and the socket is non-blocking, has a
+    timeout, or blocks. `option`: any call that only needs an open descriptor.
+    """
+
+    Membership = Literal["absent", "member", "closed"]
+    """How a number stands to a selector; `closed` once the selector itself is closed."""
+
+    Registration = Literal["register", "modify", "unregister", "get_key", "deliver", "select"]
+
+    Level = Literal["default", "pedantic"]
+
+
+class Breach:
+    """A cell that breaks a rule. Where the rule is not in force, the operation goes through."""
+
+    __slots__ = ("rule",)
+
+    def __init__(self, rule: RuleId) -> None:
+        self.rule: Final = rule
+
+
+class NotSimulated:
+    """A cell that needs a network behind the socket, which an event list does not have."""
+
+    __slots__ = ()
+
+
+if TYPE_CHECKING:
+    Cell: TypeAlias = Phase | int | Breach | NotSimulated | None
+    """What comes of an operation: None, it goes through and the phase stays; a phase, the next
+    one; a number, the `errno` of the `OSError` that production raises; a broken rule."""
+
+    MembershipCell: TypeAlias = Membership | type[Exception] | Breach | None
+    """None, the membership stays; the next one; the exception that `selectors` raises."""
+
+_BLOCKS: Final = Breach("read-without-data")
+_PAST_EOF: Final = Breach("read-past-eof")
+_NO_CLIENT: Final = Breach("accept-without-connection")
+_NETWORK: Final = NotSimulated()
+
+# fmt: off
+PHASES: Final[tuple[Phase, ...]] = (
+    "new", "bound", "listening", "connected", "eof", "shut", "shut-eof", "reset", "closed", "detached",
+)
+
+_COLUMNS: Final[Mapping[Operation, tuple[Cell, ...]]] = {
+    #                  new          bound        listening    connected    eof          shut         shut-eof     reset        closed       detached
+    "bind":           ("bound",     EINVAL,      EINVAL,      EINVAL,      EINVAL,      EINVAL,      None,        None,        EBADF,       EBADF),
+    "listen":         ("listening", "listening", None,        EINVAL,      EINVAL,      EINVAL,      EINVAL,      EINVAL,      EBADF,       EBADF),
+    "connect":        (_NETWORK,    _NETWORK,    EISCONN,     EISCONN,     EISCONN,     EISCONN,     EISCONN,     EISCONN,     EBADF,       EBADF),
+    "accept":         (EINVAL,      EINVAL,      None,        EINVAL,      EINVAL,      EINVAL,      EINVAL,      EINVAL,      EBADF,       EBADF),
+    "accept:again":   (EINVAL,      EINVAL,      EAGAIN,      EINVAL,      EINVAL,      EINVAL,      EINVAL,      EINVAL,      EBADF,       EBADF),
+    "accept:timeout": (EINVAL,      EINVAL,      ETIMEDOUT,   EINVAL,      EINVAL,      EINVAL,      EINVAL,      EINVAL,      EBADF,       EBADF),
+    "accept:blocks":  (EINVAL,      EINVAL,      _NO_CLIENT,  EINVAL,      EINVAL,      EINVAL,      EINVAL,      EINVAL,      EBADF,       EBADF),
+    "recv":           (ENOTCONN,    ENOTCONN,    ENOTCONN,    None,        _PAST_EOF,   None,        _PAST_EOF,   _PAST_EOF,   EBADF,       EBADF),
+    "recv:error":     (ENOTCONN,    ENOTCONN,    ENOTCONN,    None,        _PAST_EOF,   None,        _PAST_EOF,   _PAST_EOF,   EBADF,       EBADF),
+    "recv:eof":       (ENOTCONN,    ENOTCONN,    ENOTCONN,    "eof",       _PAST_EOF,   "shut-eof",  _PAST_EOF,   _PAST_EOF,   EBADF,       EBADF),
+    "recv:reset":     (ENOTCONN,    ENOTCONN,    ENOTCONN,    "reset",     _PAST_EOF,   "reset",     _PAST_EOF,   _PAST_EOF,   EBADF,       EBADF),
+    "recv:again":     (ENOTCONN,    ENOTCONN,    ENOTCONN,    EAGAIN,      _PAST_EOF,   EAGAIN,      _PAST_EOF,   _PAST_EOF,   EBADF,       EBADF),
+    "recv:timeout":   (ENOTCONN,    ENOTCONN,    ENOTCONN,    ETIMEDOUT,   _PAST_EOF,   ETIMEDOUT,   _PAST_EOF,   _PAST_EOF,   EBADF,       EBADF),
+    "recv:blocks":    (ENOTCONN,    ENOTCONN,    ENOTCONN,    _BLOCKS,     _PAST_EOF,   _BLOCKS,     _PAST_EOF,   _PAST_EOF,   EBADF,       EBADF),
+    "peek":           (ENOTCONN,    ENOTCONN,    ENOTCONN,    None,        None,        None,        None,        None,        EBADF,       EBADF),
+    "send":           (EPIPE,       EPIPE,       EPIPE,       None,        None,        EPIPE,       EPIPE,       EPIPE,       EBADF,       EBADF),
+    "shutdown:read":  (ENOTCONN,    ENOTCONN,    "bound",     None,        None,        None,        ENOTCONN,    ENOTCONN,    EBADF,       EBADF),
+    "shutdown:write": (ENOTCONN,    ENOTCONN,    None,        "shut",      "shut-eof",  None,        ENOTCONN,    ENOTCONN,    EBADF,       EBADF),
+    "getpeername":    (ENOTCONN,    ENOTCONN,    ENOTCONN,    None,        None,        None,        ENOTCONN,    ENOTCONN,    EBADF,       EBADF),
+    "option":         (None,        None,        None,        None,        None,        None,        None,        None,        EBADF,       EBADF),
+    "detach":         ("detached",  "detached",  "detached",  "detached",  "detached",  "detached",  "detached",  "detached",  None,        None),
+    "close":          ("closed",    "closed",    "closed",    "closed",    "closed",    "closed",    "closed",    "closed",    None,        None),
+}
+
+LIFE: Final[Mapping[Phase, Mapping[Operation, Cell]]] = {
+    phase: {operation: cells[column] for operation, cells in _COLUMNS.items()}
+    for column, phase in enumerate(PHASES)
+}
+"""Phase x operation -> what comes of it."""
+
+MEMBERSHIP: Final[Mapping[Membership, Mapping[Registration, MembershipCell]]] = {
+    # "absent": the number is not in the selector's map. "closed": the selector itself is.
+    "absent": {"register": "member",   "modify": KeyError, "unregister": KeyError, "get_key": KeyError,
+               "deliver": Breach("event-not-registered"), "select": None},
+    "member": {"register": KeyError,   "modify": None,     "unregister": "absent", "get_key": None,
+               "deliver": None, "select": None},
+    "closed": {"register": ValueError, "modify": KeyError, "unregister": KeyError, "get_key": RuntimeError,
+               "deliver": ValueError, "select": ValueError},
+}
+"""Membership x operation -> what comes of it (the `selectors` documentation; epoll once closed)."""
+# fmt: on
+
+ENDED: Final = frozenset[str](("eof", "shut-eof", "reset"))
+"""Phases in which the server knows that the peer will send nothing more."""
+
+GONE: Final = frozenset[str](("closed", "detached"))
+"""Phases without a descriptor."""
+
+QUIET: Final = frozenset[str](("option", "getpeername", "peek", "get_key", "select"))
+"""Operations that do nothing about a socket's readiness."""
+
+
+def at_sleep(phase: Phase, *, accepted: bool, ever_registered: bool, interest: int) -> RuleId | None:
+    """The rule that a socket breaks if the server goes to sleep now; None: none.
+
+    `accepted`: this run's server got it from `accept()`. `interest`: the mask for which it is
+    registered, over all selectors; 0: it is in none.
+    """
+    if phase == "closed":
+        return "closed-still-registered" if interest else None
+    if accepted and not ever_registered and phase != "detached":
+        return "accepted-not-registered"
+    if phase in ENDED and interest & EVENT_READ:
+        return "eof-ignored"
+    return None
+
+
+class Rule:
+    """A rule's texts. `{...}` fields are filled in when it is broken.
+
+    says: the first line of the error. suffers: what production would suffer. mend: what to do.
+    proof: the rows that prove it: (operation of the trace, what it is called in the error).
+    now: what the offending call itself is called.
+    """
+
+    __slots__ = ("level", "says", "suffers", "mend", "proof", "now")
+
+    def __init__(
+        self, level: Level, *, says: str, suffers: str, mend: str, proof: tuple[tuple[str, str], ...], now: str
+    ) -> None:
+        self.level: Final[Level] = level
+        self.says: Final = says
+        self.suffers: Final = suffers
+        self.mend: Final = mend
+        self.proof: Final = proof
+        self.now: Final = now
+
+
+_END_READ: Final = (("recv:eof", "its end was read"), ("recv:reset", "its reset was read"))
+
+RULES: Final[Mapping[RuleId, Rule]] = {
+    "accepted-not-registered": Rule(
+        "default",
+        says="{socket} was accepted but never registered with the selector",
+        suffers="{socket} is connected and never served; its data piles up in the kernel.",
+        mend="Register it before the next select(), or close it.",
+        proof=(("accept", "accepted"),),
+        now="went to sleep",
+    ),
+    "closed-still-registered": Rule(
+        "default",
+        says="{socket} was closed but is still registered with the selector",
+        suffers="the kernel gives its number to the next connection, and registering that one fails"
+        " with KeyError; on some systems select() itself fails.",
+        mend="Call unregister() on every path that closes it, the error paths too.",
+        proof=(("register", "registered"), ("close", "closed")),
+        now="went to sleep",
+    ),
+    "close-before-unregister": Rule(
+        "pedantic",
+        says="{socket} was closed before it was unregistered",
+        suffers="another connection can be given the number in between, and unregister() then hits"
+        " the wrong one; the documented order is unregister, then close.",
+        mend="Swap the two: unregister() first, then close().",
+        proof=(("register", "registered"),),
+        now="closed",
+    ),
+    "event-not-registered": Rule(
+        "default",
+        says="the script delivers {mask} for {socket}, which is not registered with the selector",
+        suffers="a selector never reports a socket that it was not given, so nobody would serve it.",
+        mend="If the server should be waiting for {socket}, register it before this select();"
+        " if the server is right, take the event out of the script.",
+        proof=(("accept", "accepted"), ("unregister", "unregistered"), ("close", "closed")),
+        now="the event",
+    ),
+    "event-without-interest": Rule(
+        "default",
+        says="the script delivers {mask} for {socket}, which is registered for {interest} only",
+        suffers="a selector reports only what it was asked for, so this event never comes.",
+        mend="If the server should be waiting for it, register() or modify() {socket} for {missing};"
+        " if the server is right, take the event out of the script.",
+        proof=(("register", "registered"), ("modify", "modified")),
+        now="the event",
+    ),
+    "read-without-data": Rule(
+        "default",
+        says="{socket} was read with nothing there, and the read blocks",
+        suffers="the read waits for this one peer, and the loop stands still for everyone else.",
+        mend="Read once per READ event; or setblocking(False), and stop at BlockingIOError.",
+        proof=(("recv", "read before"), ("select", "woken before")),
+        now="read",
+    ),
+    "read-past-eof": Rule(
+        "default",
+        says="{socket} was read again after its end had been read",
+        suffers="recv() returns b'' at once, for ever: the loop spins, or keeps a dead connection.",
+        mend="After b'' or a reset, unregister the socket and close it.",
+        proof=_END_READ,
+        now="read again",
+    ),
+    "eof-ignored": Rule(
+        "default",
+        says="{socket} has come to its end, and the server goes on waiting to read from it",
+        suffers="a socket at its end is readable for ever: select() returns at once, at 100 % CPU.",
+        mend="After b'' or a reset, unregister it and close it; with output still to send, modify() it to EVENT_WRITE.",
+        proof=(("register", "registered"), ("modify", "modified"), *_END_READ),
+        now="went to sleep",
+    ),
+    "accept-without-connection": Rule(
+        "default",
+        says="{socket} was asked to accept with no connection waiting, and the call blocks",
+        suffers="the loop stands still for everyone until the next client comes.",
+        mend="Accept once per READ event; or setblocking(False) on the listener, and stop at BlockingIOError.",
+        proof=(("accept", "accepted before"), ("select", "woken before")),
+        now="accept",
+    ),
+    "short-send-lost": Rule(
+        "default",
+        says="{socket} took {taken} of {given} bytes from send(), and the rest was never sent",
+        suffers="the peer gets a stream with a hole in it, as soon as the kernel's buffer is full.",
+        mend="Keep data[sent:], wait for EVENT_WRITE, and send on from there.",
+        proof=(("send", "sent last"),),
+        now="{moment}",
+    ),
+    "busy-loop": Rule(
+        "default",
+        says="select() returned {ready}, and the server did nothing about it",
+        suffers="it is still so: select() returns the same again at once, at 100 % CPU.",
+        mend="Handle it, or stop asking: EVENT_WRITE only while there is output to send.",
+        proof=(("register", "registered"), ("modify", "modified"), ("select", "returned")),
+        now="went to sleep",
+    ),
+    "unread-data": Rule(
+        "default",
+        says="{socket} was not read to the end of its script: {left} is left",
+        suffers="what this client still sends is lost; closing on unread data resets the"
+        " connection, and the last answer may be lost with it.",
+        mend="If the server should read it, find why it stopped, or add the READ events that"
+        " announce it; if the server is right, shorten the script.",
+        proof=(("recv", "read last"), ("close", "closed")),
+        now="the end of the run",
+    ),
+    "unaccepted-connection": Rule(
+        "default",
+        says="{socket} was not asked for all its clients: {left} is left",
+        suffers="the client is connected, and nobody ever talks to it.",
+        mend="If the server should accept it, add a READ event for {socket} to the script;"
+        " if the server is right, take the client out.",
+        proof=(("accept", "accepted last"), ("close", "closed")),
+        now="the end of the run",
+    ),
+    "undelivered-event": Rule(
+        "default",
+        says="the run ended with events left in the script, first {left}",
+        suffers="the server has left its loop while its clients were still talking.",
+        mend="If the server should go on, find why it stopped; if it is right, shorten the event list.",
+        proof=(("select", "last select()"),),
+        now="the end of the run",
+    ),
+    "leaked-connection": Rule(
+        "default",
+        says="{socket} came to its end and was never closed",
+        suffers="each such client keeps a descriptor until none is left and accept() fails.",
+        mend="Close it after its end was read.",
+        proof=(("accept", "accepted"), *_END_READ, ("unregister", "unregistered")),
+        now="the end of the run",
+    ),
+    "unclosed-at-exit": Rule(
+        "pedantic",
+        says="the server returned and left {socket} open",
+        suffers="peers see no end, and the address stays in use until the process is gone.",
+        mend="Close every connection, the listener and the selector on the way out: with, or try/finally.",
+        proof=(("accept", "accepted"), ("listen", "listening")),
+        now="the end of the run",
+    ),
+}

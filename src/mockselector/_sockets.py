@@ -1,0 +1,887 @@
+"""`MockSocket` and `ListenSocket`: sockets whose data and clients come from a script.
+
+Owns the scripts and what a read may see of them. Thin otherwise: in a strict run every operation
+is one `Monitor.perform`; without one, a socket does what 0.2.3's did. They are real subclasses of
+`socket.socket` that never open a descriptor. Nothing here knows of selectors' events.
+"""
+
+# A recorded method is an attribute with a `__call__` that takes what the method takes. mypy sees that
+# this overrides the method; pyright never takes an attribute for a method, whatever its type.
+# pyright: reportIncompatibleMethodOverride=false
+
+from __future__ import annotations
+
+import os
+import socket as _socket  # tests patch `socket.socket`: what is needed of it is bound now
+import sys
+from errno import EBADF, EINVAL, ENOTCONN, EPIPE
+from functools import partial
+from itertools import chain, count
+from socket import socket as real_socket
+from weakref import WeakValueDictionary
+
+from ._mocks import ATTACHED, CALLED, SURFACE, Recorded, asked, is_mock, recorded, records_itself, seen_class
+from ._rules import GONE, RULES
+from ._trace import BYTES_SHOWN, bytes_text, excerpt, place
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+    from types import CodeType
+    from typing import Any, Final, NoReturn, Protocol, TypeAlias
+    from unittest.mock import _Call, _CallList  # no public name exists
+
+    from typing_extensions import Buffer
+
+    from ._mocks import Call, Surface
+    from ._monitor import Monitor, Record
+    from ._rules import Operation, Phase, RuleId
+    from ._trace import Place
+
+    Address: TypeAlias = Any  # as the standard library's stubs have it: a tuple, or a path
+    Item: TypeAlias = bytes | BaseException | type[BaseException] | Callable[[], bytes]
+    """What a `MockSocket` reads: bytes, a callable that returns them, an exception to raise."""
+    Client: TypeAlias = _socket.socket | BaseException | type[BaseException] | Callable[[], _socket.socket]
+    """What a `ListenSocket` accepts: a socket, a callable that returns one, an exception to raise."""
+
+    class BinaryFile(Protocol):
+        """What `sendfile()` can send."""
+
+        def read(self, size: int, /) -> bytes: ...
+        def seek(self, offset: int, /) -> object: ...
+
+
+__tracebackhide__ = True  # pytest: end tracebacks at the server's own line
+
+
+FIRST_NUMBER: Final = 2**30
+"""Descriptor numbers of ours start here, far above any real one."""
+
+_getframe: Final = sys._getframe  # the only way to a frame that costs nothing
+_next_number: Final = count(FIRST_NUMBER).__next__
+_by_number: Final[WeakValueDictionary[int, _Scripted]] = WeakValueDictionary()
+_END: Final = object()
+_NOT_GIVEN: Any = object()  # Any: it stands where a number does
+_READ_NOTHING: Final[tuple[Operation, ...]] = ("recv:again", "recv:timeout", "recv:blocks")
+_ACCEPT_NOTHING: Final[tuple[Operation, ...]] = ("accept:again", "accept:timeout", "accept:blocks")
+_PEEK: Final = int(_socket.MSG_PEEK)  # as plain numbers: flags of an enum are slow to combine
+_DONTWAIT: Final = int(getattr(_socket, "MSG_DONTWAIT", 0))  # not on Windows
+_WAITALL: Final = int(_socket.MSG_WAITALL)
+_FILE_BLOCK: Final = 8192
+
+
+def socket_of(number: int) -> _Scripted | None:
+    """The socket of ours with that descriptor number."""
+    return _by_number.get(number)
+
+
+def checked_rules(allow: Collection[RuleId]) -> frozenset[RuleId]:
+    """`allow=` as a set. Raises ValueError for anything but a collection of rule ids."""
+    example = 'allow={"eof-ignored"}'
+    if isinstance(allow, str):
+        raise ValueError(f"allow= takes a collection of rule ids, as in {example}; got the string {allow!r}")
+    for rule in allow:
+        if rule not in RULES:
+            raise ValueError(f"allow= got {rule!r}; the rules are: {', '.join(RULES)}")
+    return frozenset(allow)
+
+
+class _Scripted(real_socket):
+    """What both kinds have in common: a number, a name, options, an end."""
+
+    __slots__ = (
+        "_allow", "_available", "_calls", "_code", "_deaf", "_instruction", "_local", "_name", "_number",
+        "_options", "_record", "_remote", "_surface", "_timeout", "__dict__",
+    )  # fmt: skip
+
+    _io_refs: int
+    _closed: bool
+
+    def __init__(self, name: str | None, allow: Collection[RuleId]) -> None:
+        # No super().__init__(): it would open a descriptor.
+        self._io_refs = 0
+        self._closed = False
+        self._record: Record | None = None
+        self._surface: Surface | None = None
+        self._calls: list[Call | bytes] = []
+        self._available = 0  # how many items of the script events have announced
+        self._deaf = False  # shut down for reading
+        self._name = name
+        self._allow: frozenset[RuleId] = checked_rules(allow) if allow else frozenset()
+        self._timeout = _socket.getdefaulttimeout()
+        self._options: dict[tuple[int, int], int | bytes] | None = None
+        self._local: Address = ("localhost", 0)
+        self._remote: Address = ("localhost", 57000)
+        frame = sys._getframe(2)  # where the script was written, for the error texts
+        self._code: CodeType = frame.f_code
+        self._instruction = frame.f_lasti
+        self._number = number = _next_number()
+        _by_number[number] = self
+
+    # -- the script's side ------------------------------------------------------------------
+
+    def leftover(self) -> tuple[RuleId, str] | None:
+        """What is left of the script, and the rule that it breaks at the end of a run."""
+        raise NotImplementedError
+
+    def announce(self) -> None:
+        """A READ event is delivered: one more item of the script is there."""
+        self._available += 1
+
+    def replaced(self) -> bool:
+        """Whether the test has put its own function in the place of one that reads."""
+        return any(type(value) is not Recorded for value in self.__dict__.values())
+
+    def made_at(self) -> Place:
+        """Where the script was written."""
+        return place(self._code, self._instruction)
+
+    def _do(self, operation: Operation, detail: object = None) -> None:
+        """Take a step in a strict run. Outside of one, anything goes."""
+        if self._record is not None:
+            self._record.monitor.perform(self._record, operation, detail)
+
+    def _waits(self, flags: int = 0) -> int:
+        """How a call waits: 0 not at all, 1 for a while, 2 until something comes."""
+        if self._timeout == 0 or flags & _DONTWAIT:
+            return 0
+        return 2 if self._timeout is None else 1
+
+    def _decided(self, name: str, args: tuple[Any, ...], outcome: object) -> None:  # Any: whatever was passed
+        """The test decided what a call came to: let the run see it."""
+        if self._record is None:
+            return
+        if isinstance(outcome, BaseException):
+            self._record.monitor.refused(name, self._record.name, outcome)
+        elif name == "close":
+            self._close()
+        elif name == "send" and isinstance(outcome, int):
+            self._push(args[0], outcome)
+
+    def __repr__(self) -> str:
+        name = self._record.name if self._record is not None else self._name
+        closed = " [closed]" if self._closed else ""
+        return f"<{type(self).__name__}{f' {name!r}' if name else ''}{closed} fd={self.fileno()}>"
+
+    # -- what any socket has ----------------------------------------------------------------
+
+    def fileno(self) -> int:
+        """A number from 2**30 up; in a strict run -1 once closed."""
+        if self._record is not None and self._record.phase in GONE:
+            return -1
+        return self._number
+
+    @property
+    def family(self) -> _socket.AddressFamily:
+        """AF_INET."""
+        return _socket.AF_INET
+
+    @property
+    def type(self) -> _socket.SocketKind:
+        """SOCK_STREAM."""
+        return _socket.SOCK_STREAM
+
+    @property
+    def proto(self) -> int:
+        """0."""
+        return 0
+
+    @property
+    def timeout(self) -> float | None:
+        """As `gettimeout()`, in seconds."""
+        return self._timeout
+
+    @recorded
+    def gettimeout(self) -> float | None:
+        """Seconds that a call waits; None: for ever; 0.0: not at all."""
+        return self._timeout
+
+    @recorded
+    def getblocking(self) -> bool:
+        """Whether calls wait."""
+        return self._timeout != 0
+
+    @recorded
+    def setblocking(self, flag: bool, /) -> None:
+        """Let calls wait for ever, or not at all."""
+        self._do("option", f"setblocking({flag!r})")
+        self._timeout = None if flag else 0.0
+
+    @recorded
+    def settimeout(self, value: float | None, /) -> None:
+        """Let calls wait `value` seconds. In a strict run, ValueError if negative."""
+        if self._record is not None and value is not None and value < 0:
+            raise ValueError("Timeout value out of range")
+        self._do("option", f"settimeout({value!r})")
+        self._timeout = value
+
+    @recorded
+    def setsockopt(self, level: int, optname: int, value: int | Buffer | None, optlen: int = 0, /) -> None:
+        """Remembered for `getsockopt()`; has no effect."""
+        self._do("option", f"setsockopt({level}, {optname}, {value!r})")
+        if self._options is None:
+            self._options = {}
+        self._options[level, optname] = value if isinstance(value, int) else bytes(value or b"")
+
+    @recorded
+    def getsockopt(self, level: int, optname: int, buflen: int = 0, /) -> Any:  # Any: int, or bytes with buflen
+        """What was set; else 0 (for SO_TYPE, SOCK_STREAM); with `buflen`, that many bytes of it."""
+        self._do("option", f"getsockopt({level}, {optname})")
+        is_type = (level, optname) == (_socket.SOL_SOCKET, _socket.SO_TYPE)
+        value = (self._options or {}).get((level, optname), int(_socket.SOCK_STREAM) if is_type else 0)
+        if not buflen:
+            return value
+        return (value if isinstance(value, bytes) else value.to_bytes(4, sys.byteorder, signed=True))[:buflen]
+
+    @recorded
+    def get_inheritable(self) -> bool:
+        """False."""
+        self._do("option", "get_inheritable()")
+        return False
+
+    @recorded
+    def set_inheritable(self, inheritable: bool) -> None:
+        """Has no effect: there is no descriptor to inherit."""
+        self._do("option", f"set_inheritable({inheritable!r})")
+
+    @recorded
+    def getsockname(self) -> Address:
+        """The address bound to; a client's is its listener's."""
+        self._do("option", "getsockname()")
+        return self._local
+
+    @recorded
+    def getpeername(self) -> Address:
+        """The address that `accept()` returned with this socket."""
+        self._do("getpeername")
+        return self._remote
+
+    # -- reading ----------------------------------------------------------------------------
+
+    def _read(self, size: int, flags: int) -> bytes:
+        """`recv()`, for the other methods that read."""
+        raise NotImplementedError  # each kind has its own
+
+    @recorded
+    def recv_into(self, buffer: Buffer, nbytes: int = 0, flags: int = 0) -> int:
+        """As `recv()`, into a buffer."""
+        return self._recv_into(buffer, nbytes, flags)
+
+    def _recv_into(self, buffer: Buffer, nbytes: int = 0, flags: int = 0) -> int:
+        view = memoryview(buffer).cast("B")
+        if nbytes < 0:
+            raise ValueError("negative buffersize in recv_into")
+        if nbytes > len(view):
+            raise ValueError("nbytes is greater than the length of the buffer")
+        data = self._read(nbytes or len(view), flags)
+        view[: len(data)] = data
+        return len(data)
+
+    @recorded
+    def recvfrom(self, bufsize: int, flags: int = 0, /) -> tuple[bytes, Address]:
+        """As `recv()`; the address is None, as TCP has it (man 2 recvfrom)."""
+        return self._read(bufsize, flags), None
+
+    @recorded
+    def recvfrom_into(self, buffer: Buffer, nbytes: int = 0, flags: int = 0) -> tuple[int, Address]:
+        """As `recv_into()`; the address is None."""
+        return self._recv_into(buffer, nbytes, flags), None
+
+    @recorded
+    def recvmsg(
+        self, bufsize: int, ancbufsize: int = 0, flags: int = 0, /
+    ) -> tuple[bytes, list[tuple[int, int, bytes]], int, Address]:
+        """As `recv()`; ancillary data never comes."""
+        return self._read(bufsize, flags), [], 0, None
+
+    @recorded
+    def recvmsg_into(
+        self, buffers: Iterable[Buffer], ancbufsize: int = 0, flags: int = 0, /
+    ) -> tuple[int, list[tuple[int, int, bytes]], int, Address]:
+        """As `recv()`, spread over several buffers."""
+        views = [memoryview(buffer).cast("B") for buffer in buffers]
+        data = self._read(sum(map(len, views)), flags)
+        rest = data
+        for view in views:
+            part, rest = rest[: len(view)], rest[len(view) :]
+            view[: len(part)] = part
+        return len(data), [], 0, None
+
+    # -- writing ----------------------------------------------------------------------------
+
+    def _push(self, data: Buffer, taken: int | None = None) -> int:
+        """Send; `taken` of it if the test decided that, else all."""
+        record = self._record
+        if record is None:
+            return _length(data)
+        if not isinstance(data, bytes):
+            data = bytes(memoryview(data))  # TypeError for a str, as production has it
+        if taken is None:
+            record.monitor.perform(record, "send", data if len(data) <= BYTES_SHOWN else excerpt(data))
+            if record.unsent is None:
+                return len(data)
+            taken = len(data)
+        else:
+            record.monitor.perform(record, "send", (data[:BYTES_SHOWN], len(data), taken))
+        record.monitor.sent(record, data, taken)
+        return taken
+
+    # Every event of a typical run passes here: it records itself, which saves two calls.
+    @records_itself
+    def send(self, data: Buffer, flags: int = _NOT_GIVEN, /) -> int:
+        """Send all of `data`, unless the test says otherwise; returns how many bytes were taken."""
+        if type(data) is bytes and flags is _NOT_GIVEN and self._surface is None:
+            self._calls.append(data)
+            record = self._record
+            if record is None:
+                return len(data)
+            if record.moves["send"] is None and record.unsent is None:  # as in recv()
+                frame = _getframe(1)
+                kept = data if len(data) <= BYTES_SHOWN else excerpt(data)
+                record.note(("send", record.name, kept, 0, frame.f_code, frame.f_lasti))
+                return len(data)
+            return self._push(data)
+        given = (data,) if flags is _NOT_GIVEN else (data, flags)
+        if self._surface is None:
+            self._calls.append(("send", given, {}))
+            return self._push(data)
+        return self._surface.call(self, "send", _Scripted._send, given, {})  # type: ignore[return-value]
+
+    def _send(self, data: Buffer, flags: int = 0) -> int:
+        return self._push(data)
+
+    @recorded
+    def sendall(self, data: Buffer, flags: int = 0, /) -> None:
+        """Send all of `data`."""
+        self._push(data)
+
+    @recorded
+    def sendto(self, data: Buffer, *flags_and_address: Any) -> int:  # Any: (address) or (flags, address)
+        """As `send()`: a connected socket ignores the address (man 2 sendto)."""
+        return self._push(data)
+
+    @recorded
+    def sendmsg(
+        self,
+        buffers: Iterable[Buffer],
+        ancdata: Iterable[tuple[int, int, Buffer]] = (),
+        flags: int = 0,
+        address: Address | None = None,
+        /,
+    ) -> int:
+        """Send all buffers, one after the other. NotImplementedError for ancillary data."""
+        if list(ancdata):
+            raise NotImplementedError("sendmsg() with ancillary data is not simulated; send the data by itself")
+        return self._push(b"".join(bytes(memoryview(buffer)) for buffer in buffers))
+
+    @recorded
+    def sendmsg_afalg(
+        self, msg: Iterable[Buffer] = (), *, op: int, iv: object = None, assoclen: int = 0, flags: int = 0
+    ) -> NoReturn:
+        """Refused: these are no AF_ALG sockets."""
+        raise NotImplementedError("sendmsg_afalg() is for AF_ALG sockets; this one is a TCP socket")
+
+    @recorded
+    def sendfile(self, file: BinaryFile, offset: int = 0, count: int | None = None) -> int:
+        """Send a binary file from `offset`, `count` bytes of it or all; returns how many.
+
+        Raises ValueError as the standard library does: text files, non-blocking sockets, count < 1.
+        """
+        if "b" not in getattr(file, "mode", "b"):
+            raise ValueError("file should be opened in binary mode")
+        if count is not None and count <= 0:
+            raise ValueError(f"count must be a positive integer (got {count!r})")
+        if self._timeout == 0:
+            raise ValueError("non-blocking sockets are not supported")
+        if offset:
+            file.seek(offset)
+        total = 0
+        while count is None or total < count:
+            block = file.read(_FILE_BLOCK if count is None else min(_FILE_BLOCK, count - total))
+            if not block:
+                break
+            total += self._push(block)
+        if total:
+            file.seek(offset + total)
+        return total
+
+    # -- coming and going -------------------------------------------------------------------
+
+    @recorded
+    def bind(self, address: Address, /) -> None:
+        """Remembered for `getsockname()`."""
+        self._bind(address)
+
+    def _bind(self, address: Address) -> None:
+        self._do("bind")
+        self._local = address
+
+    @recorded
+    def listen(self, backlog: int = 5, /) -> None:
+        """Become a listener."""
+        self._listen()
+
+    def _listen(self) -> None:
+        self._do("listen")
+
+    @recorded
+    def accept(self) -> tuple[_socket.socket, Address]:
+        """The next client."""
+        return self._accept()
+
+    def _accept(self) -> tuple[_socket.socket, Address]:
+        self._do("accept")
+        raise OSError(EINVAL, os.strerror(EINVAL))  # a connected socket has no backlog
+
+    @recorded
+    def connect(self, address: Address, /) -> None:
+        """In a strict run refused: EISCONN, or NotImplementedError where a network is needed."""
+        self._do("connect")
+
+    @recorded
+    def connect_ex(self, address: Address, /) -> int:
+        """As `connect()`, but returns the error number."""
+        try:
+            self._do("connect")
+        except OSError as error:
+            return error.errno or 0
+        return 0
+
+    @recorded
+    def shutdown(self, how: int, /) -> None:
+        """Shut down reading, writing or both."""
+        if self._record is None:
+            return
+        if how not in (_socket.SHUT_RD, _socket.SHUT_WR, _socket.SHUT_RDWR):
+            raise OSError(EINVAL, os.strerror(EINVAL))
+        reading = how == _socket.SHUT_RD or self._record.phase == "listening"
+        self._do("shutdown:read" if reading else "shutdown:write")
+        self._deaf = self._deaf or how != _socket.SHUT_WR
+
+    @recorded
+    def close(self) -> None:
+        """Close, once the last `makefile()` is closed too."""
+        self._close()
+
+    def _close(self) -> None:
+        if self._io_refs <= 0:
+            self._do("close")
+        self._closed = True
+
+    def _decref_socketios(self) -> None:
+        """A `makefile()` was closed (the standard library's name)."""
+        if self._io_refs > 0:
+            self._io_refs -= 1
+        if self._closed:
+            self._close()
+
+    @recorded
+    def detach(self) -> int:
+        """Give the number away: it goes on standing for nothing. -1 if there is none any more."""
+        number = self.fileno()
+        self._do("detach")
+        self._closed = True
+        return number
+
+    @recorded
+    def dup(self) -> NoReturn:
+        """Refused: two descriptors for one connection are not simulated."""
+        raise NotImplementedError("dup() is not simulated; pass the socket itself on")
+
+    if sys.platform == "win32":
+
+        @recorded
+        def ioctl(self, control: int, option: int | tuple[int, int, int] | bool, /) -> None:
+            """Has no effect."""
+            self._do("option", f"ioctl({control})")
+
+        @recorded
+        def share(self, process_id: int, /) -> NoReturn:
+            """Refused: there is nothing that another process could have."""
+            raise NotImplementedError("share() is not simulated; there is no descriptor to share")
+
+    @recorded
+    def makefile(
+        self,
+        mode: str = "r",
+        buffering: int | None = None,
+        *,
+        encoding: str | None = None,
+        errors: str | None = None,
+        newline: str | None = None,
+    ) -> Any:  # Any: one of five file types, by mode and buffering
+        """The standard library's file over this socket; its reference count is honoured."""
+        side = _FileSide(self)
+        makefile: Callable[..., Any] = real_socket.makefile  # Any: `side` has all that it uses of a socket
+        return makefile(side, mode, buffering, encoding=encoding, errors=errors, newline=newline)
+
+
+class _FileSide:
+    """What a `makefile()` sees of its socket: calls that the test does not see as the server's."""
+
+    __slots__ = ("_at_end", "_sock")
+
+    def __init__(self, sock: _Scripted) -> None:
+        self._sock = sock
+        self._at_end = False
+
+    @property
+    def _io_refs(self) -> int:
+        return self._sock._io_refs
+
+    @_io_refs.setter
+    def _io_refs(self, number: int) -> None:
+        self._sock._io_refs = number
+
+    def recv_into(self, buffer: Buffer) -> int:
+        """Files read on at their end; to the socket that is one end, not several."""
+        if self._at_end:
+            return 0
+        number = self._sock._recv_into(buffer)
+        self._at_end = not number
+        return number
+
+    def send(self, data: Buffer) -> int:
+        return self._sock._push(bytes(data))  # a copy: the file reuses its buffer
+
+    def fileno(self) -> int:
+        return self._sock.fileno()
+
+    def _decref_socketios(self) -> None:
+        self._sock._decref_socketios()
+
+
+class MockSocket(_Scripted):
+    """The server's end of a connection, whose peer says what the script says.
+
+    recvs: what the peer sends, in order: bytes (read in parts if longer than asked for); a
+    callable that returns bytes, called when it is read; an exception, raised when it is read.
+    After the last, the peer has closed: `recv()` returns b"".
+    name: how error texts and traces call it; else "client 1", "client 2" in order of arrival.
+    allow: ids of rules that are not judged for it.
+
+    It is a `socket.socket` to `isinstance` and to type checkers, and has no descriptor. Each of
+    its methods (but `recv` and `fileno`) also answers as a `unittest.mock.Mock` does:
+    `sock.send.assert_called_once_with(b"x")`, `sock.send.side_effect = ...`.
+    """
+
+    __slots__ = ("recvs", "remain")
+
+    def __init__(
+        self, recvs: Iterable[Item] | None = None, *, name: str | None = None, allow: Collection[RuleId] = ()
+    ) -> None:
+        super().__init__(name, allow)
+        self.recvs: Iterator[Item] = iter(() if recvs is None else recvs)
+        """What is still to be read. May be set."""
+        self.remain: bytes | str = ""
+        """The rest of an item that was read in part; "" if there is none. May be set."""
+
+    # `size` can be given by keyword, as 0.2.3 had it.
+    def recv(self, size: int, flags: int = 0) -> bytes:
+        """Read at most `size` bytes of the next item of the script.
+
+        In a strict run only what READ events have announced is there; with nothing there,
+        BlockingIOError, TimeoutError or a `ScenarioError`, by how the socket waits.
+        """
+        record = self._record
+        if record is None and not flags:
+            data: Any = self.remain or next(self.recvs, b"")  # Any: 0.2.3 handed on whatever was there
+            if type(data) is not bytes:
+                data = _resolved(data)
+            if size < len(data):
+                data, self.remain = data[:size], data[size:]
+            else:
+                self.remain = ""
+            return data  # type: ignore[no-any-return]  # bytes, if the script holds what it should
+
+        if record is not None and self._available and not (flags or self.remain or record.moves["recv"]):
+            # The plainest read of a strict run, in as few steps as can be: all events pass here.
+            data = next(self.recvs, b"")
+            self._available -= 1
+            if type(data) is bytes and 0 < len(data) <= size:
+                frame = _getframe(1)
+                kept = data if len(data) <= BYTES_SHOWN else excerpt(data)
+                record.note(("recv", record.name, kept, 0, frame.f_code, frame.f_lasti))
+                return data
+            return self._taken(self._unusual(data), size, 0)
+        return self._read(size, flags)
+
+    def _read(self, size: int, flags: int) -> bytes:
+        """A read in a strict run, or with flags."""
+        if size <= 0:
+            if size < 0:
+                raise ValueError("negative buffersize in recv")
+            return b""
+        if flags:
+            flags = _checked_flags(flags)
+            if flags & _WAITALL and not flags & _PEEK:
+                return self._read_all(size, flags & ~_WAITALL)
+        record = self._record
+        if self.remain:
+            data: object = self.remain
+        elif record is not None and (record.moves["recv"] is not None or self._deaf):
+            data = b""  # this phase has nothing more to read, or refuses every read
+        else:
+            if self._available:
+                self._available -= 1
+            elif record is not None and record.ever_registered:
+                record.monitor.perform(record, _READ_NOTHING[self._waits(flags)])
+            data = next(self.recvs, b"")
+        return self._taken(self._unusual(data), size, flags)
+
+    def _taken(self, data: bytes, size: int, flags: int) -> bytes:
+        """What a read returns of `data`; the rest remains."""
+        if len(data) > size:
+            taken, self.remain = data[:size], data[size:]
+        else:
+            taken, self.remain = data, ""
+        operation: Operation = "recv" if data else "recv:eof"
+        if flags & _PEEK:
+            operation = "peek"
+            self.remain = data or ""
+            self._available += not data
+        record = self._record
+        if record is not None:
+            record.monitor.perform(record, operation, taken if len(taken) <= BYTES_SHOWN else excerpt(taken))
+        return taken
+
+    def announce(self) -> None:
+        """As the base class has it, but an item that was read in part is what the event is about."""
+        if not self.remain:
+            self._available += 1
+
+    def _unusual(self, item: object) -> bytes:
+        """The bytes of an item of the script."""
+        if isinstance(item, bytes):
+            return item
+        record = self._record
+        try:
+            item = _resolved(item)
+        except Exception as error:
+            if record is not None:
+                ends = isinstance(error, ConnectionError)
+                record.monitor.perform(record, "recv:reset" if ends else "recv:error", type(error))
+            raise
+        if not isinstance(item, (bytes, bytearray)):
+            raise TypeError(
+                f"recvs= of {self!r} holds {item!r}; it takes bytes, callables that return bytes, and exceptions"
+            )
+        return bytes(item)
+
+    def _read_all(self, size: int, flags: int) -> bytes:
+        """MSG_WAITALL: until `size` bytes are there, or the end is (man 2 recv)."""
+        data = self._read(size, flags)
+        while 0 < len(data) < size and self.leftover() is not None:
+            try:
+                data += self._read(size - len(data), flags)
+            except (BlockingIOError, TimeoutError):
+                break
+        return data
+
+    def leftover(self) -> tuple[RuleId, str] | None:
+        """As the base class has it. Takes one item at most off the script, and puts it back."""
+        if self.replaced():
+            return None
+        if self.remain:
+            return "unread-data", bytes_text(excerpt(self.remain))  # type: ignore[arg-type]  # as in _item
+        item = next(self.recvs, None)
+        if item is None:
+            return None
+        self.recvs = chain((item,), self.recvs)
+        return "unread-data", bytes_text(excerpt(item)) if isinstance(item, bytes) else repr(item)
+
+    # -- the socket as a whole, as a Mock -----------------------------------------------------
+
+    def reset_mock(self, visited: object = None, *, return_value: bool = False, side_effect: bool = False) -> None:
+        """Forget all calls; on request also what the test decided about results."""
+        if self._surface is None:
+            self._calls.clear()
+        else:
+            self._surface.reset(return_value=return_value, side_effect=side_effect)
+
+    def configure_mock(self, **kwargs: Any) -> None:  # Any: attributes of any name and type
+        """Set attributes, dotted names included: `configure_mock(**{"send.return_value": 3})`."""
+        from unittest.mock import NonCallableMock
+
+        NonCallableMock.configure_mock(self, **kwargs)  # type: ignore[arg-type]  # uses no more than setattr
+
+    if TYPE_CHECKING:
+        mock_calls: _CallList
+        method_calls: _CallList
+
+        def assert_has_calls(self, calls: Sequence[_Call], any_order: bool = False) -> None: ...
+
+    else:
+        # Properties, not __getattr__(): its mere presence slows down every attribute of a socket.
+        for _name in SURFACE:
+            locals()[_name] = property(partial(asked, _name))
+        del _name
+
+        def __call__(self, *args, **kwargs):
+            raise NotImplementedError(CALLED)
+
+        @property
+        def __class__(self):
+            return seen_class(type(self), type(self))
+
+        return_value = side_effect = property(__call__, __call__)
+
+        def _attach(self, value):
+            raise NotImplementedError(ATTACHED)
+
+        _mock_parent = _mock_new_parent = property(None, _attach)
+
+
+class ListenSocket(_Scripted):
+    """A listening socket, whose backlog is scripted.
+
+    accepted: what `accept()` returns, in order: sockets; callables that return one, called when
+    it is accepted (`Mock`s are taken for sockets); exceptions, raised. After the last, `accept()`
+    returns fresh `MockSocket`s; in a strict run, nobody is waiting any more.
+    name: how error texts and traces call it; else "listener".
+    allow: ids of rules that are not judged for it.
+
+    `bind`, `listen`, `accept`, ..., `close` must come in that order: OSError otherwise. (In a
+    strict run as the kernel has it: `listen()` alone is enough.)
+    """
+
+    __slots__ = ("accepted", "address", "current", "remote_port", "state")
+
+    def __init__(
+        self, accepted: Iterable[Client] | None = None, *, name: str | None = None, allow: Collection[RuleId] = ()
+    ) -> None:
+        super().__init__(name, allow)
+        self.accepted: Iterator[Client] = iter(() if accepted is None else accepted)
+        """The clients still to come. May be set."""
+        self.current = 0
+        """How many clients were accepted."""
+        self.state = 0
+        """0 new, 1 bound, 2 listening, 3 closed. May be set."""
+        self.address = "localhost"
+        """The host from which all clients come. May be set."""
+        self.remote_port = 57000
+        """The port from which the last client came; the next one's is higher by one. May be set."""
+
+    def _order(self, *states: int) -> None:
+        if self._record is None and self.state not in states:
+            number = EBADF if self.state == 3 else EINVAL
+            raise OSError(number, os.strerror(number))
+
+    def _bind(self, address: Address) -> None:
+        self._order(0, 1)
+        super()._bind(address)
+        self.state = 1
+
+    def _listen(self) -> None:
+        self._order(1)
+        super()._listen()
+        self.state = 2
+
+    def _close(self) -> None:
+        super()._close()
+        self.state = 3
+
+    def recv(self, size: int, flags: int = 0) -> bytes:
+        """Refused: a listener is not connected."""
+        return self._read(size, flags)
+
+    def _read(self, size: int, flags: int) -> bytes:
+        self._do("recv")
+        raise OSError(ENOTCONN, os.strerror(ENOTCONN))
+
+    def _push(self, data: Buffer, taken: int | None = None) -> int:
+        self._do("send")
+        raise BrokenPipeError(EPIPE, os.strerror(EPIPE))
+
+    def _accept(self) -> tuple[_socket.socket, Address]:
+        self._order(2)
+        record = self._record
+        if record is not None:
+            self._check_backlog(record)
+        client: object = next(self.accepted, _END)
+        if client is _END:
+            if record is not None:
+                record.monitor.perform(record, _ACCEPT_NOTHING[self._waits()])
+            client = MockSocket()
+        if not isinstance(client, real_socket) and not is_mock(client):
+            client = _resolved(client)
+        self.current += 1
+        self.remote_port += 1
+        peer = (self.address, self.remote_port)
+        if isinstance(client, MockSocket):
+            client._local, client._remote = self._local, peer
+        if record is not None:
+            newcomer = join(record.monitor, client)
+            record.monitor.perform(record, "accept", newcomer.name)
+            record.monitor.accepted(newcomer)
+        return client, peer  # type: ignore[return-value]  # a Mock where the test gave one
+
+    def _check_backlog(self, record: Record) -> None:
+        """Whether anyone is waiting, as far as events have said."""
+        if record.moves["accept"] is not None:
+            record.monitor.perform(record, "accept")
+        elif self._available:
+            self._available -= 1
+        elif record.ever_registered:
+            record.monitor.perform(record, _ACCEPT_NOTHING[self._waits()])
+
+    def leftover(self) -> tuple[RuleId, str] | None:
+        """As the base class has it. Takes one client at most off the script, and puts it back."""
+        if self.replaced():
+            return None
+        client = next(self.accepted, None)
+        if client is None:
+            return None
+        self.accepted = chain((client,), self.accepted)
+        named = isinstance(client, MockSocket) and client._name
+        return "unaccepted-connection", named or repr(client)
+
+
+def join(monitor: Monitor, sock: object) -> Record:
+    """Let a socket, or whatever else the script or the server uses for one, into a run."""
+    if not isinstance(sock, _Scripted):
+        return monitor.admit_foreign(sock)
+    record = sock._record
+    if record is None or record.monitor.finished:
+        listens = isinstance(sock, ListenSocket)
+        sock._record = record = monitor.admit(
+            sock._name,
+            _PHASES[sock.state] if isinstance(sock, ListenSocket) else "closed" if sock._closed else "connected",
+            sock._number,
+            role="listener" if listens else "client",
+            allow=sock._allow,
+            script=sock,
+        )
+    elif record.monitor is not monitor:
+        record.monitor.absorb(monitor)
+    return record
+
+
+_PHASES: Final[tuple[Phase, ...]] = ("new", "bound", "listening", "closed")
+"""The phase for each `ListenSocket.state`."""
+
+
+def _checked_flags(flags: int) -> int:
+    known = _PEEK | _DONTWAIT | _WAITALL
+    if flags & ~known:
+        raise NotImplementedError(
+            f"recv() with flags={int(flags):#x} is not simulated; MSG_PEEK, MSG_DONTWAIT and MSG_WAITALL are"
+        )
+    return int(flags)
+
+
+def _resolved(item: Any) -> Any:  # Any: 0.2.3 handed on whatever was there
+    """An item of a script: callables are called, exceptions raised, all else is handed on."""
+    if callable(item):
+        item = item()
+    if isinstance(item, BaseException):
+        raise item
+    return item
+
+
+def _length(data: Any) -> int:  # Any: without a strict run, whatever the server passes
+    """How many bytes `send()` would take."""
+    try:
+        return memoryview(data).nbytes
+    except TypeError:
+        return len(data) if hasattr(data, "__len__") else 0

@@ -1,0 +1,240 @@
+"""What happened: an append-only record of every operation of a run.
+
+Owns the row format, the view of a row that users see (`Event`), its one-line text, and the
+question which code made a call. Knows nothing of rules, sockets or selectors: a row keeps names,
+never objects of the server. A row is written for every call that a server makes, so it
+must be cheap: rows lie end to end in one flat list, `WIDTH` entries each, which creates no object
+per row that the garbage collector would have to visit; lines are looked up only when read.
+"""
+
+from __future__ import annotations
+
+import os
+import selectors
+import socket
+import sys
+from collections.abc import Sequence
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from types import CodeType, FrameType
+    from typing import Any, Final, NamedTuple, TypeAlias, overload
+
+    class Place(NamedTuple):
+        """Where in the code something happened."""
+
+        file: str
+        line: int
+        function: str
+
+    Row: TypeAlias = tuple[str, str, object, int, CodeType, int]
+    """Operation, name of the socket or selector, detail, nanoseconds, code, instruction."""
+
+    Kept: TypeAlias = bytes | tuple[bytes, int, int]
+    """A message, or its start, its length, and how much of it was taken."""
+
+    Rows: TypeAlias = list[Any]  # Any: the six entries of a row in turn, row after row
+else:
+    from collections import namedtuple
+
+    Place = namedtuple("Place", "file line function")  # noqa: PYI024  (importing typing costs too much)
+
+_STDLIB: Final = os.path.dirname(selectors.__file__)
+_HERE: Final = os.path.dirname(__file__)
+
+INSIDE: Final = frozenset(
+    [os.path.join(_HERE, name) for name in os.listdir(_HERE) if name.endswith(".py")]
+    + [socket.__file__, selectors.__file__, os.path.join(_STDLIB, "unittest", "mock.py")]
+)
+"""Files whose frames only pass a call on: this package, and what it stands in for."""
+
+WIDTH: Final = 6
+"""How many entries a row has."""
+
+BYTES_SHOWN: Final = 32
+"""How many bytes of a message a row keeps."""
+
+
+def row_at(rows: Rows, number: int) -> Row:
+    """Row `number` of a flat list."""
+    operation, name, detail, time, code, instruction = rows[number * WIDTH : (number + 1) * WIDTH]
+    return operation, name, detail, time, code, instruction
+
+
+def caller(depth: int) -> FrameType:
+    """The innermost frame outside `INSIDE`, from `depth` frames above this function's caller."""
+    frame = sys._getframe(depth + 1)  # the only way to a frame that costs nothing
+    while frame.f_code.co_filename in INSIDE and frame.f_back is not None:
+        frame = frame.f_back
+    return frame
+
+
+def place(code: CodeType, instruction: int) -> Place:
+    """The file, line and function of an instruction (an index into `code`, in bytes)."""
+    line = code.co_firstlineno
+    for start, end, number in code.co_lines():
+        if start <= instruction < end:
+            line = number if number is not None else line
+            break
+    return Place(code.co_filename, line, code.co_name)
+
+
+def mask_text(mask: object) -> str:
+    """READ, WRITE, READ|WRITE; any other mask as its number."""
+    names = {
+        selectors.EVENT_READ: "READ",
+        selectors.EVENT_WRITE: "WRITE",
+        selectors.EVENT_READ | selectors.EVENT_WRITE: "READ|WRITE",
+    }
+    return names.get(mask, repr(mask)) if isinstance(mask, int) else repr(mask)
+
+
+def excerpt(data: bytes) -> Kept:
+    """What a row keeps of a message: all of a short one, else its start and its length."""
+    return data if len(data) <= BYTES_SHOWN else (data[:BYTES_SHOWN], len(data), len(data))
+
+
+def bytes_text(kept: Kept) -> str:
+    """An `excerpt` as text."""
+    if isinstance(kept, bytes):
+        return repr(kept)
+    start, length, _ = kept
+    return f"{start!r}... ({length} bytes)" if length > len(start) else repr(start)
+
+
+class Event:
+    """One row of a trace: what was done, to what, with what result, when, and by which line."""
+
+    __slots__ = ("_row",)
+
+    def __init__(self, row: Row) -> None:
+        self._row = row
+
+    @property
+    def operation(self) -> str:
+        """The operation, as the tables of the rule catalogue name it."""
+        return self._row[0]
+
+    @property
+    def socket(self) -> str:
+        """The name of the socket; for `select` and `close` of a selector, the selector's."""
+        return self._row[1]
+
+    @property
+    def detail(self) -> object:
+        """Bytes moved, the mask registered, the client accepted, the events returned ..."""
+        return self._row[2]
+
+    @property
+    def time(self) -> float:
+        """Seconds of virtual time since the run began; 0.0 throughout an event list."""
+        return self._row[3] / 1e9
+
+    @property
+    def place(self) -> Place:
+        """File, line and function of the server's call."""
+        return place(self._row[4], self._row[5])
+
+    def _key(self) -> tuple[object, ...]:
+        return (*self._row[:4], self.place)
+
+    def __eq__(self, other: object) -> bool:
+        return self._key() == other._key() if isinstance(other, Event) else NotImplemented
+
+    def __hash__(self) -> int:
+        return hash((self.operation, self.socket))
+
+    def __str__(self) -> str:
+        return row_text(self._row)
+
+    def __repr__(self) -> str:
+        file, line, _ = self.place
+        return f"<{self} at {shown_path(file)}:{line}>"
+
+
+class Trace(Sequence[Event]):
+    """The record of one run, oldest first; grows while the run goes on."""
+
+    __slots__ = ("_rows",)
+
+    def __init__(self, rows: Rows) -> None:
+        self._rows = rows
+
+    def __len__(self) -> int:
+        return len(self._rows) // WIDTH
+
+    if TYPE_CHECKING:
+
+        @overload
+        def __getitem__(self, index: int) -> Event: ...
+        @overload
+        def __getitem__(self, index: slice) -> Sequence[Event]: ...
+
+    def __getitem__(self, index: int | slice) -> Event | Sequence[Event]:
+        numbers = range(len(self))[index]
+        if isinstance(numbers, int):
+            return Event(row_at(self._rows, numbers))
+        return [Event(row_at(self._rows, number)) for number in numbers]
+
+    def __eq__(self, other: object) -> bool:
+        return list(self) == list(other) if isinstance(other, Trace) else NotImplemented
+
+    __hash__ = None  # type: ignore[assignment]  # mutable, as a list is; mypy wants a method
+
+    def __str__(self) -> str:
+        return "\n".join(text for text in map(str, self))
+
+    def __repr__(self) -> str:
+        return f"<Trace of {len(self)} operations>"
+
+
+def row_text(row: Row) -> str:
+    """A row as one line: `alice.recv() -> b'hi'`, `register(alice, READ)`, `select() -> ...`."""
+    operation, name, kept = row[:3]
+    call, _, outcome = operation.partition(":")
+    result = f" raises {kept.__name__}" if isinstance(kept, type) else _OUTCOMES.get(outcome, "")
+    detail: Any = None if isinstance(kept, type) or outcome else kept  # Any: what it is depends on the call
+    match call:
+        case "select":
+            owner = "" if name == "selector" else f"{name}."
+            if detail is not None:
+                ready: Sequence[tuple[str, int]] = detail
+                result = " -> " + (", ".join(f"{sock} {mask_text(mask)}" for sock, mask in ready) or "nothing")
+            return f"{owner}select(){result}"
+        case "register" | "modify" | "unregister" | "get_key":
+            return f"{call}({name}{'' if detail is None else ', ' + mask_text(detail)}){result}"
+        case "option" if detail is not None:
+            return f"{name}.{detail}"
+        case "send" if detail is not None:
+            return f"{name}.send({bytes_text(detail)}){_short_text(detail)}"
+        case "recv" | "peek" if detail is not None:
+            return f"{name}.{call}() -> {bytes_text(detail)}"
+        case "accept" if detail is not None:
+            return f"{name}.accept() -> {detail}"
+        case "shutdown":
+            return f"{name}.shutdown({outcome})"
+        case _:
+            return f"{name}.{call}(){result}"
+
+
+_OUTCOMES: Final = {
+    "eof": " -> b''",
+    "again": " would block",
+    "timeout": " times out",
+    "blocks": " blocks",
+}
+
+
+def _short_text(kept: Kept) -> str:
+    if isinstance(kept, bytes) or kept[2] == kept[1]:
+        return ""
+    return f" -> {kept[2]}"
+
+
+def shown_path(file: str) -> str:
+    """A path as short as it can be and still be opened from the working directory."""
+    try:
+        relative = os.path.relpath(file)
+    except ValueError:  # another drive
+        return file
+    return file if relative.startswith(os.pardir) else relative

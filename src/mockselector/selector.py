@@ -1,0 +1,463 @@
+"""`MockSelector`: a selector whose `select()` returns the events of a script.
+
+Owns where events come from (an event list, here) and what they mean, and the end of a run: who
+gets which exception, and when. Registration is the standard library's own. In strict mode every
+call passes the `Monitor`. Also the import path of 0.2.3 for all three classes.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import warnings
+from collections.abc import Iterable
+from itertools import chain
+from selectors import EVENT_READ, _BaseSelectorImpl  # 0.2.3's base, and ours
+
+from ._escape import escape
+from ._monitor import Monitor
+from ._rules import QUIET
+from ._sockets import FIRST_NUMBER, ListenSocket, MockSocket, checked_rules, join, socket_of
+from ._trace import WIDTH, Trace, caller, mask_text, place
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Collection, Iterator
+    from selectors import SelectorKey
+    from types import CodeType, FrameType, TracebackType
+    from typing import Any, Final, Protocol, TypeAlias
+
+    from typing_extensions import Self
+
+    from ._monitor import Record
+    from ._rules import Membership, Registration, RuleId
+
+    class HasFileno(Protocol):
+        """What `selectors` takes for a file object."""
+
+        def fileno(self) -> int: ...
+
+    FileObject: TypeAlias = int | HasFileno
+    """A socket, its number, or a wrapper with `fileno()`."""
+    Ready: TypeAlias = FileObject | tuple[FileObject, int]
+    """What one `select()` reports: a file object that is readable, or one with a mask."""
+    Event: TypeAlias = Ready | Iterable[Ready]
+    """What one `select()` returns; an empty iterable: it times out."""
+
+__all__ = ["ListenSocket", "MockSelector", "MockSocket"]
+
+__tracebackhide__ = True  # pytest: end tracebacks at the server's own line
+
+_getframe: Final = sys._getframe  # the only way to a frame that costs nothing
+
+ENVIRONMENT: Final = "MOCKSELECTOR_STRICT"
+_STRICT: Final = {"": False, "0": False, "1": True}
+
+PATIENCE: Final = 3
+"""How often `select()` ends a run by an exception before it forces the server out."""
+
+CLOSED: Final = "I/O operation on closed epoll object"
+"""What a closed `DefaultSelector` says on Linux."""
+
+POLLS: Final = 1000
+"""How many polls, select(0), an ended run still answers, so that an event loop can clean up."""
+
+
+class MockSelector(_BaseSelectorImpl):
+    """A selector whose `select()` returns the events of a script, in order.
+
+    event_list: one entry per `select()`: a socket, a registered number or a wrapper with
+    `fileno()`, for EVENT_READ; a pair of one of these and a mask; an iterable of all these, for
+    several events at once; an empty iterable, for a time-out. After the last, `select()` raises
+    `EndException`, which ends the server's loop and which `with selector:` swallows.
+    strict: judge what the server does, and raise a `ScenarioError` for what production would
+    let pass in silence. None: as the environment variable MOCKSELECTOR_STRICT says (0 or 1).
+    allow: ids of rules that are not judged. pedantic: judge the pedantic rules too.
+
+    Raises ValueError for an unknown rule, for `allow` or `pedantic` without strict mode, and for
+    any other value of MOCKSELECTOR_STRICT.
+    """
+
+    class EndException(BaseException):
+        """The script is at its end. Raised by `select()`; `with selector:` swallows it."""
+
+    def __init__(
+        self,
+        event_list: Iterable[Event] | None = None,
+        *,
+        strict: bool | None = None,
+        allow: Collection[RuleId] = (),
+        pedantic: bool = False,
+    ) -> None:
+        super().__init__()
+        self.iter_event: Iterator[Event] = iter(() if event_list is None else event_list)
+        """The events still to come. May be set."""
+        self._monitor: Monitor | None = None
+        self._closed = self._halted = False
+        rules = checked_rules(allow)
+        if _strict_by_environment() if strict is None else strict:
+            frame = caller(1)
+            self._maker: CodeType = frame.f_code
+            self._monitor = Monitor(place(frame.f_code, frame.f_lasti), allow=rules, pedantic=pedantic)
+            self._monitor.maps.append(self._fd_to_key)
+            self._name = "selector"
+            self._blocks = 0  # how many `with selector:` are open
+            self._modifying = False
+            # Per socket that is registered for reading: what select() returns, what the trace keeps.
+            self._plain: dict[MockSocket, tuple[tuple[SelectorKey, int], tuple[tuple[str, int], ...]]] = {}
+            self._ends = 0  # how often select() has raised EndException
+            self._settled = False  # whether the run's result has reached the test
+            self._repeated = False  # whether select() has raised the violation once more
+            self._polls = 0  # answered since the end
+            self._outside = frame.f_code  # whose frames are the test's
+            self._undo: Callable[[], None] | None = None  # what escape() returned
+            self._tests_own = False  # whether the outermost block is the test's
+        elif strict is not None and (rules or pedantic):
+            raise ValueError("allow= and pedantic= say how strict mode judges: give strict=True with them")
+
+    # -- the test's side --------------------------------------------------------------------
+
+    @property
+    def trace(self) -> Trace:
+        """All that has happened in a strict run, oldest first. RuntimeError without strict mode."""
+        return self._strict_monitor("trace").trace
+
+    def verify(self) -> None:
+        """Judge the end of a strict run: raise its violation if it had one, and see what is left over.
+
+        Leaving the test's own `with selector:` does the same. RuntimeError without strict mode.
+        """
+        monitor = self._strict_monitor("verify()")
+        self._finish(returned=not self._ends)
+        self._settled = True
+        if monitor.violation is not None:
+            raise monitor.violation
+
+    def _strict_monitor(self, what: str) -> Monitor:
+        if self._monitor is None:
+            raise RuntimeError(f"{what} is about what strict mode saw, and this selector is lenient: give strict=True")
+        return self._monitor
+
+    def __enter__(self) -> Self:
+        if self._monitor is not None:
+            self._blocks += 1
+            if self._blocks == 1:
+                frame = caller(1)
+                self._tests_own = self._entered_by_test(frame)
+                self._outside = frame.f_code if self._tests_own else self._maker
+        return self
+
+    if TYPE_CHECKING:
+        _fd_to_key: dict[int, SelectorKey]  # the base's
+
+    def __exit__(  # type: ignore[override]  # unlike the base's, it can swallow an exception
+        self, exc_type: type[BaseException] | None, exc_val: BaseException | None, exc_tb: TracebackType | None
+    ) -> bool:  # pyright: ignore[reportIncompatibleMethodOverride]
+        own = exc_type == MockSelector.EndException and exc_val is not None and exc_val.args[0] is self
+        if self._monitor is None:
+            return own
+        self._blocks -= 1
+        return self._leave(exc_val, own=own)
+
+    def _entered_by_test(self, frame: FrameType) -> bool:
+        """Whether it is the test that enters the block, or the server (as `socketserver` does).
+
+        The test does where it made the selector, or later, when the maker (a fixture, a helper) has
+        returned. While the maker runs and someone that it called enters, that is the server.
+        """
+        if frame.f_code is self._maker:
+            return True
+        above = frame.f_back
+        while above is not None:
+            if above.f_code is self._maker:
+                return False
+            above = above.f_back
+        return not frame.f_code.co_filename.startswith(os.path.dirname(os.__file__))
+
+    def _leave(self, error: BaseException | None, *, own: bool) -> bool:
+        """Leave a block of a strict run. What the test sees: its own error, else the violation."""
+        monitor = self._monitor
+        assert monitor is not None
+        if self._undo is not None:
+            self._undo()
+            self._undo = None
+        if self._blocks and (monitor.violation is not None or not own):
+            return False  # the outermost block has the last word
+        before = monitor.violation
+        if not self._blocks and self._tests_own:
+            self._finish(returned=error is None and not self._ends)
+            self._settled = True
+        violation = monitor.violation
+        if violation is None or error is violation:
+            self._settled = self._settled or violation is not None
+            return own
+        self._settled = True
+        if error is None or own:
+            raise violation
+        if before is not None and isinstance(error, Exception):
+            raise violation from error  # it came of what was swallowed
+        _add_note(error, str(violation))
+        return False
+
+    def _finish(self, *, returned: bool) -> None:
+        monitor = self._monitor
+        assert monitor is not None
+        if monitor.finished:
+            return
+        event = next(self.iter_event, None)
+        left = None
+        if event is not None:
+            self.iter_event = chain((event,), self.iter_event)
+            left = _event_text(event)
+        is_open = [] if self._closed else [self._name]
+        try:
+            monitor.finish(left, returned=returned and left is None, open_selectors=is_open)
+        except AssertionError as error:
+            if error is not monitor.violation:
+                raise
+
+    def __del__(self) -> None:
+        monitor = getattr(self, "_monitor", None)
+        if monitor is None or self._settled or sys.is_finalizing():
+            return
+        self._finish(returned=not self._ends)
+        if monitor.violation is not None:
+            where = monitor.script
+            text = (
+                "a strict MockSelector was dropped, and nobody has seen what it found:"
+                f" use `with selector:` or selector.verify()\n\n{monitor.violation}"
+            )
+            warnings.warn_explicit(text, UserWarning, where.file if where else "", where.line if where else 0)
+
+    # -- the server's side: registration ------------------------------------------------------
+
+    def register(self, fileobj: FileObject, events: int, data: Any = None) -> SelectorKey:  # Any: as `selectors`
+        """As `selectors.BaseSelector.register`."""
+        register = super().register
+        return self._registered("register", fileobj, lambda: register(fileobj, events, data), events)
+
+    def unregister(self, fileobj: FileObject) -> SelectorKey:
+        """As `selectors.BaseSelector.unregister`."""
+        unregister = super().unregister
+        return self._registered("unregister", fileobj, lambda: unregister(fileobj))
+
+    def modify(self, fileobj: FileObject, events: int, data: Any = None) -> SelectorKey:  # Any: as `selectors`
+        """As `selectors.BaseSelector.modify`."""
+        modify = super().modify
+        return self._registered("modify", fileobj, lambda: modify(fileobj, events, data), events)
+
+    def get_key(self, fileobj: FileObject) -> SelectorKey:
+        """As `selectors.BaseSelector.get_key`."""
+        get_key = super().get_key
+        return self._registered("get_key", fileobj, lambda: get_key(fileobj))
+
+    def close(self) -> None:
+        """As `selectors.BaseSelector.close`."""
+        super().close()
+        self._closed = self._halted = True
+        self._plain = {}
+
+    def _registered(
+        self, operation: Registration, fileobj: FileObject, act: Callable[[], SelectorKey], events: int | None = None
+    ) -> SelectorKey:
+        """A call about registration: what `selectors` makes of it, and a row in the trace."""
+        monitor = self._monitor
+        if monitor is None or self._modifying:  # modify() may call unregister() and register()
+            return act()
+        record = self._record_of(fileobj)
+        membership = self._membership(record)
+        self._modifying = True
+        try:
+            if membership == "closed" and operation == "register":
+                raise ValueError(CLOSED)
+            key = act()
+        except Exception as error:
+            monitor.refused(operation, record.name, error)
+            raise
+        finally:
+            self._modifying = False
+        monitor.register(record, operation, membership, events)
+        if isinstance(record.script, MockSocket) and operation != "get_key":
+            self._plain.pop(record.script, None)
+            if operation != "unregister" and key.events & EVENT_READ:
+                self._plain[record.script] = (key, EVENT_READ), ((record.name, EVENT_READ),)
+        return key
+
+    def _membership(self, record: Record) -> Membership:
+        if self._closed:
+            return "closed"
+        return "member" if record.number in self._fd_to_key else "absent"
+
+    def _record_of(self, fileobj: object) -> Record:
+        """The run's record of whatever stands for a socket: itself, its number, a wrapper."""
+        monitor = self._monitor
+        assert monitor is not None
+        if isinstance(fileobj, (MockSocket, ListenSocket)):
+            return join(monitor, fileobj)
+        key = None if self._closed else self._key_of(fileobj)
+        number = key.fd if key is not None else _number(fileobj)
+        sock = socket_of(number) if number is not None and number >= FIRST_NUMBER else None
+        return join(monitor, fileobj if sock is None else sock)
+
+    def _key_of(self, fileobj: object) -> SelectorKey | None:
+        try:
+            return super().get_map()[fileobj]  # type: ignore[index]  # anything may stand in a script
+        except (KeyError, ValueError):
+            return None
+
+    # -- the server's side: events ------------------------------------------------------------
+
+    def select(self, timeout: float | None = None) -> list[tuple[SelectorKey, int]]:
+        """The next events of the script, whatever the timeout.
+
+        Raises `EndException` when there are none left. Without strict mode, KeyError for an event
+        whose file object is not registered. In strict mode `ScenarioError`, and once more at the
+        next call if the server swallowed it, and then `EndException`. After that, polls return [].
+        """
+        if self._monitor is not None:
+            return self._select_strictly(self._monitor, timeout)
+        try:
+            event = next(self.iter_event)
+        except StopIteration as error:
+            raise MockSelector.EndException(self) from error
+        if type(event) is MockSocket or type(event) is ListenSocket:  # the plain case, at once
+            key = self._fd_to_key.get(event._number)
+            if key is not None:
+                return [(key, EVENT_READ)]
+        # A KeyError here names what is not registered.
+        return [(self.get_map()[thing], mask) for thing, mask in _ready(event)]
+
+    def _select_strictly(self, monitor: Monitor, timeout: float | None) -> list[tuple[SelectorKey, int]]:
+        if self._halted or monitor.violation is not None:
+            return self._select_again(monitor, timeout)
+        if (monitor.changed or (monitor.returned and monitor.rows[-WIDTH] in QUIET)) and (
+            timeout is None or timeout > 0
+        ):
+            monitor.sleep(self._name)
+        try:
+            event = next(self.iter_event)
+        except StopIteration as error:
+            monitor.selected(self._name, None)
+            self._ends = 1
+            self._halted = True
+            raise MockSelector.EndException(self) from error
+        if type(event) is MockSocket:
+            plain = self._plain.get(event)
+            if plain is not None:  # registered for reading: in as few steps as can be, all events pass here
+                if not event.remain:
+                    event._available += 1
+                pair, names = plain
+                frame = _getframe(2)
+                monitor.note(("select", self._name, names, 0, frame.f_code, frame.f_lasti))
+                monitor.returned = True
+                return [pair]
+        ready: list[tuple[SelectorKey, int]] = []
+        reported: list[tuple[str, int]] = []
+        for thing, mask in _ready(event):
+            record = thing._record if isinstance(thing, _OURS) else None
+            if record is None or record.monitor is not monitor:
+                record = self._record_of(thing)
+            key = self._fd_to_key.get(record.number)
+            if key is None or mask & ~key.events:
+                number = 1 + monitor.rows[::WIDTH].count("select")
+                text = f"It is event {number} of the script: {_event_text(event)}."
+                if not monitor.delivers(self._name, record, key, mask, text):
+                    continue
+                assert key is not None
+            if mask & EVENT_READ and record.script is not None:
+                record.script.announce()
+            ready.append((key, mask))
+            reported.append((record.name, mask))
+        monitor.selected(self._name, tuple(reported))
+        return ready
+
+    def _select_again(self, monitor: Monitor, timeout: float | None) -> list[tuple[SelectorKey, int]]:
+        """A `select()` after a violation, the end of the script, or `close()`."""
+        if monitor.violation is None and not self._ends:
+            raise ValueError(CLOSED)
+        if monitor.violation is not None and not self._repeated:
+            self._repeated = True
+            raise monitor.violation
+        if self._ends and timeout is not None and timeout <= 0:
+            self._polls += 1
+            if self._polls <= POLLS:
+                return []
+        self._ends += 1
+        end = MockSelector.EndException(self)
+        if self._ends > PATIENCE:
+            why = "" if monitor.violation is None else str(monitor.violation)
+            undo = escape(end, self._ends - PATIENCE, self._outside, why)
+            if self._undo is None:
+                self._undo = undo
+        raise end from monitor.violation
+
+
+_OURS: Final = (MockSocket, ListenSocket)
+
+
+def _ready(event: Any) -> Iterator[tuple[Any, int]]:  # Any: a script holds what it holds
+    """The file objects and masks of one event."""
+    group: Any = event if _is_iterable(event) else (event,)
+    try:
+        if isinstance(group[1], int):
+            group = (group,)
+    except (KeyError, IndexError, TypeError):  # a short group; a set or a generator
+        pass
+    for item in group:
+        if isinstance(item, tuple):
+            thing, mask = _pair(item)
+            yield thing, mask
+        else:
+            yield item, EVENT_READ
+
+
+def _pair(item: Any) -> tuple[Any, int]:  # Any: what 0.2.3 let pass, passes
+    thing, mask = item
+    return thing, mask
+
+
+def _is_iterable(thing: object) -> bool:  # no narrowing: what it then is an iterable of, nobody knows
+    return isinstance(thing, Iterable)
+
+
+def _event_text(event: Any) -> str:  # Any: a script holds what it holds
+    """An event as the script's author would name it."""
+    if isinstance(event, (set, frozenset, list, tuple)) or not _is_iterable(event):
+        return ", ".join(f"{_named(thing)} {mask_text(mask)}" for thing, mask in _ready(event)) or "a time-out"
+    return repr(event)  # a generator is not to be used up
+
+
+def _named(thing: object) -> str:
+    if isinstance(thing, _OURS):
+        return (thing._record.name if thing._record is not None else thing._name) or f"a {type(thing).__name__}"
+    return repr(thing)
+
+
+def _number(thing: object) -> int | None:
+    try:
+        return int(thing if isinstance(thing, int) else thing.fileno())  # type: ignore[attr-defined]  # asked for
+    except (AttributeError, TypeError, ValueError):
+        return None
+
+
+def _strict_by_environment() -> bool:
+    value = os.environ.get(ENVIRONMENT, "")
+    if value not in _STRICT:
+        raise ValueError(f"{ENVIRONMENT} is {value!r}; it takes 1 (strict) or 0 (lenient)")
+    return _STRICT[value]
+
+
+if sys.version_info >= (3, 11):
+
+    def _add_note(error: BaseException, note: str) -> None:
+        error.add_note(note)
+
+else:
+
+    def _add_note(error: BaseException, note: str) -> None:
+        # No traceback shows notes on 3.10. pytest reads them all the same; a warning reaches the rest.
+        error.__notes__ = [*getattr(error, "__notes__", ()), note]  # type: ignore[attr-defined]  # as PEP 678
+        try:
+            warnings.warn(f"besides {type(error).__name__}: {note}", UserWarning, stacklevel=4)
+        except UserWarning:
+            pass  # turned into an error, it would replace the one it is a note to
