@@ -7,7 +7,7 @@ sockets, selectors or the monitor.
 
 from __future__ import annotations
 
-from ._rules import RULES
+from ._rules import AT_END, RULES
 from ._trace import Place, Trace, place, row_at, row_text, shown_path
 
 TYPE_CHECKING = False
@@ -73,14 +73,14 @@ def scenario_error(finding: Finding, flat: Rows, script: Place | None, also: Seq
     parts = [
         f"{finding.headline}   [{finding.rule}]",
         "\n".join(_proof(finding, rows)),
-        _paragraph("In production " + rule.suffers.format_map(finding.fields)),
-        _paragraph(rule.mend.format_map(finding.fields)),
+        _paragraph(finding.note),
+        _paragraph("In production " + rule.suffers.format_map(finding.fields))
+        + "\n"
+        + _paragraph(rule.mend.format_map(finding.fields)),
     ]
-    if finding.note:
-        parts.insert(2, _paragraph(finding.note))
     if also:
         parts.append("\n".join(["  Also:", *(f"    {one.headline}   [{one.rule}]" for one in also)]))
-    parts.append("\n".join(_tail(rows)))
+    parts.append("\n".join(_tail(rows, at_end=rule.now == AT_END)))
     parts.append("\n".join(_footer(finding, script)))
     text = "\n\n".join(part for part in parts if part)
     return ScenarioError(text, finding.rule, finding.socket, trace)
@@ -89,19 +89,23 @@ def scenario_error(finding: Finding, flat: Rows, script: Place | None, also: Seq
 def _proof(finding: Finding, rows: Sequence[Row]) -> list[str]:
     """The rows that prove a finding, oldest first, the offending call last."""
     found: list[tuple[int, str]] = []
-    for operation, label in RULES[finding.rule].proof:
-        number = _last(operation, finding.socket, rows[:-1])
+    for proof, label in RULES[finding.rule].proof:
+        number = _last(proof, finding.socket, rows[:-1])
         if number is not None:
             found.append((number, label))
     shown = [(label, place(*rows[number][4:])) for number, label in sorted(found)]
     now = RULES[finding.rule].now.format_map(finding.fields)
-    if rows and now != "the end of the run":
+    if rows and now != AT_END:
         shown.append((now, place(*rows[-1][4:])))
     return _columns([(label, where) for label, where in shown])
 
 
-def _last(operation: str, socket: str | None, rows: Sequence[Row]) -> int | None:
-    """The number of the last row in which `operation` was done to (or yielded) `socket`."""
+def _last(proof: str, socket: str | None, rows: Sequence[Row]) -> int | None:
+    """The number of the last row in which an operation was done to `socket`.
+
+    `accept` looks for the row that yielded `socket`, `accept by` for the listener's own.
+    """
+    operation, _, by = proof.partition(" ")
     for number in range(len(rows) - 1, -1, -1):
         done, name, kept = rows[number][:3]
         detail: Any = kept  # Any: what it is depends on the operation
@@ -111,7 +115,7 @@ def _last(operation: str, socket: str | None, rows: Sequence[Row]) -> int | None
             names: list[str] = [ready[0] for ready in detail or ()]
             if socket is None or socket in names:
                 return number
-        elif socket in ((name, detail) if operation == "accept" else (name,)):
+        elif socket == (detail if operation == "accept" and not by else name):
             return number
     return None
 
@@ -129,8 +133,8 @@ def _columns(shown: Sequence[tuple[str, Place]]) -> list[str]:
     ]
 
 
-def _tail(rows: Sequence[Row]) -> list[str]:
-    """The end of the trace, one step per `select()`, the last row marked."""
+def _tail(rows: Sequence[Row], *, at_end: bool) -> list[str]:
+    """The end of the trace, one step per `select()`; marked, the offending call or the end."""
     if not rows:
         return []
     first = max(0, len(rows) - TAIL)
@@ -141,13 +145,13 @@ def _tail(rows: Sequence[Row]) -> list[str]:
             step += 1
         opens = row[0] == "select" or number == first
         head = (f"step {step}" if step else "start") if opens else ""
-        mark = "> " if number == len(rows) - 1 else "  "
+        mark = "> " if number == len(rows) - 1 and not at_end else "  "
         where = place(*row[4:])
         lines.append((mark + head, row_text(row), f"{shown_path(where.file)}:{where.line}"))
     heads = max(len(head) for head, _, _ in lines)
     texts = max(len(text) for _, text, _ in lines)
     shown = [f"{head:<{heads}}   {text:<{texts}}   {where}" for head, text, where in lines]
-    return ([f"  ... {first} earlier"] if first else []) + shown
+    return [f"  ... {first} earlier"] * bool(first) + shown + ["> end"] * at_end
 
 
 def _footer(finding: Finding, script: Place | None) -> list[str]:

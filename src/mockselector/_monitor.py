@@ -13,7 +13,7 @@ import os
 from errno import ETIMEDOUT
 
 from ._errors import Finding, scenario_error
-from ._rules import ENDED, GONE, LIFE, MEMBERSHIP, QUIET, RULES, Breach, NotSimulated, at_sleep
+from ._rules import AT_END, ENDED, GONE, LIFE, MEMBERSHIP, QUIET, RULES, Breach, NotSimulated, at_sleep
 from ._trace import WIDTH, Trace, caller, mask_text, place
 
 TYPE_CHECKING = False
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from typing import Protocol
 
     from ._errors import ScenarioError
-    from ._rules import Cell, Membership, Operation, Phase, Registration, RuleId
+    from ._rules import Cell, Operation, Phase, Registration, RuleId
     from ._trace import Place, Row, Rows
 
     class Script(Protocol):
@@ -145,9 +145,11 @@ class Monitor:
     def perform(self, record: Record, operation: Operation, detail: object = None) -> None:
         """Take one step in a socket's life.
 
-        (`MockSocket.recv` and `send`, which every event passes, take the plainest step themselves:
-        where the cell is None they append the same row. Anything else comes here.) Raises the `OSError` that production raises, a `ScenarioError` where a rule is broken
-        that is in force, NotImplementedError where a network would be needed.
+        Raises the `OSError` that production raises, a `ScenarioError` where a rule is broken that
+        is in force, NotImplementedError where a network would be needed.
+
+        `MockSocket.recv` and `send`, which every event passes, take the plainest step themselves:
+        where the cell is None they append the same row. All else comes here.
         """
         cell = record.moves[operation]
         frame = caller(2)
@@ -196,12 +198,8 @@ class Monitor:
             return ""
         return f"The script of {record.name} has more ({left[1]}), but no READ event has announced it yet."
 
-    def register(self, record: Record, operation: Registration, membership: Membership, detail: object = None) -> None:
-        """Take one step in how a socket stands to a selector.
-
-        `selectors` itself has already refused what it refuses; what is left cannot fail.
-        """
-        assert not isinstance(MEMBERSHIP[membership][operation], (Breach, type)), (operation, membership)
+    def registered(self, record: Record, operation: Registration, detail: object = None) -> None:
+        """Take one step in how a socket stands to a selector, which `selectors` has not refused."""
         self._append(operation, record.name, detail, caller(2))
         if operation == "register":
             record.ever_registered = True
@@ -333,7 +331,7 @@ class Monitor:
         for record in self.records:
             if record.unsent and record.phase not in ("reset", "closed"):
                 yield from self._if_in_force(
-                    "short-send-lost", record, self._short_fields(record, "the end of the run")
+                    "short-send-lost", record, self._short_fields(record, AT_END)
                 )
             if record.phase in ENDED and not self.interest(record):
                 yield from self._if_in_force("leaked-connection", record)

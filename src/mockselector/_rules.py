@@ -214,6 +214,8 @@ class Rule:
         self.now: Final = now
 
 
+AT_END: Final = "the end of the run"
+
 _END_READ: Final = (("recv:eof", "its end was read"), ("recv:reset", "its reset was read"))
 
 RULES: Final[Mapping[RuleId, Rule]] = {
@@ -290,7 +292,7 @@ RULES: Final[Mapping[RuleId, Rule]] = {
         says="{socket} was asked to accept with no connection waiting, and the call blocks",
         suffers="the loop stands still for everyone until the next client comes.",
         mend="Accept once per READ event; or setblocking(False) on the listener, and stop at BlockingIOError.",
-        proof=(("accept", "accepted before"), ("select", "woken before")),
+        proof=(("select", "woken before"), ("accept by", "accepted before")),
         now="accept",
     ),
     "short-send-lost": Rule(
@@ -317,7 +319,7 @@ RULES: Final[Mapping[RuleId, Rule]] = {
         mend="If the server should read it, find why it stopped, or add the READ events that"
         " announce it; if the server is right, shorten the script.",
         proof=(("recv", "read last"), ("close", "closed")),
-        now="the end of the run",
+        now=AT_END,
     ),
     "unaccepted-connection": Rule(
         "default",
@@ -325,8 +327,8 @@ RULES: Final[Mapping[RuleId, Rule]] = {
         suffers="the client is connected, and nobody ever talks to it.",
         mend="If the server should accept it, add a READ event for {socket} to the script;"
         " if the server is right, take the client out.",
-        proof=(("accept", "accepted last"), ("close", "closed")),
-        now="the end of the run",
+        proof=(("accept by", "accepted last"), ("close", "closed")),
+        now=AT_END,
     ),
     "undelivered-event": Rule(
         "default",
@@ -334,7 +336,7 @@ RULES: Final[Mapping[RuleId, Rule]] = {
         suffers="the server has left its loop while its clients were still talking.",
         mend="If the server should go on, find why it stopped; if it is right, shorten the event list.",
         proof=(("select", "last select()"),),
-        now="the end of the run",
+        now=AT_END,
     ),
     "leaked-connection": Rule(
         "default",
@@ -342,7 +344,7 @@ RULES: Final[Mapping[RuleId, Rule]] = {
         suffers="each such client keeps a descriptor until none is left and accept() fails.",
         mend="Close it after its end was read.",
         proof=(("accept", "accepted"), *_END_READ, ("unregister", "unregistered")),
-        now="the end of the run",
+        now=AT_END,
     ),
     "unclosed-at-exit": Rule(
         "pedantic",
@@ -350,6 +352,6 @@ RULES: Final[Mapping[RuleId, Rule]] = {
         suffers="peers see no end, and the address stays in use until the process is gone.",
         mend="Close every connection, the listener and the selector on the way out: with, or try/finally.",
         proof=(("accept", "accepted"), ("listen", "listening")),
-        now="the end of the run",
+        now=AT_END,
     ),
 }

@@ -130,7 +130,9 @@ class _Scripted(real_socket):
 
     def replaced(self) -> bool:
         """Whether the test has put its own function in the place of one that reads."""
-        return any(type(value) is not Recorded for value in self.__dict__.values())
+        return any(
+            type(value) is not Recorded and hasattr(real_socket, name) for name, value in self.__dict__.items()
+        )
 
     def made_at(self) -> Place:
         """Where the script was written."""
@@ -454,7 +456,8 @@ class _Scripted(real_socket):
             return
         if how not in (_socket.SHUT_RD, _socket.SHUT_WR, _socket.SHUT_RDWR):
             raise OSError(EINVAL, os.strerror(EINVAL))
-        reading = how == _socket.SHUT_RD or self._record.phase == "listening"
+        both = how == _socket.SHUT_RDWR
+        reading = how == _socket.SHUT_RD or (both and self._record.phase == "listening")
         self._do("shutdown:read" if reading else "shutdown:write")
         self._deaf = self._deaf or how != _socket.SHUT_WR
 
@@ -796,11 +799,10 @@ class ListenSocket(_Scripted):
     def _accept(self) -> tuple[_socket.socket, Address]:
         self._order(2)
         record = self._record
-        if record is not None:
-            self._check_backlog(record)
+        waiting = record is None or self._anyone_waiting(record)
         client: object = next(self.accepted, _END)
         if client is _END:
-            if record is not None:
+            if waiting and record is not None:
                 record.monitor.perform(record, _ACCEPT_NOTHING[self._waits()])
             client = MockSocket()
         if not isinstance(client, real_socket) and not is_mock(client):
@@ -816,14 +818,16 @@ class ListenSocket(_Scripted):
             record.monitor.accepted(newcomer)
         return client, peer  # type: ignore[return-value]  # a Mock where the test gave one
 
-    def _check_backlog(self, record: Record) -> None:
-        """Whether anyone is waiting, as far as events have said."""
+    def _anyone_waiting(self, record: Record) -> bool:
+        """Whether anyone is waiting, as far as events have said; if not, what that comes to."""
         if record.moves["accept"] is not None:
             record.monitor.perform(record, "accept")
         elif self._available:
             self._available -= 1
         elif record.ever_registered:
             record.monitor.perform(record, _ACCEPT_NOTHING[self._waits()])
+            return False
+        return True
 
     def leftover(self) -> tuple[RuleId, str] | None:
         """As the base class has it. Takes one client at most off the script, and puts it back."""
@@ -842,7 +846,7 @@ def join(monitor: Monitor, sock: object) -> Record:
     if not isinstance(sock, _Scripted):
         return monitor.admit_foreign(sock)
     record = sock._record
-    if record is None or record.monitor.finished:
+    if record is None or (record.monitor.finished and record.monitor.records is not monitor.records):
         listens = isinstance(sock, ListenSocket)
         sock._record = record = monitor.admit(
             sock._name,

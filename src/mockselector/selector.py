@@ -16,7 +16,7 @@ from selectors import EVENT_READ, _BaseSelectorImpl  # 0.2.3's base, and ours
 
 from ._escape import escape
 from ._monitor import Monitor
-from ._rules import QUIET
+from ._rules import MEMBERSHIP, QUIET
 from ._sockets import FIRST_NUMBER, ListenSocket, MockSocket, checked_rules, join, socket_of
 from ._trace import WIDTH, Trace, caller, mask_text, place
 
@@ -55,6 +55,11 @@ _STRICT: Final = {"": False, "0": False, "1": True}
 
 PATIENCE: Final = 3
 """How often `select()` ends a run by an exception before it forces the server out."""
+
+AT_ITS_END: Final = (
+    "The script is at its end, and the server swallows every exception that select() ends it with."
+    " Let EndException, a BaseException, out of its loop."
+)
 
 CLOSED: Final = "I/O operation on closed epoll object"
 """What a closed `DefaultSelector` says on Linux."""
@@ -265,10 +270,10 @@ class MockSelector(_BaseSelectorImpl):
         if monitor is None or self._modifying:  # modify() may call unregister() and register()
             return act()
         record = self._record_of(fileobj)
-        membership = self._membership(record)
+        cell = MEMBERSHIP[self._membership(record)][operation]
         self._modifying = True
         try:
-            if membership == "closed" and operation == "register":
+            if cell is ValueError:  # the one refusal that the base class, having no descriptor, cannot know
                 raise ValueError(CLOSED)
             key = act()
         except Exception as error:
@@ -276,12 +281,18 @@ class MockSelector(_BaseSelectorImpl):
             raise
         finally:
             self._modifying = False
-        monitor.register(record, operation, membership, events)
-        if isinstance(record.script, MockSocket) and operation != "get_key":
-            self._plain.pop(record.script, None)
-            if operation != "unregister" and key.events & EVENT_READ:
-                self._plain[record.script] = (key, EVENT_READ), ((record.name, EVENT_READ),)
+            self._note_plain(record)
+        monitor.registered(record, operation, events)
         return key
+
+    def _note_plain(self, record: Record) -> None:
+        """Keep `_plain` what it says it is."""
+        if isinstance(record.script, MockSocket):
+            key = self._fd_to_key.get(record.number)
+            if key is not None and key.events & EVENT_READ:
+                self._plain[record.script] = (key, EVENT_READ), ((record.name, EVENT_READ),)
+            else:
+                self._plain.pop(record.script, None)
 
     def _membership(self, record: Record) -> Membership:
         if self._closed:
@@ -385,7 +396,7 @@ class MockSelector(_BaseSelectorImpl):
         self._ends += 1
         end = MockSelector.EndException(self)
         if self._ends > PATIENCE:
-            why = "" if monitor.violation is None else str(monitor.violation)
+            why = AT_ITS_END if monitor.violation is None else str(monitor.violation)
             undo = escape(end, self._ends - PATIENCE, self._outside, why)
             if self._undo is None:
                 self._undo = undo

@@ -1,0 +1,230 @@
+"""The two tables are total, and what the door does is what they say: every cell is walked."""
+
+from __future__ import annotations
+
+import errno
+import re
+import selectors
+import socket
+from selectors import EVENT_READ
+from typing import TYPE_CHECKING, get_args
+
+import pytest
+
+from mockselector import ListenSocket, MockSelector, MockSocket, ScenarioError, _rules
+from mockselector._monitor import Monitor
+from mockselector._rules import LIFE, MEMBERSHIP, PHASES, Breach, NotSimulated
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from mockselector._rules import Membership, Operation, Phase, Registration
+else:  # the names exist for type checkers only; here they are read back from the source
+    import ast
+    from pathlib import Path
+    from typing import Literal
+
+    tree = ast.parse(Path(_rules.__file__).read_text())
+    literals = {
+        node.targets[0].id: eval(ast.unparse(node.value), {"Literal": Literal})
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Assign) and ast.unparse(node.value).startswith("Literal[")
+    }
+    Operation, Phase = literals["Operation"], literals["Phase"]
+    Membership, Registration = literals["Membership"], literals["Registration"]
+
+CELLS = [(phase, operation) for phase in LIFE for operation in LIFE[phase]]
+
+
+def test_the_life_table_has_every_phase_and_operation() -> None:
+    assert set(LIFE) == set(PHASES) == set(get_args(Phase))
+    for phase in LIFE:
+        assert set(LIFE[phase]) == set(get_args(Operation)), phase
+
+
+def test_the_membership_table_has_every_state_and_operation() -> None:
+    assert set(MEMBERSHIP) == set(get_args(Membership))
+    for state in MEMBERSHIP:
+        assert set(MEMBERSHIP[state]) == set(get_args(Registration)), state
+
+
+@pytest.mark.parametrize(("phase", "operation"), CELLS)
+def test_the_door_does_what_the_cell_says(phase: Phase, operation: Operation) -> None:
+    monitor = Monitor(None)
+    record = monitor.admit("alice", phase, 1, role="client")
+    record.ever_registered = True
+    cell = LIFE[phase][operation]
+    if isinstance(cell, Breach):
+        with pytest.raises(ScenarioError, match=rf"\[{cell.rule}\]"):
+            monitor.perform(record, operation)
+    elif isinstance(cell, NotSimulated):
+        with pytest.raises(NotImplementedError, match="needs a network behind the socket"):
+            monitor.perform(record, operation)
+    elif isinstance(cell, int):
+        with pytest.raises(OSError) as caught:  # noqa: PT011  (its errno is what is compared)
+            monitor.perform(record, operation)
+        if cell == errno.ETIMEDOUT:
+            assert isinstance(caught.value, TimeoutError)
+        else:
+            assert caught.value.errno == cell
+    else:
+        monitor.perform(record, operation)
+        assert record.phase == (cell or phase)
+        return
+    assert record.phase == phase, "a refused operation changes nothing"
+
+
+@pytest.mark.parametrize(
+    ("phase", "operation"),
+    [(phase, operation) for phase, operation in CELLS if isinstance(LIFE[phase][operation], Breach)],
+)
+def test_a_rule_that_is_not_in_force_lets_the_operation_through(phase: Phase, operation: Operation) -> None:
+    cell = LIFE[phase][operation]
+    assert isinstance(cell, Breach)
+    monitor = Monitor(None, allow=[cell.rule])
+    record = monitor.admit("alice", phase, 1, role="client")
+    monitor.perform(record, operation)
+    assert (record.phase, monitor.violation) == (phase, None)
+
+
+def connected() -> MockSocket:
+    return MockSocket([b"hi"])
+
+
+def at_phase(phase: Phase) -> tuple[MockSelector, MockSocket | ListenSocket]:
+    """A strict run with a socket that came to a phase by calls as a server makes them."""
+    allowed = ["read-without-data", "read-past-eof", "accept-without-connection"]
+    selector = MockSelector([], strict=True, allow=allowed)  # type: ignore[arg-type]  # they are rules
+    if phase in ("new", "bound", "listening"):
+        listener = ListenSocket([connected()])
+        selector.register(listener, EVENT_READ)
+        if phase != "new":
+            listener.bind(("", 8888))
+        if phase == "listening":
+            listener.listen()
+        return selector, listener
+    sock = MockSocket([ConnectionResetError()] if phase == "reset" else [])
+    selector.register(sock, EVENT_READ)
+    if phase in ("shut", "shut-eof"):
+        sock.shutdown(socket.SHUT_WR)
+    if phase in ("eof", "shut-eof"):
+        sock.recv(1)
+    if phase == "reset":
+        with pytest.raises(ConnectionResetError):
+            sock.recv(1)
+    if phase == "closed":
+        sock.close()
+    if phase == "detached":
+        sock.detach()
+    return selector, sock
+
+
+# What a server calls, and the operation that this is.
+CALLS: dict[str, tuple[Operation, Callable[[MockSocket | ListenSocket], object]]] = {
+    "bind": ("bind", lambda sock: sock.bind(("", 1))),
+    "listen": ("listen", lambda sock: sock.listen()),
+    "connect": ("connect", lambda sock: sock.connect(("", 1))),
+    "accept": ("accept", lambda sock: sock.accept()),
+    "send": ("send", lambda sock: sock.send(b"x")),
+    "sendall": ("send", lambda sock: sock.sendall(b"x")),
+    "sendto": ("send", lambda sock: sock.sendto(b"x", ("", 1))),
+    "sendmsg": ("send", lambda sock: sock.sendmsg([b"x", b"y"])),
+    "shutdown for reading": ("shutdown:read", lambda sock: sock.shutdown(socket.SHUT_RD)),
+    "shutdown for writing": ("shutdown:write", lambda sock: sock.shutdown(socket.SHUT_WR)),
+    "getpeername": ("getpeername", lambda sock: sock.getpeername()),
+    "getsockname": ("option", lambda sock: sock.getsockname()),
+    "setblocking": ("option", lambda sock: sock.setblocking(False)),
+    "settimeout": ("option", lambda sock: sock.settimeout(3)),
+    "setsockopt": ("option", lambda sock: sock.setsockopt(1, 2, 3)),
+    "getsockopt": ("option", lambda sock: sock.getsockopt(1, 2)),
+    "get_inheritable": ("option", lambda sock: sock.get_inheritable()),
+    "set_inheritable": ("option", lambda sock: sock.set_inheritable(False)),
+    "detach": ("detach", lambda sock: sock.detach()),
+    "close": ("close", lambda sock: sock.close()),
+}
+
+
+@pytest.mark.parametrize("call", CALLS)
+@pytest.mark.parametrize("phase", PHASES)
+def test_a_call_comes_to_what_the_table_says(phase: Phase, call: str) -> None:
+    operation, make = CALLS[call]
+    selector, sock = at_phase(phase)
+    cell = LIFE[phase][operation]
+    if isinstance(cell, int):
+        with pytest.raises(OSError) as caught:  # noqa: PT011
+            make(sock)
+        assert caught.value.errno == cell
+    elif isinstance(cell, NotSimulated):
+        with pytest.raises(NotImplementedError):
+            make(sock)
+    else:
+        make(sock)
+        record = sock._record
+        assert record is not None
+        assert record.phase == (cell or phase) if isinstance(cell, str | None) else True
+    selector._settled = True  # what is left over is not the subject
+
+
+@pytest.mark.parametrize("phase", PHASES)
+@pytest.mark.parametrize(
+    "read",
+    [
+        lambda sock: sock.recv(9),
+        lambda sock: sock.recv_into(bytearray(9)),
+        lambda sock: sock.recvfrom(9)[0],
+        lambda sock: sock.recvfrom_into(bytearray(9))[0],
+        lambda sock: sock.recvmsg(9)[0],
+        lambda sock: sock.recvmsg_into([bytearray(4), bytearray(5)])[0],
+    ],
+)
+def test_every_way_to_read_is_refused_where_the_table_refuses_it(
+    phase: Phase, read: Callable[[MockSocket | ListenSocket], object]
+) -> None:
+    selector, sock = at_phase(phase)
+    cell = LIFE[phase]["recv"]
+    if isinstance(cell, int):
+        with pytest.raises(OSError) as caught:  # noqa: PT011
+            read(sock)
+        assert caught.value.errno == cell
+    elif isinstance(cell, Breach):
+        assert not read(sock), "allowed, and at its end"
+    selector._settled = True
+
+
+def normal(error: BaseException) -> str:
+    return f"{type(error).__name__}: {re.sub(r'<.*>|[0-9]+', '#', str(error.args[0]))}"
+
+
+@pytest.mark.parametrize("operation", ["register", "modify", "unregister", "get_key", "select"])
+@pytest.mark.parametrize("state", MEMBERSHIP)
+def test_registration_is_what_the_table_and_the_standard_library_say(
+    state: Membership, operation: Registration
+) -> None:
+    def outcome(selector: selectors.BaseSelector, sock: socket.socket) -> str:
+        if state == "member":
+            selector.register(sock, EVENT_READ)
+        if state == "closed":
+            selector.close()
+        try:
+            match operation:
+                case "register":
+                    selector.register(sock, EVENT_READ)
+                case "modify":
+                    selector.modify(sock, EVENT_READ, "data")
+                case "select":
+                    selector.select(0)
+                case _:
+                    getattr(selector, operation)(sock)
+        except (KeyError, ValueError, RuntimeError) as error:
+            return normal(error)
+        return "done"
+
+    ours = MockSelector([[]], strict=True)
+    mine = outcome(ours, MockSocket())
+    ours._settled = True
+    real, other = socket.socketpair()
+    default = selectors.DefaultSelector()
+    with real, other, default:
+        assert mine == outcome(default, real)
+    cell = MEMBERSHIP[state][operation]
+    assert mine.split(":")[0] == (cell.__name__ if isinstance(cell, type) else "done")
