@@ -199,6 +199,8 @@ class Surface:
             self.decided.add(name)
         if attribute == "reset_mock":
             return partial(self.reset, name)
+        if attribute == "configure_mock":
+            return partial(self.configure, name)
         return getattr(getattr(self.mock, name), attribute)
 
     def set(self, name: str, attribute: str, value: object) -> None:
@@ -206,6 +208,12 @@ class Surface:
         if attribute == "return_value":
             self.decided.add(name)
         setattr(getattr(self.mock, name), attribute, value)
+
+    def configure(self, name: str, **kwargs: Any) -> None:  # Any: attributes of any name
+        """Configure a method's mock, as `configure_mock` has it: dotted names included."""
+        if any(key.split(".")[0] == "return_value" for key in kwargs):
+            self.decided.add(name)
+        getattr(self.mock, name).configure_mock(**kwargs)
 
     def reset(self, name: str | None = None, *, return_value: bool = False, side_effect: bool = False) -> None:
         """Forget the calls of one method, or of all."""

@@ -16,7 +16,7 @@ import socket as _socket  # tests patch `socket.socket`: what is needed of it is
 import sys
 from errno import EBADF, EINVAL, ENOTCONN, EPIPE
 from functools import partial
-from itertools import chain, count
+from itertools import chain, count, islice
 from socket import socket as real_socket
 from weakref import WeakValueDictionary
 
@@ -90,7 +90,7 @@ class _Scripted(real_socket):
     """What both kinds have in common: a number, a name, options, an end."""
 
     __slots__ = (
-        "_allow", "_available", "_calls", "_code", "_deaf", "_instruction", "_local", "_name", "_number",
+        "_allow", "_available", "_calls", "_code", "_instruction", "_local", "_name", "_number",
         "_options", "_record", "_remote", "_surface", "_timeout", "__dict__",
     )  # fmt: skip
 
@@ -105,7 +105,6 @@ class _Scripted(real_socket):
         self._surface: Surface | None = None
         self._calls: list[Call | bytes] = []
         self._available = 0  # how many items of the script events have announced
-        self._deaf = False  # shut down for reading
         self._name = name
         self._allow: frozenset[RuleId] = checked_rules(allow) if allow else frozenset()
         self._timeout = _socket.getdefaulttimeout()
@@ -173,25 +172,19 @@ class _Scripted(real_socket):
             return -1
         return self._number
 
-    @property
-    def family(self) -> _socket.AddressFamily:
-        """AF_INET."""
-        return _socket.AF_INET
-
-    @property
-    def type(self) -> _socket.SocketKind:
-        """SOCK_STREAM."""
-        return _socket.SOCK_STREAM
-
-    @property
-    def proto(self) -> int:
-        """0."""
-        return 0
+    # No properties, as the real socket has them: with 0.2.3 a test could set them.
+    family: _socket.AddressFamily = _socket.AF_INET
+    type: _socket.SocketKind = _socket.SOCK_STREAM
+    proto: int = 0
 
     @property
     def timeout(self) -> float | None:
-        """As `gettimeout()`, in seconds."""
+        """As `gettimeout()`, in seconds. May be set."""
         return self._timeout
+
+    @timeout.setter
+    def timeout(self, value: float | None) -> None:
+        self._timeout = value
 
     @recorded
     def gettimeout(self) -> float | None:
@@ -328,28 +321,9 @@ class _Scripted(real_socket):
         record.monitor.sent(record, data, taken)
         return taken
 
-    # Every event of a typical run passes here: it records itself, which saves two calls.
-    @records_itself
-    def send(self, data: Buffer, flags: int = _NOT_GIVEN, /) -> int:
+    @recorded
+    def send(self, data: Buffer, flags: int = 0, /) -> int:
         """Send all of `data`, unless the test says otherwise; returns how many bytes were taken."""
-        if type(data) is bytes and flags is _NOT_GIVEN and self._surface is None:
-            self._calls.append(data)
-            record = self._record
-            if record is None:
-                return len(data)
-            if record.moves["send"] is None and record.unsent is None:  # as in recv()
-                frame = _getframe(1)
-                kept = data if len(data) <= BYTES_SHOWN else excerpt(data)
-                record.note(("send", record.name, kept, 0, frame.f_code, frame.f_lasti))
-                return len(data)
-            return self._push(data)
-        given = (data,) if flags is _NOT_GIVEN else (data, flags)
-        if self._surface is None:
-            self._calls.append(("send", given, {}))
-            return self._push(data)
-        return self._surface.call(self, "send", _Scripted._send, given, {})  # type: ignore[return-value]
-
-    def _send(self, data: Buffer, flags: int = 0) -> int:
         return self._push(data)
 
     @recorded
@@ -459,7 +433,11 @@ class _Scripted(real_socket):
         both = how == _socket.SHUT_RDWR
         reading = how == _socket.SHUT_RD or (both and self._record.phase == "listening")
         self._do("shutdown:read" if reading else "shutdown:write")
-        self._deaf = self._deaf or how != _socket.SHUT_WR
+        if how != _socket.SHUT_WR:
+            self._stop_hearing()
+
+    def _stop_hearing(self) -> None:
+        """What shutting down reading does to the script."""
 
     @recorded
     def close(self) -> None:
@@ -568,7 +546,7 @@ class MockSocket(_Scripted):
     `sock.send.assert_called_once_with(b"x")`, `sock.send.side_effect = ...`.
     """
 
-    __slots__ = ("recvs", "remain")
+    __slots__ = ("_unheard", "recvs", "remain")
 
     def __init__(
         self, recvs: Iterable[Item] | None = None, *, name: str | None = None, allow: Collection[RuleId] = ()
@@ -578,6 +556,7 @@ class MockSocket(_Scripted):
         """What is still to be read. May be set."""
         self.remain: bytes | str = ""
         """The rest of an item that was read in part; "" if there is none. May be set."""
+        self._unheard: Iterator[Item] = iter(())  # what came after reading was shut down
 
     # `size` can be given by keyword, as 0.2.3 had it.
     def recv(self, size: int, flags: int = 0) -> bytes:
@@ -622,7 +601,7 @@ class MockSocket(_Scripted):
         record = self._record
         if self.remain:
             data: object = self.remain
-        elif record is not None and (record.moves["recv"] is not None or self._deaf):
+        elif record is not None and record.moves["recv"] is not None:
             data = b""  # this phase has nothing more to read, or refuses every read
         else:
             if self._available:
@@ -648,6 +627,30 @@ class MockSocket(_Scripted):
             record.monitor.perform(record, operation, taken if len(taken) <= BYTES_SHOWN else excerpt(taken))
         return taken
 
+    # Every event of a typical run passes here: it records itself, which saves two calls.
+    @records_itself
+    def send(self, data: Buffer, flags: int = _NOT_GIVEN, /) -> int:
+        """As the base class has it."""
+        if type(data) is bytes and flags is _NOT_GIVEN and self._surface is None:
+            self._calls.append(data)
+            record = self._record
+            if record is None:
+                return len(data)
+            if record.moves["send"] is None and record.unsent is None:  # as in recv()
+                frame = _getframe(1)
+                kept = data if len(data) <= BYTES_SHOWN else excerpt(data)
+                record.note(("send", record.name, kept, 0, frame.f_code, frame.f_lasti))
+                return len(data)
+            return self._push(data)
+        given = (data,) if flags is _NOT_GIVEN else (data, flags)
+        if self._surface is None:
+            self._calls.append(("send", given, {}))
+            return self._push(data)
+        return self._surface.call(self, "send", MockSocket._send, given, {})  # type: ignore[return-value]
+
+    def _send(self, data: Buffer, flags: int = 0) -> int:
+        return self._push(data)
+
     def announce(self) -> None:
         """As the base class has it, but an item that was read in part is what the event is about."""
         if not self.remain:
@@ -671,6 +674,12 @@ class MockSocket(_Scripted):
             )
         return bytes(item)
 
+    def _stop_hearing(self) -> None:
+        # What has come is still read, and then the end (man 2 shutdown).
+        self._unheard = self.recvs
+        self.recvs = iter(tuple(islice(self.recvs, self._available)))
+        self._available += 1
+
     def _read_all(self, size: int, flags: int) -> bytes:
         """MSG_WAITALL: until `size` bytes are there, or the end is (man 2 recv)."""
         data = self._read(size, flags)
@@ -686,11 +695,14 @@ class MockSocket(_Scripted):
         if self.replaced():
             return None
         if self.remain:
-            return "unread-data", bytes_text(excerpt(self.remain))  # type: ignore[arg-type]  # as in _item
+            return "unread-data", bytes_text(excerpt(self.remain))  # type: ignore[arg-type]  # a str by the test only
         item = next(self.recvs, None)
+        if item is not None:
+            self.recvs = chain((item,), self.recvs)
+        else:
+            item = next(self._unheard, None)
         if item is None:
             return None
-        self.recvs = chain((item,), self.recvs)
         return "unread-data", bytes_text(excerpt(item)) if isinstance(item, bytes) else repr(item)
 
     # -- the socket as a whole, as a Mock -----------------------------------------------------
@@ -846,7 +858,8 @@ def join(monitor: Monitor, sock: object) -> Record:
     if not isinstance(sock, _Scripted):
         return monitor.admit_foreign(sock)
     record = sock._record
-    if record is None or (record.monitor.finished and record.monitor.records is not monitor.records):
+    same = record is not None and record.monitor.rows is monitor.rows
+    if record is None or (record.monitor.finished and not same):
         listens = isinstance(sock, ListenSocket)
         sock._record = record = monitor.admit(
             sock._name,
@@ -856,7 +869,7 @@ def join(monitor: Monitor, sock: object) -> Record:
             allow=sock._allow,
             script=sock,
         )
-    elif record.monitor is not monitor:
+    elif not same:
         record.monitor.absorb(monitor)
     return record
 

@@ -366,7 +366,7 @@ class MockSelector(_BaseSelectorImpl):
         reported: list[tuple[str, int]] = []
         for thing, mask in _ready(event):
             record = thing._record if isinstance(thing, _OURS) else None
-            if record is None or record.monitor is not monitor:
+            if record is None or record.monitor.rows is not monitor.rows:
                 record = self._record_of(thing)
             key = self._fd_to_key.get(record.number)
             if key is None or mask & ~key.events:
