@@ -166,7 +166,9 @@ CASES = [
     ),
     Case(
         "read-past-eof",
-        changed("            sel.unregister(conn)\n", "            conn.recv(1024)\n            sel.unregister(conn)\n"),
+        changed(
+            "            sel.unregister(conn)\n", "            conn.recv(1024)\n            sel.unregister(conn)\n"
+        ),
         ECHO,
         script(ALL),
         at_fault="conn.recv(1024)",
@@ -180,7 +182,10 @@ CASES = [
     ),
     Case(
         "accept-without-connection",
-        changed("                    accept(sel, listener)", "                    accept(sel, listener)\n" + " " * 20 + "accept(sel, listener)"),
+        changed(
+            "                    accept(sel, listener)",
+            "                    accept(sel, listener)\n" + " " * 20 + "accept(sel, listener)",
+        ),
         ECHO,
         script(ALL),
         at_fault="conn, _ = listener.accept()",
@@ -188,14 +193,17 @@ CASES = [
     Case(
         "short-send-lost",
         ECHO,
-        changed("            conn.send(data)", "            while data:\n                data = data[conn.send(data):]"),
+        changed(
+            "            conn.send(data)", "            while data:\n                data = data[conn.send(data):]"
+        ),
         script(ALL, before="alice.send.side_effect = [1, 1]"),
         at_fault="conn.close()",
     ),
     Case(
         "busy-loop",
-        changed("sel.register(conn, EVENT_READ)", "sel.register(conn, EVENT_READ | EVENT_WRITE)")
-        .replace("else:\n                    echo", "elif mask & EVENT_READ:\n                    echo"),
+        changed("sel.register(conn, EVENT_READ)", "sel.register(conn, EVENT_READ | EVENT_WRITE)").replace(
+            "else:\n                    echo", "elif mask & EVENT_READ:\n                    echo"
+        ),
         ECHO,
         script("listener, alice, (alice, EVENT_WRITE), alice"),
         at_fault="for key, mask in sel.select():",
@@ -242,7 +250,9 @@ CASES = [
     Case(
         "unclosed-at-exit",
         ONE_CLIENT,
-        ONE_CLIENT.replace("        # It returns.", "        sel.unregister(listener)\n        listener.close()\n        sel.close()"),
+        ONE_CLIENT.replace(
+            "        # It returns.", "        sel.unregister(listener)\n        listener.close()\n        sel.close()"
+        ),
         script(ALL, options=", pedantic=True"),
         pedantic=True,
     ),

@@ -33,7 +33,7 @@ else:  # the names exist for type checkers only; here they are read back from th
     Operation, Phase = literals["Operation"], literals["Phase"]
     Membership, Registration = literals["Membership"], literals["Registration"]
 
-CELLS = [(phase, operation) for phase in LIFE for operation in LIFE[phase]]
+CELLS: list[tuple[Phase, Operation]] = [(phase, operation) for phase in LIFE for operation in LIFE[phase]]
 
 
 def test_the_life_table_has_every_phase_and_operation() -> None:
@@ -61,7 +61,7 @@ def test_the_door_does_what_the_cell_says(phase: Phase, operation: Operation) ->
         with pytest.raises(NotImplementedError, match="needs a network behind the socket"):
             monitor.perform(record, operation)
     elif isinstance(cell, int):
-        with pytest.raises(OSError) as caught:  # noqa: PT011  (its errno is what is compared)
+        with pytest.raises(OSError) as caught:
             monitor.perform(record, operation)
         if cell == errno.ETIMEDOUT:
             assert isinstance(caught.value, TimeoutError)
@@ -151,7 +151,7 @@ def test_a_call_comes_to_what_the_table_says(phase: Phase, call: str) -> None:
     selector, sock = at_phase(phase)
     cell = LIFE[phase][operation]
     if isinstance(cell, int):
-        with pytest.raises(OSError) as caught:  # noqa: PT011
+        with pytest.raises(OSError) as caught:
             make(sock)
         assert caught.value.errno == cell
     elif isinstance(cell, NotSimulated):
@@ -165,25 +165,25 @@ def test_a_call_comes_to_what_the_table_says(phase: Phase, call: str) -> None:
     selector._settled = True  # what is left over is not the subject
 
 
+READS: list[Callable[[MockSocket | ListenSocket], object]] = [
+    lambda sock: sock.recv(9),
+    lambda sock: sock.recv_into(bytearray(9)),
+    lambda sock: sock.recvfrom(9)[0],
+    lambda sock: sock.recvfrom_into(bytearray(9))[0],
+    lambda sock: sock.recvmsg(9)[0],
+    lambda sock: sock.recvmsg_into([bytearray(4), bytearray(5)])[0],
+]
+
+
 @pytest.mark.parametrize("phase", PHASES)
-@pytest.mark.parametrize(
-    "read",
-    [
-        lambda sock: sock.recv(9),
-        lambda sock: sock.recv_into(bytearray(9)),
-        lambda sock: sock.recvfrom(9)[0],
-        lambda sock: sock.recvfrom_into(bytearray(9))[0],
-        lambda sock: sock.recvmsg(9)[0],
-        lambda sock: sock.recvmsg_into([bytearray(4), bytearray(5)])[0],
-    ],
-)
+@pytest.mark.parametrize("read", READS)
 def test_every_way_to_read_is_refused_where_the_table_refuses_it(
     phase: Phase, read: Callable[[MockSocket | ListenSocket], object]
 ) -> None:
     selector, sock = at_phase(phase)
     cell = LIFE[phase]["recv"]
     if isinstance(cell, int):
-        with pytest.raises(OSError) as caught:  # noqa: PT011
+        with pytest.raises(OSError) as caught:
             read(sock)
         assert caught.value.errno == cell
     elif isinstance(cell, Breach):

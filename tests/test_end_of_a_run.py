@@ -82,7 +82,7 @@ def test_it_survives_a_loop_in_the_test_itself() -> None:
 def test_the_violation_comes_once_more_and_then_the_run_is_ended() -> None:
     sel, listener = script()
     seen: list[str] = []
-    with pytest.raises(ScenarioError), sel:  # noqa: PT011, PT012  (the text is compared below)
+    with pytest.raises(ScenarioError), sel:
         sel.register(listener, EVENT_READ)
         sel.select()
         listener.accept()
@@ -192,7 +192,7 @@ def test_an_earlier_exception_of_the_server_is_not_replaced_and_takes_the_violat
 
 def test_an_exception_that_came_of_a_swallowed_violation_is_its_context() -> None:
     sel, listener = script()
-    with pytest.raises(ScenarioError, match="read-without-data") as caught, sel:  # noqa: PT012
+    with pytest.raises(ScenarioError, match="read-without-data") as caught, sel:
         sel.register(listener, EVENT_READ)
         sel.select()
         conn, _ = listener.accept()
@@ -328,7 +328,7 @@ def test_a_strict_selector_that_nobody_asked_warns_with_what_was_left_over() -> 
 
 
 def test_the_warning_points_at_the_script() -> None:
-    with pytest.warns(UserWarning) as caught:  # noqa: PT030
+    with pytest.warns(UserWarning) as caught:
         drop(leftover_script)
     assert caught[0].filename == __file__
 
@@ -360,7 +360,7 @@ def test_a_server_in_a_background_thread_is_judged() -> None:
         except ScenarioError as error:
             ended.append(error)
 
-    with pytest.raises(ScenarioError, match="accepted-not-registered") as caught, sel:  # noqa: PT012
+    with pytest.raises(ScenarioError, match="accepted-not-registered") as caught, sel:
         thread = threading.Thread(target=serve)
         thread.start()
         thread.join()
@@ -376,7 +376,7 @@ def test_a_server_in_a_background_thread_that_swallows_everything_is_forced_out(
         except MockSelector.EndException:
             pass
 
-    with pytest.raises(ScenarioError, match="accepted-not-registered"), sel:  # noqa: PT012
+    with pytest.raises(ScenarioError, match="accepted-not-registered"), sel:
         thread = threading.Thread(target=serve)
         thread.start()
         thread.join()

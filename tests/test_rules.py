@@ -7,10 +7,10 @@ from pathlib import Path
 from typing import get_args
 
 import pytest
-from rule_cases import CASES, Case, play
 
 from mockselector import RuleId, ScenarioError
 from mockselector._rules import RULES
+from rule_cases import CASES, Case, play
 
 GOLDEN = Path(__file__).parent / "golden"
 by_rule = pytest.mark.parametrize("case", CASES, ids=[case.rule for case in CASES])

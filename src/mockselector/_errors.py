@@ -112,7 +112,7 @@ def _last(proof: str, socket: str | None, rows: Sequence[Row]) -> int | None:
         if done != operation or isinstance(kept, type):
             continue
         if operation == "select":
-            names: list[str] = [ready[0] for ready in detail or ()]
+            names: list[str] = [ready[0] for ready in detail] if isinstance(kept, tuple) else []
             if socket is None or socket in names:
                 return number
         elif socket == (detail if operation == "accept" and not by else name):

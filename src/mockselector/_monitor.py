@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterator, Mapping
     from selectors import SelectorKey
     from types import FrameType
-    from typing import Protocol
+    from typing import Final, Protocol
 
     from ._errors import ScenarioError
     from ._rules import Cell, Operation, Phase, Registration, RuleId
@@ -34,6 +34,10 @@ if TYPE_CHECKING:
             """The rule that what is left of the script breaks, and what is left; None: nothing."""
             ...
 
+        def announced(self) -> bool:
+            """Whether a READ event has announced more than was taken."""
+            ...
+
         def announce(self) -> None:
             """A READ event is delivered: one more item of the script is there to be read."""
             ...
@@ -42,6 +46,11 @@ if TYPE_CHECKING:
             """Whether the test has put its own function in the place of one that reads."""
             ...
 
+
+THE_END: Final = "the end of the script"
+
+INDULGENCE: Final = 1000
+"""How many allowed breaches pass between one `select()` and the next."""
 
 __tracebackhide__ = True  # pytest: end tracebacks at the server's own line
 
@@ -91,6 +100,8 @@ class Monitor:
         self._foreign: dict[int, tuple[object, Record]] = {}
         self.changed: dict[Record, None] = {}  # what `sleep` has to judge
         self.returned = False  # whether the last select() returned anything
+        self._held: set[Record] = set()  # what was registered when the script was at its end
+        self._indulged = 0  # allowed breaches since the last select()
 
     # -- who takes part ---------------------------------------------------------------------
 
@@ -163,7 +174,8 @@ class Monitor:
         if isinstance(cell, Breach):
             if self.in_force(cell.rule, record):
                 self._append(operation, record.name, None, frame)
-                self.raise_violation(Finding(cell.rule, record.name, note=self._unannounced(record, operation)))
+                self.raise_violation(Finding(cell.rule, record.name, note=self._unannounced(record)))
+            self._indulge(cell.rule, record, operation, frame)
         elif isinstance(cell, NotSimulated):
             raise NotImplementedError(
                 f"{record.name}.{operation}() needs a network behind the socket, which an event list"
@@ -190,13 +202,19 @@ class Monitor:
             self.raise_violation(Finding("close-before-unregister", record.name))
 
     @staticmethod
-    def _unannounced(record: Record, operation: str) -> str:
-        if operation not in ("recv:blocks", "accept:blocks") or record.script is None:
+    def _unannounced(record: Record) -> str:
+        left = record.script.leftover() if record.script is not None else None
+        if left is None or record.phase in ENDED:
             return ""
-        left = record.script.leftover()
-        if left is None:
-            return ""
-        return f"The script of {record.name} has more ({left[1]}), but no READ event has announced it yet."
+        return f"The script of {record.name} has more, {left[1]}, but no READ event has announced it yet."
+
+    def _indulge(self, rule: RuleId, record: Record, operation: Operation, frame: FrameType) -> None:
+        """Let an allowed breach pass, but not for ever: a loop that lives on them would never end."""
+        self._indulged += 1
+        if self._indulged > INDULGENCE:
+            self._append(operation, record.name, None, frame)
+            note = f"It is allowed, but not {INDULGENCE} times in a row without a select(): this would never end."
+            self.raise_violation(Finding(rule, record.name, note=note))
 
     def registered(self, record: Record, operation: Registration, detail: object = None) -> None:
         """Take one step in how a socket stands to a selector, which `selectors` has not refused."""
@@ -264,7 +282,15 @@ class Monitor:
         )
         if rule is not None and self.in_force(rule, record):
             self._append("select", selector, None, caller(3))
-            self.raise_violation(Finding(rule, record.name))
+            note = self._registered_instead(record) if rule == "accepted-not-registered" else ""
+            self.raise_violation(Finding(rule, record.name, note=note))
+
+    def _registered_instead(self, record: Record) -> str:
+        """What was registered after `record` was accepted: the wrong socket, perhaps."""
+        rows = list(self.trace)
+        accepted = max(number for number, row in enumerate(rows) if row.detail == record.name)
+        others = [str(row) for row in rows[accepted:] if row.operation in ("register", "modify")]
+        return f"In between, the server called {', '.join(others)}." if others else ""
 
     def _judge_idle(self, selector: str) -> None:
         """Judge a `select()` after which nothing was done."""
@@ -292,8 +318,8 @@ class Monitor:
             assert isinstance(rule, Breach)
             if self.in_force(rule.rule, record):
                 self._append("select", selector, None, caller(3))
-                fields = {"mask": mask_text(mask)}
-                self.raise_violation(Finding(rule.rule, record.name, fields, note=event))
+                note = event if any(self.maps) else f"{event} Nothing at all is registered with the selector."
+                self.raise_violation(Finding(rule.rule, record.name, {"mask": mask_text(mask)}, note=note))
             return False
         missing = mask & ~key.events
         if missing and self.in_force("event-without-interest", record):
@@ -306,8 +332,11 @@ class Monitor:
 
     def selected(self, selector: str, ready: tuple[tuple[str, int], ...] | None) -> None:
         """`select()` returns `ready`; None: it found the script at its end."""
-        self._append("select", selector, ready, caller(2))
+        self._append("select", selector, THE_END if ready is None else ready, caller(2))
         self.returned = bool(ready)
+        self._indulged = 0
+        if ready is None:
+            self._held = {record for record in self.records if self.interest(record)}
 
     def finish(self, undelivered: str | None, *, returned: bool, open_selectors: Collection[str] = ()) -> None:
         """Judge the end of the run: what is left of the script, and what the server left open.
@@ -323,21 +352,21 @@ class Monitor:
                 self.raise_violation(findings[0], also=findings[1:])
 
     def _leftovers(self, undelivered: str | None) -> Iterator[Finding]:
-        for record in self.records:
-            if record.phase == "closed" and self.interest(record):
-                yield from self._if_in_force("closed-still-registered", record)
         if undelivered is not None and self.in_force("undelivered-event"):
-            yield Finding("undelivered-event", None, {"left": undelivered})
+            note = f"It is event {self.events + 1} of the script."
+            yield Finding("undelivered-event", None, {"left": undelivered}, note=note)
         for record in self.records:
             if record.unsent and record.phase not in ("reset", "closed"):
-                yield from self._if_in_force(
-                    "short-send-lost", record, self._short_fields(record, AT_END)
-                )
-            if record.phase in ENDED and not self.interest(record):
+                yield from self._if_in_force("short-send-lost", record, self._short_fields(record, AT_END))
+            if record.phase in ENDED and not self.interest(record) and record not in self._held:
                 yield from self._if_in_force("leaked-connection", record)
             left = record.script.leftover() if record.script is not None else None
-            if left is not None and record.phase != "reset":
-                yield from self._if_in_force(left[0], record, {"left": left[1]})
+            if left is not None and record.script is not None and record.phase != "reset":
+                announced = record.script.announced()
+                note = (
+                    "An event had announced it." if announced else f"No READ event for {record.name} had announced it."
+                )
+                yield from self._if_in_force(left[0], record, {"left": left[1]}, note=note)
 
     def _left_open(self, open_selectors: Collection[str]) -> Iterator[Finding]:
         for record in self.records:
@@ -347,9 +376,11 @@ class Monitor:
             for name in open_selectors:
                 yield Finding("unclosed-at-exit", name)
 
-    def _if_in_force(self, rule: RuleId, record: Record, fields: Mapping[str, str] | None = None) -> Iterator[Finding]:
+    def _if_in_force(
+        self, rule: RuleId, record: Record, fields: Mapping[str, str] | None = None, *, note: str = ""
+    ) -> Iterator[Finding]:
         if self.in_force(rule, record):
-            yield Finding(rule, record.name, fields)
+            yield Finding(rule, record.name, fields, note=note)
 
     @staticmethod
     def _short_fields(record: Record, moment: str) -> dict[str, str]:
@@ -373,6 +404,11 @@ class Monitor:
 
     def _append(self, operation: str, name: str, detail: object, frame: FrameType) -> None:
         self.note((operation, name, detail, self.now, frame.f_code, frame.f_lasti))
+
+    @property
+    def events(self) -> int:
+        """How many events of the script were delivered."""
+        return self.rows[::WIDTH].count("select") - self.rows[2::WIDTH].count(THE_END)
 
     @property
     def trace(self) -> Trace:

@@ -86,7 +86,8 @@ if TYPE_CHECKING:
     Membership = Literal["absent", "member", "closed"]
     """How a number stands to a selector; `closed` once the selector itself is closed."""
 
-    Registration = Literal["register", "modify", "unregister", "get_key", "deliver", "select"]
+    Registration = Literal["register", "modify", "modify:same", "unregister", "get_key", "deliver", "select"]
+    """What a server does with a selector; `modify:same`, a `modify()` that changes nothing."""
 
     Level = Literal["default", "pedantic"]
 
@@ -158,11 +159,11 @@ LIFE: Final[Mapping[Phase, Mapping[Operation, Cell]]] = {
 
 MEMBERSHIP: Final[Mapping[Membership, Mapping[Registration, MembershipCell]]] = {
     # "absent": the number is not in the selector's map. "closed": the selector itself is.
-    "absent": {"register": "member",   "modify": KeyError, "unregister": KeyError, "get_key": KeyError,
+    "absent": {"register": "member",   "modify": KeyError, "modify:same": KeyError, "unregister": KeyError, "get_key": KeyError,
                "deliver": Breach("event-not-registered"), "select": None},
-    "member": {"register": KeyError,   "modify": None,     "unregister": "absent", "get_key": None,
+    "member": {"register": KeyError,   "modify": None,     "modify:same": None,     "unregister": "absent", "get_key": None,
                "deliver": None, "select": None},
-    "closed": {"register": ValueError, "modify": KeyError, "unregister": KeyError, "get_key": RuntimeError,
+    "closed": {"register": ValueError, "modify": KeyError, "modify:same": KeyError, "unregister": KeyError, "get_key": RuntimeError,
                "deliver": ValueError, "select": ValueError},
 }
 """Membership x operation -> what comes of it (the `selectors` documentation; epoll once closed)."""
@@ -174,7 +175,7 @@ ENDED: Final = frozenset[str](("eof", "shut-eof", "reset"))
 GONE: Final = frozenset[str](("closed", "detached"))
 """Phases without a descriptor."""
 
-QUIET: Final = frozenset[str](("option", "getpeername", "peek", "get_key", "select"))
+QUIET: Final = frozenset[str](("option", "getpeername", "peek", "get_key", "modify:same", "select"))
 """Operations that do nothing about a socket's readiness."""
 
 
@@ -351,7 +352,7 @@ RULES: Final[Mapping[RuleId, Rule]] = {
         says="the server returned and left {socket} open",
         suffers="peers see no end, and the address stays in use until the process is gone.",
         mend="Close every connection, the listener and the selector on the way out: with, or try/finally.",
-        proof=(("accept", "accepted"), ("listen", "listening")),
+        proof=(("accept", "accepted"), ("register", "registered")),
         now=AT_END,
     ),
 }

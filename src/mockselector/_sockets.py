@@ -123,15 +123,17 @@ class _Scripted(real_socket):
         """What is left of the script, and the rule that it breaks at the end of a run."""
         raise NotImplementedError
 
+    def announced(self) -> bool:
+        """Whether READ events have announced more than was taken."""
+        return self._available > 0
+
     def announce(self) -> None:
         """A READ event is delivered: one more item of the script is there."""
         self._available += 1
 
     def replaced(self) -> bool:
         """Whether the test has put its own function in the place of one that reads."""
-        return any(
-            type(value) is not Recorded and hasattr(real_socket, name) for name, value in self.__dict__.items()
-        )
+        return any(type(value) is not Recorded and hasattr(real_socket, name) for name, value in self.__dict__.items())
 
     def made_at(self) -> Place:
         """Where the script was written."""
@@ -679,6 +681,10 @@ class MockSocket(_Scripted):
         self._unheard = self.recvs
         self.recvs = iter(tuple(islice(self.recvs, self._available)))
         self._available += 1
+
+    def announced(self) -> bool:
+        """As the base class has it; the rest of an item that was read in part was, too."""
+        return self._available > 0 or bool(self.remain)
 
     def _read_all(self, size: int, flags: int) -> bytes:
         """MSG_WAITALL: until `size` bytes are there, or the end is (man 2 recv)."""

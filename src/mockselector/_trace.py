@@ -122,7 +122,12 @@ class Event:
 
     @property
     def detail(self) -> object:
-        """Bytes moved, the mask registered, the client accepted, the events returned ..."""
+        """What it came to.
+
+        `recv`, `send`: the message; of one longer than 32 bytes, or not taken whole, the first 32
+        bytes, its length, and how much of it was taken. `register`, `modify`: the mask. `accept`:
+        the client's name. `select`: pairs of name and mask. An exception class, if it was refused.
+        """
         return self._row[2]
 
     @property
@@ -197,7 +202,9 @@ def row_text(row: Row) -> str:
     match call:
         case "select":
             owner = "" if name == "selector" else f"{name}."
-            if detail is not None:
+            if isinstance(kept, str):
+                result = f" -> {kept}"
+            elif detail is not None:
                 ready: Sequence[tuple[str, int]] = detail
                 result = " -> " + (", ".join(f"{sock} {mask_text(mask)}" for sock, mask in ready) or "nothing")
             return f"{owner}select(){result}"

@@ -186,6 +186,8 @@ class MockSelector(_BaseSelectorImpl):
         if self._undo is not None:
             self._undo()
             self._undo = None
+        if self._blocks or not self._tests_own:
+            self.close()  # it is the server's own: a real selector would be closed now
         if self._blocks and (monitor.violation is not None or not own):
             return False  # the outermost block has the last word
         before = monitor.violation
@@ -270,6 +272,7 @@ class MockSelector(_BaseSelectorImpl):
         if monitor is None or self._modifying:  # modify() may call unregister() and register()
             return act()
         record = self._record_of(fileobj)
+        before = self._fd_to_key.get(record.number)
         cell = MEMBERSHIP[self._membership(record)][operation]
         self._modifying = True
         try:
@@ -282,7 +285,8 @@ class MockSelector(_BaseSelectorImpl):
         finally:
             self._modifying = False
             self._note_plain(record)
-        monitor.registered(record, operation, events)
+        same = operation == "modify" and before == key  # nothing is done about any readiness
+        monitor.registered(record, "modify:same" if same else operation, events)
         return key
 
     def _note_plain(self, record: Record) -> None:
@@ -370,8 +374,7 @@ class MockSelector(_BaseSelectorImpl):
                 record = self._record_of(thing)
             key = self._fd_to_key.get(record.number)
             if key is None or mask & ~key.events:
-                number = 1 + monitor.rows[::WIDTH].count("select")
-                text = f"It is event {number} of the script: {_event_text(event)}."
+                text = f"It is event {monitor.events + 1} of the script: {_event_text(event)}."
                 if not monitor.delivers(self._name, record, key, mask, text):
                     continue
                 assert key is not None

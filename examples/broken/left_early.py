@@ -1,0 +1,39 @@
+"""Leaves its loop when the first client hangs up."""
+
+from __future__ import annotations
+
+import selectors
+import socket
+
+
+def serve(host: str, port: int) -> None:
+    selector = selectors.DefaultSelector()
+    listener = socket.create_server((host, port))
+    selector.register(listener, selectors.EVENT_READ)
+    clients: set[socket.socket] = set()
+    conn: socket.socket | None
+    try:
+        while True:
+            for key, _ in selector.select():  # BUG: the `return` below ends it for everyone
+                conn = key.data
+                if conn is None:
+                    conn, _ = listener.accept()
+                    conn.setblocking(False)
+                    clients.add(conn)
+                    selector.register(conn, selectors.EVENT_READ, conn)
+                elif not echo(conn):
+                    return
+    finally:
+        selector.close()
+        for conn in (*clients, listener):
+            conn.close()
+
+
+def echo(conn: socket.socket) -> bool:
+    try:
+        data = conn.recv(4096)
+        if data:
+            conn.sendall(data)
+    except OSError:
+        return False
+    return bool(data)

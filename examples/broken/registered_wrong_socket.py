@@ -1,0 +1,37 @@
+"""Hands the listener to the selector a second time, where the new connection belongs."""
+
+from __future__ import annotations
+
+import selectors
+import socket
+
+
+def serve(host: str, port: int) -> None:
+    selector = selectors.DefaultSelector()
+    listener = socket.create_server((host, port))
+    selector.register(listener, selectors.EVENT_READ, accept)
+    try:
+        while True:
+            for key, _ in selector.select():
+                key.data(selector, key.fileobj)
+    finally:
+        selector.close()
+        listener.close()
+
+
+def accept(selector: selectors.BaseSelector, listener: socket.socket) -> None:
+    conn, _ = listener.accept()
+    conn.setblocking(False)
+    selector.modify(listener, selectors.EVENT_READ, echo)  # BUG: the new connection is `conn`
+
+
+def echo(selector: selectors.BaseSelector, conn: socket.socket) -> None:
+    try:
+        data = conn.recv(4096)
+        if data:
+            conn.sendall(data)
+            return
+    except OSError:
+        pass
+    selector.unregister(conn)
+    conn.close()
