@@ -43,7 +43,7 @@ def test_an_event_announces_one_item() -> None:
     sock = alice(b"one", b"two")
     run(sock)
     assert sock.recv(9) == b"one"
-    with pytest.raises(ScenarioError, match=r"(?s)read-without-data.*has more \(b'two'\), but no READ event"):
+    with pytest.raises(ScenarioError, match=r"(?s)read-without-data.*has more, b'two', but no READ event"):
         sock.recv(9)
 
 
