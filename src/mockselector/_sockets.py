@@ -774,13 +774,13 @@ class ListenSocket(_Scripted):
         super().__init__(name, allow)
         self.accepted: Iterator[Client] = iter(() if accepted is None else accepted)
         """The clients still to come. May be set."""
-        self.current = 0
+        self.current: int = 0
         """How many clients were accepted."""
-        self.state = 0
+        self.state: int = 0
         """0 new, 1 bound, 2 listening, 3 closed. May be set."""
-        self.address = "localhost"
+        self.address: str = "localhost"
         """The host from which all clients come. May be set."""
-        self.remote_port = 57000
+        self.remote_port: int = 57000
         """The port from which the last client came; the next one's is higher by one. May be set."""
 
     def _order(self, *states: int) -> None:

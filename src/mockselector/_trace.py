@@ -18,7 +18,7 @@ from collections.abc import Sequence
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from types import CodeType, FrameType
-    from typing import Any, Final, NamedTuple, TypeAlias, overload
+    from typing import Any, ClassVar, Final, NamedTuple, TypeAlias, overload
 
     class Place(NamedTuple):
         """Where in the code something happened."""
@@ -184,7 +184,7 @@ class Trace(Sequence[Event]):
     def __eq__(self, other: object) -> bool:
         return list(self) == list(other) if isinstance(other, Trace) else NotImplemented
 
-    __hash__ = None  # type: ignore[assignment]  # mutable, as a list is; mypy wants a method
+    __hash__: ClassVar[None]  # type: ignore[assignment]  # grows, as a list does: __eq__ has set it to None
 
     def __str__(self) -> str:
         return "\n".join(text for text in map(str, self))
