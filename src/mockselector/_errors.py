@@ -8,7 +8,7 @@ sockets, selectors or the monitor.
 from __future__ import annotations
 
 from ._rules import AT_END, RULES
-from ._trace import Place, Trace, place, row_at, row_text, shown_path
+from ._trace import INSIDE, Place, Trace, place, row_at, row_text, shown_path
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -65,8 +65,12 @@ class Finding:
         return RULES[self.rule].says.format_map(self.fields)
 
 
-def scenario_error(finding: Finding, flat: Rows, script: Place | None, also: Sequence[Finding] = ()) -> ScenarioError:
-    """The error for a finding; `flat` is the trace so far, the offending call last."""
+def scenario_error(finding: Finding, flat: Rows, script: Place | None, made: Place | None, also: Sequence[Finding] = ()) -> ScenarioError:
+    """The error for a finding.
+
+    flat: the trace so far, the offending call last. script, made: where the events were written,
+    and the socket's own script.
+    """
     trace = Trace(flat.copy())
     rows = [row_at(flat, number) for number in range(len(trace))]
     rule = RULES[finding.rule]
@@ -81,7 +85,7 @@ def scenario_error(finding: Finding, flat: Rows, script: Place | None, also: Seq
     if also:
         parts.append("\n".join(["  Also:", *(f"    {one.headline}   [{one.rule}]" for one in also)]))
     parts.append("\n".join(_tail(rows, at_end=rule.now == AT_END)))
-    parts.append("\n".join(_footer(finding, script)))
+    parts.append("\n".join(_footer(finding, script, made)))
     text = "\n\n".join(part for part in parts if part)
     return ScenarioError(text, finding.rule, finding.socket, trace)
 
@@ -97,7 +101,7 @@ def _proof(finding: Finding, rows: Sequence[Row]) -> list[str]:
     now = RULES[finding.rule].now.format_map(finding.fields)
     if rows and now != AT_END:
         shown.append((now, place(*rows[-1][4:])))
-    return _columns([(label, where) for label, where in shown])
+    return _columns(shown)
 
 
 def _last(proof: str, socket: str | None, rows: Sequence[Row]) -> int | None:
@@ -120,16 +124,16 @@ def _last(proof: str, socket: str | None, rows: Sequence[Row]) -> int | None:
     return None
 
 
-def _columns(shown: Sequence[tuple[str, Place]]) -> list[str]:
-    """Label, file:line, function and source line, aligned."""
-    places = [f"{shown_path(where.file)}:{where.line}" for _, where in shown]
-    functions = [f"in {where.function}" for _, where in shown]
-    sources = [_source(where) for _, where in shown]
-    labels = [label for label, _ in shown]
-    width = [max((len(text) for text in column), default=0) for column in (labels, places, functions)]
+def _columns(shown: Sequence[tuple[str, Place]], *, functions: bool = True) -> list[str]:
+    """Label, file:line, function (if wanted) and source line, aligned."""
+    rows = [
+        [label, f"{shown_path(where.file)}:{where.line}", *[f"in {where.function}"] * functions]
+        for label, where in shown
+    ]
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     return [
-        f"  {label:<{width[0]}}  {at:<{width[1]}}  {function:<{width[2]}}  {source}".rstrip()
-        for label, at, function, source in zip(labels, places, functions, sources, strict=True)
+        "  " + "  ".join([*map(str.ljust, row, widths), _source(where)]).rstrip()
+        for row, (_, where) in zip(rows, shown, strict=True)
     ]
 
 
@@ -154,13 +158,11 @@ def _tail(rows: Sequence[Row], *, at_end: bool) -> list[str]:
     return [f"  ... {first} earlier"] * bool(first) + shown + ["> end"] * at_end
 
 
-def _footer(finding: Finding, script: Place | None) -> list[str]:
+def _footer(finding: Finding, script: Place | None, made: Place | None) -> list[str]:
     """Where the script is, and how to allow what was found."""
-    lines: list[str] = []
-    if script is not None:
-        lines.append(f"  script: {shown_path(script.file)}:{script.line}  {_source(script)}".rstrip())
-    lines.append(f'  on purpose? allow={{"{finding.rule}"}}')
-    return lines
+    places = [("script", script), (finding.socket or "", made)]
+    shown = [(f"{label}:", where) for label, where in places if where is not None and where.file not in INSIDE]
+    return [*_columns(shown, functions=False), f'  on purpose? allow={{"{finding.rule}"}}']
 
 
 def _paragraph(text: str) -> str:

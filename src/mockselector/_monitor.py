@@ -14,14 +14,14 @@ from errno import ETIMEDOUT
 
 from ._errors import Finding, scenario_error
 from ._rules import AT_END, ENDED, GONE, LIFE, MEMBERSHIP, QUIET, RULES, Breach, NotSimulated, at_sleep
-from ._trace import WIDTH, Trace, caller, mask_text, place
+from ._trace import WIDTH, Trace, caller, mask_text
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterator, Mapping
     from selectors import SelectorKey
     from types import FrameType
-    from typing import Final, Protocol
+    from typing import Final, NoReturn, Protocol
 
     from ._errors import ScenarioError
     from ._rules import Cell, Operation, Phase, Registration, RuleId
@@ -32,6 +32,10 @@ if TYPE_CHECKING:
 
         def leftover(self) -> tuple[RuleId, str] | None:
             """The rule that what is left of the script breaks, and what is left; None: nothing."""
+            ...
+
+        def made_at(self) -> Place:
+            """Where the script was written."""
             ...
 
         def announced(self) -> bool:
@@ -131,7 +135,7 @@ class Monitor:
         """Let in what is not ours (a real descriptor, a plain `Mock`): only its registration is seen."""
         known = self._foreign.get(id(thing))
         if known is None:
-            number = _number_of(thing)
+            number = number_of(thing)
             record = self.admit(None, "connected", number, role="client" if number < 0 else f"descriptor {number}")
             known = self._foreign[id(thing)] = (thing, record)  # kept, so that its id stays its own
         return known[1]
@@ -339,7 +343,7 @@ class Monitor:
             self._held = {record for record in self.records if self.interest(record)}
 
     def finish(self, undelivered: str | None, *, returned: bool, open_selectors: Collection[str] = ()) -> None:
-        """Judge the end of the run: what is left of the script, and what the server left open.
+        """Judge the end of the run, for `violation`: what is left of the script or was left open.
 
         returned: the server came back by itself; else the script's end, or the test, stopped it.
         """
@@ -349,7 +353,7 @@ class Monitor:
             if returned:
                 findings += self._left_open(open_selectors)
             if findings:
-                self.raise_violation(findings[0], also=findings[1:])
+                self._violated(findings[0], also=findings[1:])
 
     def _leftovers(self, undelivered: str | None) -> Iterator[Finding]:
         if undelivered is not None and self.in_force("undelivered-event"):
@@ -395,12 +399,20 @@ class Monitor:
 
     # -- violations -------------------------------------------------------------------------
 
-    def raise_violation(self, finding: Finding, also: Collection[Finding] = ()) -> None:
+    def raise_violation(self, finding: Finding) -> NoReturn:
         """Remember the first violation of the run, and raise this one."""
-        error = scenario_error(finding, self.rows, self.script, tuple(also))
+        raise self._violated(finding)
+
+    def _violated(self, finding: Finding, also: Collection[Finding] = ()) -> ScenarioError:
+        made = [
+            record.script.made_at()
+            for record in self.records
+            if record.name == finding.socket and record.script is not None
+        ]
+        error = scenario_error(finding, self.rows, self.script, made[0] if made else None, tuple(also))
         if self.violation is None:
             self.violation = error
-        raise error
+        return error
 
     def _append(self, operation: str, name: str, detail: object, frame: FrameType) -> None:
         self.note((operation, name, detail, self.now, frame.f_code, frame.f_lasti))
@@ -416,7 +428,7 @@ class Monitor:
         return Trace(self.rows)
 
 
-def _number_of(thing: object) -> int:
+def number_of(thing: object) -> int:
     """The descriptor number of something, as `selectors` finds it; -1: it has none."""
     try:
         return int(thing if isinstance(thing, int) else thing.fileno())  # type: ignore[attr-defined]  # asked for
@@ -429,9 +441,3 @@ def os_error(number: int) -> OSError:
     if number == ETIMEDOUT:
         return TimeoutError("timed out")
     return OSError(number, os.strerror(number))
-
-
-def script_place(depth: int) -> Place:
-    """Where the script that is being made was written, from `depth` frames above the caller."""
-    frame = caller(depth + 1)
-    return place(frame.f_code, frame.f_lasti)
