@@ -715,3 +715,108 @@ def test_a_server_may_pass_its_sockets_to_the_standard_library_by_number() -> No
     sel = MockSelector([], strict=True)
     with selectors.SelectSelector() as real, sel:
         assert real.register(alice().fileno(), EVENT_READ).fd >= 2**30
+
+
+# -- allowed, but not for ever --------------------------------------------------------------------
+
+
+def test_a_loop_that_lives_on_an_allowed_breach_comes_to_an_end() -> None:
+    sock = alice(allow=["read-past-eof"])
+    run(sock)
+    with pytest.raises(ScenarioError, match="allowed, but not 1000 times in a row without a select"):
+        while True:
+            sock.recv(9)
+
+
+def test_accepting_for_ever_comes_to_an_end() -> None:
+    listener = ListenSocket(allow=["accept-without-connection", "accepted-not-registered"])
+    sel = MockSelector([listener], strict=True)
+    sel.register(listener, EVENT_READ)
+    listener.listen()
+    sel.select()
+    with pytest.raises(ScenarioError, match="allowed, but not 1000 times in a row without a select"):
+        while True:
+            listener.accept()
+    sel._settled = True
+
+
+def test_two_runs_that_become_one_keep_their_names_apart() -> None:
+    mine, others = alice(b"hi"), MockSocket([b"yo"], name="alice")
+    first, second = MockSelector([mine], strict=True), MockSelector([others], strict=True)
+    first.register(mine, EVENT_READ)
+    second.register(others, EVENT_READ)
+    second.register(mine, EVENT_READ)
+    second.select()
+    assert str(first.trace[-1]) == "select() -> alice (2) READ"
+    first._settled = second._settled = True
+
+
+# -- what correct servers do ----------------------------------------------------------------------
+
+
+def test_leaving_the_servers_own_block_closes_the_selector() -> None:
+    def serve(sel: MockSelector, listener: ListenSocket) -> None:
+        with sel, listener:
+            listener.bind(("", 1))
+            listener.listen()
+            sel.register(listener, EVENT_READ)
+            while True:
+                sel.select()
+
+    with MockSelector([()], strict=True, pedantic=True, allow=["close-before-unregister"]) as sel:
+        serve(sel, ListenSocket())
+    assert sel.get_map() is None
+
+
+def test_a_connection_still_being_flushed_when_the_script_ends_is_not_leaked() -> None:
+    def serve(sel: MockSelector, sock: MockSocket) -> None:
+        with sel:
+            sel.register(sock, EVENT_READ)
+            for _ in range(3):
+                sel.select()
+                sock.recv(9)
+                sel.modify(sock, EVENT_WRITE)
+
+    sock = alice()
+    with MockSelector([sock], strict=True) as sel:
+        serve(sel, sock)
+
+
+def test_a_modify_that_changes_nothing_does_nothing_about_readiness() -> None:
+    sock = alice(b"hi")
+    sel = run(sock, 3)
+    sel.modify(sock, EVENT_READ, "another callback")
+    sel.select()
+    sel.modify(sock, EVENT_READ, "another callback")
+    with pytest.raises(ScenarioError, match="busy-loop"):
+        sel.select()
+
+
+def test_the_note_of_a_leftover_says_whether_it_was_announced() -> None:
+    sock = alice(b"hi")
+    sel = MockSelector([sock], strict=True)
+    with pytest.raises(ScenarioError, match="An event had announced it"), sel:
+        sel.register(sock, EVENT_READ)
+        sel.select()
+
+
+def test_registering_another_socket_instead_is_told() -> None:
+    listener = ListenSocket([alice()])
+    listener.bind(("", 1))
+    listener.listen()
+    sel = MockSelector([listener, ()], strict=True)
+    sel.register(listener, EVENT_READ)
+    sel.select()
+    listener.accept()
+    sel.modify(listener, EVENT_READ, "data")
+    with pytest.raises(ScenarioError, match=r"In between, the server called modify\(listener, READ\)\."):
+        sel.select()
+    sel._settled = True
+
+
+def test_the_error_says_where_the_sockets_own_script_is() -> None:
+    sock = alice(b"hi")
+    run(sock)
+    sock.recv(9)
+    with pytest.raises(ScenarioError, match=r"\n  alice:   tests/test_strict.py:\d+  return MockSocket\(items"):
+        sock.recv(9)

@@ -65,7 +65,9 @@ class Finding:
         return RULES[self.rule].says.format_map(self.fields)
 
 
-def scenario_error(finding: Finding, flat: Rows, script: Place | None, made: Place | None, also: Sequence[Finding] = ()) -> ScenarioError:
+def scenario_error(
+    finding: Finding, flat: Rows, script: Place | None, made: Place | None, also: Sequence[Finding] = ()
+) -> ScenarioError:
     """The error for a finding.
 
     flat: the trace so far, the offending call last. script, made: where the events were written,

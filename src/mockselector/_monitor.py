@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import os
 from errno import ETIMEDOUT
+from selectors import EVENT_READ
 
 from ._errors import Finding, scenario_error
 from ._rules import AT_END, ENDED, GONE, LIFE, MEMBERSHIP, QUIET, RULES, Breach, NotSimulated, at_sleep
@@ -63,8 +64,8 @@ class Record:
     """What is known of one socket in a run."""
 
     __slots__ = (
-        "accepted", "allow", "ever_registered", "monitor", "moves", "name", "note", "number", "phase", "script",
-        "short", "unsent",
+        "accepted", "allow", "ever_registered", "monitor", "moves", "name", "note", "number", "phase", "readable",
+        "script", "short", "unsent",
     )  # fmt: skip
 
     note: Callable[[Row], None]
@@ -74,7 +75,7 @@ class Record:
     ) -> None:
         self.monitor = monitor
         self.note = monitor.note
-        self.name = name
+        self.rename(name)
         self.phase: Phase = phase
         self.moves: Mapping[Operation, Cell] = LIFE[phase]
         self.number = number
@@ -84,6 +85,10 @@ class Record:
         self.ever_registered = False
         self.unsent: bytes | None = None  # what a short send() has left to be sent
         self.short: tuple[int, int] = (0, 0)  # what that send() took, of how much
+
+    def rename(self, name: str) -> None:
+        self.name = name
+        self.readable = ((name, EVENT_READ),)  # what a row keeps of the commonest select()
 
 
 class Monitor:
@@ -105,7 +110,8 @@ class Monitor:
         self.changed: dict[Record, None] = {}  # what `sleep` has to judge
         self.returned = False  # whether the last select() returned anything
         self._held: set[Record] = set()  # what was registered when the script was at its end
-        self._indulged = 0  # allowed breaches since the last select()
+        self._indulged = 0  # allowed breaches in a row without a select()
+        self._indulged_at = 0  # how long the rows were at the last of them
 
     # -- who takes part ---------------------------------------------------------------------
 
@@ -146,7 +152,7 @@ class Monitor:
             record.monitor = self
             record.note = self.note
             if any(record.name == mine.name for mine in self.records):
-                record.name = self._unique(record.name, "")
+                record.rename(self._unique(record.name, ""))
         self.rows[:0] = other.rows  # in place: `note` is bound to it
         self.records += other.records
         self.maps += other.maps
@@ -214,7 +220,9 @@ class Monitor:
 
     def _indulge(self, rule: RuleId, record: Record, operation: Operation, frame: FrameType) -> None:
         """Let an allowed breach pass, but not for ever: a loop that lives on them would never end."""
-        self._indulged += 1
+        selected = "select" in self.rows[self._indulged_at :: WIDTH]
+        self._indulged = 1 if selected else self._indulged + 1
+        self._indulged_at = len(self.rows)
         if self._indulged > INDULGENCE:
             self._append(operation, record.name, None, frame)
             note = f"It is allowed, but not {INDULGENCE} times in a row without a select(): this would never end."
@@ -338,7 +346,6 @@ class Monitor:
         """`select()` returns `ready`; None: it found the script at its end."""
         self._append("select", selector, THE_END if ready is None else ready, caller(2))
         self.returned = bool(ready)
-        self._indulged = 0
         if ready is None:
             self._held = {record for record in self.records if self.interest(record)}
 

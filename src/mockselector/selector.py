@@ -108,8 +108,8 @@ class MockSelector(_BaseSelectorImpl):
             self._name = "selector"
             self._blocks = 0  # how many `with selector:` are open
             self._modifying = False
-            # Per socket that is registered for reading: what select() returns, what the trace keeps.
-            self._plain: dict[MockSocket, tuple[tuple[SelectorKey, int], tuple[tuple[str, int], ...]]] = {}
+            # Per socket that is registered for reading: what select() returns, and its record.
+            self._plain: dict[MockSocket, tuple[tuple[SelectorKey, int], Record]] = {}
             self._ends = 0  # how often select() has raised EndException
             self._settled = False  # whether the run's result has reached the test
             self._repeated = False  # whether select() has raised the violation once more
@@ -290,7 +290,7 @@ class MockSelector(_BaseSelectorImpl):
         if isinstance(record.script, MockSocket):
             key = self._fd_to_key.get(record.number)
             if key is not None and key.events & EVENT_READ:
-                self._plain[record.script] = (key, EVENT_READ), ((record.name, EVENT_READ),)
+                self._plain[record.script] = (key, EVENT_READ), record
             else:
                 self._plain.pop(record.script, None)
 
@@ -356,9 +356,9 @@ class MockSelector(_BaseSelectorImpl):
             if plain is not None:  # registered for reading: in as few steps as can be, all events pass here
                 if not event.remain:
                     event._available += 1
-                pair, names = plain
+                pair, known = plain
                 frame = _getframe(2)
-                monitor.note(("select", self._name, names, 0, frame.f_code, frame.f_lasti))
+                monitor.note(("select", self._name, known.readable, 0, frame.f_code, frame.f_lasti))
                 monitor.returned = True
                 return [pair]
         ready: list[tuple[SelectorKey, int]] = []
