@@ -84,27 +84,33 @@ else:
         @wraps(function)
         def call(sock, /, *args, **kwargs):
             if sock._surface is None:
-                sock._calls.append((name, args, kwargs))
+                sock._calls.append((name, args, kwargs or NO_KEYWORDS))
                 return function(sock, *args, **kwargs)
             return sock._surface.call(sock, name, function, args, kwargs)
 
-        return records_itself(call)
+        return Method(call)
 
-    class records_itself:  # noqa: N801  (used as a decorator)
-        """For a method that does the recording in its own body.
-
-        A descriptor that leaves a `Recorded` in the socket's own attributes, where the next
-        look-up finds it without running any code.
-        """
+    class Method:
+        """A descriptor that gives a `Recorded` to whoever looks the method up."""
 
         def __init__(self, function):
             self.function = function
             self.__doc__ = function.__doc__
 
         def __get__(self, sock, owner=None):
-            if sock is None:
-                return self.function
-            made = sock.__dict__[self.function.__name__] = Recorded(self.function, sock)
+            return self.function if sock is None else Recorded(self.function, sock)
+
+    class records_itself(Method):  # noqa: N801  (used as a decorator)
+        """For a method that every event calls, and that does the recording in its own body.
+
+        It leaves the `Recorded` in the socket's own attributes, where the next look-up finds it
+        without running any code. An idle socket is not to pay for that with each method it uses.
+        """
+
+        def __get__(self, sock, owner=None):
+            made = super().__get__(sock, owner)
+            if sock is not None:
+                sock.__dict__[self.function.__name__] = made
             return made
 
     class Recorded(partial):
@@ -140,6 +146,8 @@ else:
         def __class__(self):
             return seen_class(Recorded, Recorded)
 
+
+NO_KEYWORDS: Final[dict[str, Any]] = {}  # Any: of a call
 
 ATTACHED: Final = (
     "the calls of a MockSocket cannot be attached to another Mock: they would never show up there."

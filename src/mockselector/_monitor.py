@@ -68,7 +68,9 @@ class Record:
         "script", "short", "unsent",
     )  # fmt: skip
 
+    name: str
     note: Callable[[Row], None]
+    readable: tuple[tuple[str, int], ...]
 
     def __init__(
         self, monitor: Monitor, name: str, phase: Phase, number: int, allow: frozenset[RuleId], script: Script | None

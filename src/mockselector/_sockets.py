@@ -27,6 +27,7 @@ from ._trace import BYTES_SHOWN, bytes_text, excerpt, place
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+    from selectors import SelectorKey
     from types import CodeType
     from typing import Any, Final, NoReturn, Protocol, TypeAlias
     from unittest.mock import _Call, _CallList  # no public name exists
@@ -61,6 +62,8 @@ _getframe: Final = sys._getframe  # the only way to a frame that costs nothing
 _next_number: Final = count(FIRST_NUMBER).__next__
 _by_number: Final[WeakValueDictionary[int, _Scripted]] = WeakValueDictionary()
 _END: Final = object()
+_NO_RULES: Final[frozenset[RuleId]] = frozenset()  # one for all
+_SET_BLOCKING: Final = ("setblocking(False)", "setblocking(True)")
 _NOT_GIVEN: Any = object()  # Any: it stands where a number does
 _READ_NOTHING: Final[tuple[Operation, ...]] = ("recv:again", "recv:timeout", "recv:blocks")
 _ACCEPT_NOTHING: Final[tuple[Operation, ...]] = ("accept:again", "accept:timeout", "accept:blocks")
@@ -106,7 +109,7 @@ class _Scripted(real_socket):
         self._calls: list[Call | bytes] = []
         self._available = 0  # how many items of the script events have announced
         self._name = name
-        self._allow: frozenset[RuleId] = checked_rules(allow) if allow else frozenset()
+        self._allow: frozenset[RuleId] = checked_rules(allow) if allow else _NO_RULES
         self._timeout = _socket.getdefaulttimeout()
         self._options: dict[tuple[int, int], int | bytes] | None = None
         self._local: Address = ("localhost", 0)
@@ -201,7 +204,7 @@ class _Scripted(real_socket):
     @recorded
     def setblocking(self, flag: bool, /) -> None:
         """Let calls wait for ever, or not at all."""
-        self._do("option", f"setblocking({flag!r})")
+        self._do("option", _SET_BLOCKING[bool(flag)])
         self._timeout = None if flag else 0.0
 
     @recorded
@@ -548,7 +551,7 @@ class MockSocket(_Scripted):
     `sock.send.assert_called_once_with(b"x")`, `sock.send.side_effect = ...`.
     """
 
-    __slots__ = ("_unheard", "recvs", "remain")
+    __slots__ = ("_plain", "_unheard", "recvs", "remain")
 
     def __init__(
         self, recvs: Iterable[Item] | None = None, *, name: str | None = None, allow: Collection[RuleId] = ()
@@ -558,6 +561,8 @@ class MockSocket(_Scripted):
         """What is still to be read. May be set."""
         self.remain: bytes | str = ""
         """The rest of an item that was read in part; "" if there is none. May be set."""
+        # Where registered for reading: the selector's map, what its select() returns, what the trace keeps of that.
+        self._plain: tuple[dict[int, SelectorKey], tuple[SelectorKey, int], Record] | None = None
         self._unheard: Iterator[Item] = iter(())  # what came after reading was shut down
 
     # `size` can be given by keyword, as 0.2.3 had it.

@@ -108,8 +108,6 @@ class MockSelector(_BaseSelectorImpl):
             self._name = "selector"
             self._blocks = 0  # how many `with selector:` are open
             self._modifying = False
-            # Per socket that is registered for reading: what select() returns, and its record.
-            self._plain: dict[MockSocket, tuple[tuple[SelectorKey, int], Record]] = {}
             self._ends = 0  # how often select() has raised EndException
             self._settled = False  # whether the run's result has reached the test
             self._repeated = False  # whether select() has raised the violation once more
@@ -258,7 +256,6 @@ class MockSelector(_BaseSelectorImpl):
         """As `selectors.BaseSelector.close`."""
         super().close()
         self._closed = self._halted = True
-        self._plain = {}
 
     def _registered(
         self, operation: Registration, fileobj: FileObject, act: Callable[[], SelectorKey], events: int | None = None
@@ -286,13 +283,11 @@ class MockSelector(_BaseSelectorImpl):
         return key
 
     def _note_plain(self, record: Record) -> None:
-        """Keep `_plain` what it says it is."""
+        """Keep a socket's `_plain` what it says it is."""
         if isinstance(record.script, MockSocket):
             key = self._fd_to_key.get(record.number)
-            if key is not None and key.events & EVENT_READ:
-                self._plain[record.script] = (key, EVENT_READ), record
-            else:
-                self._plain.pop(record.script, None)
+            reads = key is not None and key.events & EVENT_READ
+            record.script._plain = (self._fd_to_key, (key, EVENT_READ), record) if key and reads else None
 
     def _membership(self, record: Record) -> Membership:
         if self._closed:
@@ -352,11 +347,12 @@ class MockSelector(_BaseSelectorImpl):
             self._halted = True
             raise MockSelector.EndException(self) from error
         if type(event) is MockSocket:
-            plain = self._plain.get(event)
-            if plain is not None:  # registered for reading: in as few steps as can be, all events pass here
+            plain = event._plain
+            # Registered here, for reading: in as few steps as can be, as all events pass here.
+            if plain is not None and plain[0] is self._fd_to_key:
                 if not event.remain:
                     event._available += 1
-                pair, known = plain
+                _, pair, known = plain
                 frame = _getframe(2)
                 monitor.note(("select", self._name, known.readable, 0, frame.f_code, frame.f_lasti))
                 monitor.returned = True
