@@ -43,7 +43,7 @@ def test_calls_made_after_someone_asked_are_known_too(sock: MockSocket) -> None:
 
 def test_assertions_fail_with_the_texts_of_unittest_mock(sock: MockSocket) -> None:
     sock.send(b"x")
-    with pytest.raises(AssertionError, match=r"(?s)^expected call not found.\nExpected: send\(b'y'\)\n +Actual: send"):
+    with pytest.raises(AssertionError, match=r"(?s)^expected call not found.\nExpected: send\(b'y'\)\n *Actual: send"):
         sock.send.assert_called_once_with(b"y")
     with pytest.raises(AssertionError, match="^Expected 'close' to have been called once"):
         sock.close.assert_called_once()

@@ -31,23 +31,23 @@ if TYPE_CHECKING:
     class Script(Protocol):
         """What stands behind a socket: the part of the script that it plays."""
 
-        def leftover(self) -> tuple[RuleId, str] | None:
+        def _leftover(self) -> tuple[RuleId, str] | None:
             """The rule that what is left of the script breaks, and what is left; None: nothing."""
             ...
 
-        def made_at(self) -> Place:
+        def _made_at(self) -> Place:
             """Where the script was written."""
             ...
 
-        def announced(self) -> bool:
+        def _announced(self) -> bool:
             """Whether a READ event has announced more than was taken."""
             ...
 
-        def announce(self) -> None:
+        def _announce(self) -> None:
             """A READ event is delivered: one more item of the script is there to be read."""
             ...
 
-        def replaced(self) -> bool:
+        def _replaced(self) -> bool:
             """Whether the test has put its own function in the place of one that reads."""
             ...
 
@@ -215,7 +215,7 @@ class Monitor:
 
     @staticmethod
     def _unannounced(record: Record) -> str:
-        left = record.script.leftover() if record.script is not None else None
+        left = record.script._leftover() if record.script is not None else None
         if left is None or record.phase in ENDED:
             return ""
         return f"The script of {record.name} has more, {left[1]}, but no READ event has announced it yet."
@@ -317,7 +317,7 @@ class Monitor:
         records = {record.name: record for record in self.records}
         for name, mask in ready:
             record = records[name]
-            if record.script is None or record.script.replaced() or not self.interest(record) & mask:
+            if record.script is None or record.script._replaced() or not self.interest(record) & mask:
                 return  # not ours to see, or it was taken care of
             if not self.in_force("busy-loop", record):
                 return
@@ -373,9 +373,9 @@ class Monitor:
                 yield from self._if_in_force("short-send-lost", record, self._short_fields(record, AT_END))
             if record.phase in ENDED and not self.interest(record) and record not in self._held:
                 yield from self._if_in_force("leaked-connection", record)
-            left = record.script.leftover() if record.script is not None else None
+            left = record.script._leftover() if record.script is not None else None
             if left is not None and record.script is not None and record.phase != "reset":
-                announced = record.script.announced()
+                announced = record.script._announced()
                 note = (
                     "An event had announced it." if announced else f"No READ event for {record.name} had announced it."
                 )
@@ -414,7 +414,7 @@ class Monitor:
 
     def _violated(self, finding: Finding, also: Collection[Finding] = ()) -> ScenarioError:
         made = [
-            record.script.made_at()
+            record.script._made_at()
             for record in self.records
             if record.name == finding.socket and record.script is not None
         ]

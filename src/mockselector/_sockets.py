@@ -122,23 +122,23 @@ class _Scripted(real_socket):
 
     # -- the script's side ------------------------------------------------------------------
 
-    def leftover(self) -> tuple[RuleId, str] | None:
+    def _leftover(self) -> tuple[RuleId, str] | None:
         """What is left of the script, and the rule that it breaks at the end of a run."""
         raise NotImplementedError
 
-    def announced(self) -> bool:
+    def _announced(self) -> bool:
         """Whether READ events have announced more than was taken."""
         return self._available > 0
 
-    def announce(self) -> None:
+    def _announce(self) -> None:
         """A READ event is delivered: one more item of the script is there."""
         self._available += 1
 
-    def replaced(self) -> bool:
+    def _replaced(self) -> bool:
         """Whether the test has put its own function in the place of one that reads."""
         return any(type(value) is not Recorded and hasattr(real_socket, name) for name, value in self.__dict__.items())
 
-    def made_at(self) -> Place:
+    def _made_at(self) -> Place:
         """Where the script was written."""
         return place(self._code, self._instruction)
 
@@ -658,7 +658,7 @@ class MockSocket(_Scripted):
     def _send(self, data: Buffer, flags: int = 0) -> int:
         return self._push(data)
 
-    def announce(self) -> None:
+    def _announce(self) -> None:
         """As the base class has it, but an item that was read in part is what the event is about."""
         if not self.remain:
             self._available += 1
@@ -687,23 +687,23 @@ class MockSocket(_Scripted):
         self.recvs = iter(tuple(islice(self.recvs, self._available)))
         self._available += 1
 
-    def announced(self) -> bool:
+    def _announced(self) -> bool:
         """As the base class has it; the rest of an item that was read in part was, too."""
         return self._available > 0 or bool(self.remain)
 
     def _read_all(self, size: int, flags: int) -> bytes:
         """MSG_WAITALL: until `size` bytes are there, or the end is (man 2 recv)."""
         data = self._read(size, flags)
-        while 0 < len(data) < size and self.leftover() is not None:
+        while 0 < len(data) < size and self._leftover() is not None:
             try:
                 data += self._read(size - len(data), flags)
             except (BlockingIOError, TimeoutError):
                 break
         return data
 
-    def leftover(self) -> tuple[RuleId, str] | None:
+    def _leftover(self) -> tuple[RuleId, str] | None:
         """As the base class has it. Takes one item at most off the script, and puts it back."""
-        if self.replaced():
+        if self._replaced():
             return None
         if self.remain:
             return "unread-data", bytes_text(excerpt(self.remain))  # type: ignore[arg-type]  # a str by the test only
@@ -852,9 +852,9 @@ class ListenSocket(_Scripted):
             return False
         return True
 
-    def leftover(self) -> tuple[RuleId, str] | None:
+    def _leftover(self) -> tuple[RuleId, str] | None:
         """As the base class has it. Takes one client at most off the script, and puts it back."""
-        if self.replaced():
+        if self._replaced():
             return None
         client = next(self.accepted, None)
         if client is None:

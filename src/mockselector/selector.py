@@ -346,13 +346,12 @@ class MockSelector(_BaseSelectorImpl):
             self._ends = 1
             self._halted = True
             raise MockSelector.EndException(self) from error
-        if type(event) is MockSocket:
-            plain = event._plain
+        if type(event) is MockSocket and event._plain is not None:
+            keys, pair, known = event._plain
             # Registered here, for reading: in as few steps as can be, as all events pass here.
-            if plain is not None and plain[0] is self._fd_to_key:
+            if keys is self._fd_to_key:
                 if not event.remain:
                     event._available += 1
-                _, pair, known = plain
                 frame = _getframe(2)
                 monitor.note(("select", self._name, known.readable, 0, frame.f_code, frame.f_lasti))
                 monitor.returned = True
@@ -370,7 +369,7 @@ class MockSelector(_BaseSelectorImpl):
                     continue
                 assert key is not None
             if mask & EVENT_READ and record.script is not None:
-                record.script.announce()
+                record.script._announce()
             ready.append((key, mask))
             reported.append((record.name, mask))
         monitor.selected(self._name, tuple(reported))
