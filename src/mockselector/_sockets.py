@@ -875,7 +875,7 @@ def join(monitor: Monitor, sock: object) -> Record:
         sock._record = record = monitor.admit(
             sock._name,
             _PHASES[sock.state] if isinstance(sock, ListenSocket) else "closed" if sock._closed else "connected",
-            sock._number,
+            sock.fileno(),
             role="listener" if listens else "client",
             allow=sock._allow,
             script=sock,

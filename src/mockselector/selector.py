@@ -346,7 +346,7 @@ class MockSelector(_BaseSelectorImpl):
             self._ends = 1
             self._halted = True
             raise MockSelector.EndException(self) from error
-        if type(event) is MockSocket and event._plain is not None:
+        if isinstance(event, MockSocket) and event._plain is not None:
             keys, pair, known = event._plain
             # Registered here, for reading: in as few steps as can be, as all events pass here.
             if keys is self._fd_to_key:
