@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import importlib.metadata
 import selectors
 import socket
 from selectors import EVENT_READ, EVENT_WRITE
@@ -319,3 +320,23 @@ def test_a_suite_for_0_2_3_under_the_environment_gets_only_true_findings() -> No
 @pytest.fixture
 def _strict(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("MOCKSELECTOR_STRICT", "1")
+
+
+def test_flags_on_lenient_reads() -> None:
+    client = MockSocket([BlockingIOError])
+    assert client.recv(0, socket.MSG_PEEK) == b""
+    with pytest.raises(BlockingIOError):
+        client.recv(1, socket.MSG_PEEK)
+    client.timeout = 3.0
+    assert client.gettimeout() == 3
+    client.setsockopt(1, 2, 3)
+    client.setsockopt(1, 3, 4)
+    assert client.getsockopt(1, 2) == 3
+
+
+def test_a_checkout_that_is_not_installed_has_a_version_all_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+    def missing(name: str) -> str:
+        raise importlib.metadata.PackageNotFoundError(name)
+
+    monkeypatch.setattr(importlib.metadata, "version", missing)
+    assert mockselector.__version__ == "0+unknown"

@@ -225,3 +225,20 @@ sock.send.assert_called_once_with(b"hi")
 assert "unittest.mock" in sys.modules
 """
     subprocess.run([sys.executable, "-c", program], check=True, timeout=60)
+
+
+def test_a_method_can_be_configured(sock: MockSocket) -> None:
+    sock.send.configure_mock(**{"return_value": 3, "other.side_effect": None})
+    assert sock.send(b"x") == 3
+    sock.sendall.configure_mock(side_effect=ValueError)
+    with pytest.raises(ValueError):
+        sock.sendall(b"x")
+
+
+def test_a_decision_about_anything_else_changes_nothing_in_a_strict_run(sock: MockSocket) -> None:
+    sock.getpeername.return_value = ("::1", 7)
+    with MockSelector([], strict=True) as sel:
+        sel.register(sock, 1)
+        assert sock.getpeername() == ("::1", 7)
+        sock.recv = Mock()  # type: ignore[method-assign]
+    assert len(sel.trace) == 1

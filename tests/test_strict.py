@@ -820,3 +820,86 @@ def test_the_error_says_where_the_sockets_own_script_is() -> None:
     sock.recv(9)
     with pytest.raises(ScenarioError, match=r"\n  alice:   tests/test_strict.py:\d+  return MockSocket\(items"):
         sock.recv(9)
+
+
+# -- at the edges ---------------------------------------------------------------------------------
+
+
+def test_a_whole_send_can_make_up_for_a_short_one() -> None:
+    sel, sock = short(2)
+    sock.send(b"abcd")
+    sock.sendall(b"cd")
+    sel.unregister(sock)
+    sock.close()
+
+
+def test_shutdown_takes_three_ways() -> None:
+    sock = alice()
+    run(sock)
+    with pytest.raises(OSError, match="Invalid argument"):
+        sock.shutdown(9)
+
+
+def test_an_event_in_a_group_for_an_item_read_in_part_announces_no_other() -> None:
+    sock = alice(b"abcd", b"next")
+    sel = run(sock)
+    sel.iter_event = iter([[sock, sock]])
+    sock.recv(2)
+    sel.select()
+    assert sock.recv(9) == b"cd"
+    with pytest.raises(ScenarioError, match="read-without-data"):
+        sock.recv(9)
+
+
+def test_an_item_read_in_part_is_left_over() -> None:
+    sock = alice(b"abcd")
+    with pytest.raises(ScenarioError, match=r"b'cd' is left(?s:.)*An event had announced it"):
+        with MockSelector([sock], strict=True) as sel:
+            sel.register(sock, EVENT_READ)
+            sel.select()
+            sock.recv(2)
+
+
+def test_a_listener_that_was_never_registered_accepts_on_through_its_script() -> None:
+    first, second = alice(), MockSocket()
+    listener = ListenSocket([first, second], allow=["event-not-registered"])
+    listener.bind(("", 1))
+    listener.listen()
+    sel = MockSelector([listener], strict=True)
+    assert sel.select() == []
+    assert [listener.accept()[0] for _ in range(2)] == [first, second]
+    sel._settled = True
+
+
+def test_a_listener_whose_accept_the_test_replaced_has_nothing_left() -> None:
+    listener = ListenSocket([alice()])
+    listener.accept = Mock()
+    with MockSelector([], strict=True) as sel:
+        sel.register(listener, EVENT_READ)
+
+
+def test_a_socket_registered_with_another_selector_is_not_registered_with_this_one() -> None:
+    sock = alice()
+    mine, other = MockSelector([sock], strict=True), MockSelector([], strict=True)
+    other.register(sock, EVENT_READ)
+    with pytest.raises(ScenarioError, match="event-not-registered"):
+        mine.select()
+    mine._settled = other._settled = True
+
+
+@pytest.mark.parametrize(
+    ("event", "text"),
+    [(map(MockSocket, ()), "<map object"), (900, "900 READ"), ((), "a time-out")],
+)
+def test_any_event_that_is_left_over_can_be_told(event: Any, text: str) -> None:
+    with pytest.raises(ScenarioError, match=rf"events left in the script, first {text}"):
+        MockSelector([event], strict=True).verify()
+
+
+def test_a_path_on_another_drive_is_shown_as_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    def other_drive(path: str) -> str:
+        raise ValueError(path)
+
+    monkeypatch.setattr(os.path, "relpath", other_drive)
+    event = run(alice()).trace[0]
+    assert repr(event).startswith(f"<register(alice, READ) at {__file__}:")

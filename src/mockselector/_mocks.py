@@ -144,7 +144,7 @@ else:
 
         @property
         def __class__(self):
-            return seen_class(Recorded, Recorded)
+            return seen_class(Recorded)
 
 
 NO_KEYWORDS: Final[dict[str, Any]] = {}  # Any: of a call
@@ -277,11 +277,11 @@ def is_mock(thing: object) -> bool:
 _seen: Final[dict[type, type]] = {}
 
 
-def seen_class(cls: type, own: type) -> type:
+def seen_class(cls: type) -> type:
     """The `__class__` of a recorded object: also a `Mock`, for those who can know what that is."""
     mock = sys.modules.get("unittest.mock")
     if mock is None:
         return cls
     if cls not in _seen:
-        _seen[cls] = type(cls.__name__, (own, mock.Mock), {"__module__": cls.__module__})
+        _seen[cls] = type(cls.__name__, (cls, mock.Mock), {"__module__": cls.__module__})
     return _seen[cls]

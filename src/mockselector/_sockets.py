@@ -124,7 +124,7 @@ class _Scripted(real_socket):
 
     def _leftover(self) -> tuple[RuleId, str] | None:
         """What is left of the script, and the rule that it breaks at the end of a run."""
-        raise NotImplementedError
+        raise NotImplementedError  # each kind has its own
 
     def _announced(self) -> bool:
         """Whether READ events have announced more than was taken."""
@@ -456,8 +456,7 @@ class _Scripted(real_socket):
 
     def _decref_socketios(self) -> None:
         """A `makefile()` was closed (the standard library's name)."""
-        if self._io_refs > 0:
-            self._io_refs -= 1
+        self._io_refs -= 1
         if self._closed:
             self._close()
 
@@ -748,7 +747,7 @@ class MockSocket(_Scripted):
 
         @property
         def __class__(self):
-            return seen_class(type(self), type(self))
+            return seen_class(type(self))
 
         return_value = side_effect = property(__call__, __call__)
 

@@ -71,12 +71,8 @@ def caller(depth: int) -> FrameType:
 
 def place(code: CodeType, instruction: int) -> Place:
     """The file, line and function of an instruction (an index into `code`, in bytes)."""
-    line = code.co_firstlineno
-    for start, end, number in code.co_lines():
-        if start <= instruction < end:
-            line = number if number is not None else line
-            break
-    return Place(code.co_filename, line, code.co_name)
+    lines = (number for start, end, number in code.co_lines() if start <= instruction < end)
+    return Place(code.co_filename, next(lines, None) or code.co_firstlineno, code.co_name)
 
 
 def mask_text(mask: object) -> str:
