@@ -31,7 +31,8 @@ that may wait: a loop that polls with `select(0)` still has work to do.
 
 FIELDS = {
     "socket": "a socket", "mask": "an event", "interest": "another event", "missing": "it", "left": "something",
-    "taken": "some", "given": "all", "ready": "an event", "moment": "",
+    "taken": "some", "given": "all", "moment": "",
+    "what": "select() returned an event and the server did nothing about it, or it tried again and again in vain",
 }  # fmt: skip
 
 

@@ -3,7 +3,18 @@
 from __future__ import annotations
 
 import socket
-from selectors import EVENT_READ, DefaultSelector
+from selectors import EVENT_READ, BaseSelector, DefaultSelector
+
+
+def echo_in_its_own_block(selector: BaseSelector, sock: socket.socket) -> None:
+    """A server that enters its selector, as it may, and closes what is left behind it."""
+    with selector:
+        selector.register(sock, EVENT_READ)
+        while True:
+            for _ in selector.select():
+                if not sock.recv(9):
+                    selector.unregister(sock)
+                    sock.close()
 
 
 class EchoServer:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import gc
 import subprocess
 import sys
@@ -11,10 +12,11 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+import echoserver
 from mockselector import ListenSocket, MockSelector, MockSocket, ScenarioError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
 
 class Never(Exception):
@@ -239,6 +241,137 @@ def test_only_its_own_end_is_swallowed() -> None:
         other.select()
 
 
+def test_an_exception_on_its_way_up_is_not_displaced_by_the_end_of_the_script() -> None:
+    sel = MockSelector([()], strict=True)
+    with pytest.raises(ZeroDivisionError, match="a bug of the server"), sel:
+        try:
+            sel.select()
+            raise ZeroDivisionError("a bug of the server")
+        finally:
+            sel.select()
+
+
+def fails_and_cleans_up(sel: MockSelector, sock: MockSocket) -> None:
+    sel.register(sock, EVENT_READ)
+    sel.select()
+    try:
+        sock.send(sock.recv(9))
+        raise ZeroDivisionError("a bug of the server")
+    finally:
+        sel.unregister(sock)
+        sock.close()
+
+
+@pytest.mark.skipif(sys.version_info < (3, 11), reason="on 3.10 the note is a warning; see above")
+def test_an_exception_on_its_way_up_is_not_displaced_by_a_violation_in_a_finally() -> None:
+    sock = MockSocket([b"hi"], name="alice")
+    sock.send.return_value = 1
+    sel = MockSelector([sock], strict=True)
+    with pytest.raises(ZeroDivisionError, match="a bug of the server") as caught, sel:
+        fails_and_cleans_up(sel, sock)
+    assert "[short-send-lost]" in notes(caught.value)
+
+
+def test_an_exception_that_was_dealt_with_does_not_come_back() -> None:
+    sel = MockSelector([()], strict=True)
+    with sel:
+        try:
+            sel.select()
+            raise ZeroDivisionError("dealt with")
+        except ZeroDivisionError:
+            sel.select()
+
+
+def test_an_interrupt_that_came_of_a_violation_does_not_hide_it() -> None:
+    sel, listener = script()
+    with pytest.raises(ScenarioError, match="read-without-data"), sel:
+        sel.register(listener, EVENT_READ)
+        sel.select()
+        conn, _ = listener.accept()
+        sel.register(conn, EVENT_READ)
+        try:
+            conn.recv(1)
+        except Exception:
+            sys.exit(1)
+
+
+# -- loops that never come back to select() -------------------------------------------------------
+
+
+def whole(sock: MockSocket, swallowed: type[BaseException]) -> None:
+    while True:
+        try:
+            sock.recv(9)
+        except swallowed:
+            pass
+
+
+@pytest.mark.parametrize("swallowed", [BlockingIOError, Exception, BaseException])
+def test_a_loop_that_retries_a_read_for_ever_comes_to_an_end(swallowed: type[BaseException]) -> None:
+    sock = MockSocket([b"hi", b"there"], name="alice")
+    sel = MockSelector([sock], strict=True)
+    with pytest.raises(ScenarioError, match=r"^recv\(\) on alice was tried 1000 times in a row in vain"), sel:
+        sel.register(sock, EVENT_READ)
+        sock.setblocking(False)
+        sel.select()
+        whole(sock, swallowed)
+
+
+@pytest.mark.parametrize("swallowed", [Exception, BaseException])
+def test_a_loop_that_retries_a_violation_for_ever_comes_to_an_end(swallowed: type[BaseException]) -> None:
+    sock = MockSocket([b"hi", b"there"], name="alice")
+    sel = MockSelector([sock], strict=True)
+    with pytest.raises(ScenarioError, match="read-without-data"), sel:
+        sel.register(sock, EVENT_READ)
+        sel.select()
+        whole(sock, swallowed)
+
+
+@pytest.mark.parametrize("result", [0, BlockingIOError(11, "full")])
+def test_a_loop_that_retries_a_send_for_ever_comes_to_an_end(result: int | BlockingIOError) -> None:
+    sock = MockSocket([b"hi"], name="alice")
+    if isinstance(result, int):
+        sock.send.return_value = result
+    else:
+        sock.send.side_effect = result
+    sel = MockSelector([sock], strict=True)
+    with pytest.raises(ScenarioError, match=r"^send\(\) on alice was tried 1000 times in a row in vain"), sel:
+        sel.register(sock, EVENT_READ)
+        sel.select()
+        data = sock.recv(9)
+        while data:
+            try:
+                data = data[sock.send(data) :]
+            except BlockingIOError:
+                pass
+
+
+def test_a_loop_around_a_closed_selector_comes_to_an_end() -> None:
+    sel = MockSelector([()], strict=True)
+    with pytest.raises(ScenarioError, match=r"^select\(\) on selector was tried 1000 times in a row in vain"), sel:
+        sel.close()
+        while True:
+            try:
+                sel.select()
+            except ValueError:
+                pass
+
+
+def test_many_sockets_that_each_have_nothing_are_no_such_loop() -> None:
+    socks = [MockSocket([b"hi"]) for _ in range(1500)]
+    sel = MockSelector([socks], strict=True)
+    for sock in socks:
+        sock.setblocking(False)
+        sel.register(sock, EVENT_READ)
+    sel.select()
+    for sock in socks:
+        assert sock.recv(9) == b"hi"
+    for sock in socks:
+        with pytest.raises(BlockingIOError):
+            sock.recv(9)
+    sel._settled = True
+
+
 # -- whose block it is --------------------------------------------------------------------------
 
 
@@ -249,11 +382,6 @@ def echo(sel: MockSelector, sock: MockSocket) -> None:
             if not sock.recv(9):
                 sel.unregister(sock)
                 sock.close()
-
-
-def enters_itself(sel: MockSelector, sock: MockSocket) -> None:
-    with sel:
-        echo(sel, sock)
 
 
 def leftover_script() -> tuple[MockSelector, MockSocket]:
@@ -267,19 +395,19 @@ def test_the_end_is_judged_when_the_test_leaves_its_block() -> None:
         echo(sel, sock)
 
 
-def test_a_block_that_the_server_enters_inside_of_the_tests_is_the_servers() -> None:
+def test_a_block_that_the_server_enters_inside_of_the_tests_swallows_nothing() -> None:
     sel, sock = leftover_script()
-    left: list[str] = []
+    came_back = False
     with pytest.raises(ScenarioError, match="unread-data"), sel:
-        enters_itself(sel, sock)
-        left.append("the server came back, and nothing was judged yet")
-    assert left
+        echoserver.echo_in_its_own_block(sel, sock)
+        came_back = True
+    assert not came_back, "in production it would not have come back either"
 
 
 def test_a_block_that_only_the_server_enters_is_the_servers() -> None:
     sock = MockSocket([b"hi", b"there"], name="alice")
     sel = MockSelector([sock], strict=True)
-    enters_itself(sel, sock)
+    echoserver.echo_in_its_own_block(sel, sock)
     with pytest.raises(ScenarioError, match="unread-data"):
         sel.verify()
 
@@ -288,7 +416,59 @@ def test_a_violation_leaves_a_block_that_only_the_server_enters() -> None:
     sock = MockSocket([b"hi"], name="alice")
     sel = MockSelector([(sock, 2)], strict=True)
     with pytest.raises(ScenarioError, match="event-without-interest"):
-        enters_itself(sel, sock)
+        echoserver.echo_in_its_own_block(sel, sock)
+
+
+def run_in_a_block(sel: MockSelector, sock: MockSocket) -> None:
+    with sel:
+        echo(sel, sock)
+
+
+@contextlib.contextmanager
+def a_context(sel: MockSelector) -> Iterator[None]:
+    with sel:
+        yield
+
+
+def test_a_helper_of_the_test_may_enter_the_block() -> None:
+    sock = MockSocket([b"hi", b"there"], name="alice")
+    sel = MockSelector([sock], strict=True)
+    with pytest.raises(ScenarioError, match="unread-data"):
+        run_in_a_block(sel, sock)
+
+
+def test_a_context_manager_of_the_test_may_enter_the_block() -> None:
+    sock = MockSocket([b"hi", b"there"], name="alice")
+    sel = MockSelector([sock], strict=True)
+    with pytest.raises(ScenarioError, match="unread-data"), a_context(sel):
+        echo(sel, sock)
+
+
+def test_an_exit_stack_may_enter_the_block() -> None:
+    sock = MockSocket([b"hi", b"there"], name="alice")
+    with pytest.raises(ScenarioError, match="unread-data"), contextlib.ExitStack() as stack:
+        sel = stack.enter_context(MockSelector([sock], strict=True))
+        echo(sel, sock)
+
+
+@pytest.fixture
+def fixture() -> tuple[MockSelector, MockSocket]:
+    return leftover_script()
+
+
+def test_a_selector_of_a_fixture_is_the_tests(fixture: tuple[MockSelector, MockSocket]) -> None:
+    sel, sock = fixture
+    with pytest.raises(ScenarioError, match="unread-data"), sel:
+        echo(sel, sock)
+
+
+def test_a_block_entered_in_another_thread_is_the_servers() -> None:
+    sel, sock = leftover_script()
+    thread = threading.Thread(target=run_in_a_block, args=(sel, sock))
+    thread.start()
+    thread.join()
+    with pytest.raises(ScenarioError, match="unread-data"):
+        sel.verify()
 
 
 def test_a_nested_block_leaves_the_last_word_to_the_outermost() -> None:

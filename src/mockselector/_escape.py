@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import sys
+from _thread import get_ident
 
 from ._trace import INSIDE
 
@@ -31,13 +32,14 @@ def escape(error: BaseException, attempt: int, stop: CodeType, message: str) -> 
     if attempt > ATTEMPTS:
         os.write(2, f"\nmockselector: the server cannot be ended, so the process is\n\n{message}\n".encode())
         os._exit(70)
-    before = sys.gettrace()
+    before, thread = sys.gettrace(), get_ident()
     lines = 0
+    traced: list[FrameType] = []
 
     # Any: a trace function, recursively. No coverage: while it traces, nothing else can.
     def trace(_frame: FrameType, event: str, _argument: object) -> Any:  # pragma: no cover
         nonlocal lines
-        if event == "line":
+        if event == "line" and traced:
             lines += 1
             if lines >= attempt:
                 raise error
@@ -48,10 +50,19 @@ def escape(error: BaseException, attempt: int, stop: CodeType, message: str) -> 
     while frame is not None and (innermost or frame.f_code is not stop):
         if frame.f_code.co_filename not in INSIDE:
             frame.f_trace = trace
+            traced.append(frame)
             innermost = False  # a loop may stand in the test's own frame
         frame = frame.f_back
     sys.settrace(_no_trace)  # new frames are not traced, but these now are
-    return lambda: sys.settrace(before)
+
+    def undo() -> None:
+        for one in traced:
+            one.f_trace = before  # type: ignore[assignment]  # the same type, in two spellings
+        traced.clear()
+        if get_ident() == thread:
+            sys.settrace(before)
+
+    return undo
 
 
 def _no_trace(_frame: FrameType, _event: str, _argument: object) -> None: ...

@@ -38,6 +38,11 @@ if TYPE_CHECKING:
         _calls: list[Call | bytes]
         _surface: Surface | None
 
+        @property
+        def _record(self) -> object:
+            """None without a strict run."""
+            ...
+
         def _decided(
             self, name: str, args: tuple[Any, ...], outcome: object, /
         ) -> None: ...  # Any: whatever the server passed
@@ -125,7 +130,7 @@ else:
 
         def __setattr__(self, attribute, value):
             if attribute.startswith("_mock_"):
-                raise NotImplementedError(ATTACHED)
+                raise NotKeptError(ATTACHED)
             surface(self.args[0]).set(self.func.__name__, attribute, value)
 
         def __delattr__(self, attribute):
@@ -158,6 +163,13 @@ CALLED: Final = (
     "a MockSocket itself is not called: a socket is not callable. Configure one of its methods,"
     " sock.send.return_value = ... or sock.send.side_effect = ..."
 )
+
+__tracebackhide__ = True  # pytest: end tracebacks at the server's own line
+
+
+class NotKeptError(NotImplementedError, AttributeError):
+    """A part of a `Mock` that a socket does not have. An AttributeError too: whoever only looks finds none."""
+
 
 SURFACE: Final = frozenset(
     (
@@ -193,6 +205,10 @@ class Surface:
         child = getattr(self.mock, name)
         try:
             result: object = child(*args, **kwargs)
+        except StopIteration:
+            if sock._record is None:
+                raise  # as `Mock` has it
+            return function(sock, *args, **kwargs)  # all that the test decided is used up
         except BaseException as error:
             sock._decided(name, args, error)  # part of `Recording`
             raise

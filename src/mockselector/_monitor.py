@@ -10,8 +10,9 @@ the socket's business, and where events come from the selector's.
 from __future__ import annotations
 
 import os
+from _thread import get_ident
 from errno import ETIMEDOUT
-from selectors import EVENT_READ
+from selectors import EVENT_READ, EVENT_WRITE
 
 from ._errors import Finding, scenario_error
 from ._rules import AT_END, ENDED, GONE, LIFE, MEMBERSHIP, QUIET, RULES, Breach, NotSimulated, at_sleep
@@ -54,8 +55,8 @@ if TYPE_CHECKING:
 
 THE_END: Final = "the end of the script"
 
-INDULGENCE: Final = 1000
-"""How many allowed breaches pass between one `select()` and the next."""
+IN_VAIN: Final = 1000
+"""How many calls in a row may come to nothing without a `select()`."""
 
 __tracebackhide__ = True  # pytest: end tracebacks at the server's own line
 
@@ -111,9 +112,13 @@ class Monitor:
         self._foreign: dict[int, tuple[object, Record]] = {}
         self.changed: dict[Record, None] = {}  # what `sleep` has to judge
         self.returned = False  # whether the last select() returned anything
-        self._held: set[Record] = set()  # what was registered when the script was at its end
-        self._indulged = 0  # allowed breaches in a row without a select()
-        self._indulged_at = 0  # how long the rows were at the last of them
+        self.ended = False  # whether the script came to its end, or was given up
+        self.thread = 0  # the server's
+        self.give_up: Callable[[], Callable[[], NoReturn] | None] | None = None  # a weak reference: how to end the run
+        self._held: dict[Record, int] = {}  # what was registered for what when the script was at its end
+        self._vain = 0  # calls in a row that came to nothing
+        self._vain_at = 0  # how long the rows were after the last of them
+        self._vain_name = ""
 
     # -- who takes part ---------------------------------------------------------------------
 
@@ -186,16 +191,20 @@ class Monitor:
         if isinstance(cell, Breach):
             if self.in_force(cell.rule, record):
                 self._append(operation, record.name, None, frame)
-                self.raise_violation(Finding(cell.rule, record.name, note=self._unannounced(record)))
-            self._indulge(cell.rule, record, operation, frame)
-        elif isinstance(cell, NotSimulated):
+                self._in_vain(record.name, operation)
+                self.raise_violation(Finding(cell.rule, record.name, note=self._unannounced(record, operation)))
+            self._append(operation, record.name, detail, frame)
+            self._in_vain(record.name, operation)
+            return
+        if isinstance(cell, NotSimulated):
             raise NotImplementedError(
                 f"{record.name}.{operation}() needs a network behind the socket, which an event list"
                 " does not have; give the server a MockSocket that is already connected"
             )
-        elif isinstance(cell, int):
+        if isinstance(cell, int):
             error = os_error(cell)
             self._append(operation.partition(":")[0], record.name, type(error), frame)
+            self._in_vain(record.name, operation)
             raise error
         if operation == "close":
             self._close(record, frame)
@@ -207,39 +216,63 @@ class Monitor:
 
     def _close(self, record: Record, frame: FrameType) -> None:
         """What is judged before a socket is closed."""
-        if record.unsent and record.phase != "reset":
+        if record.unsent and record.phase != "reset" and not self.ended:
             self._short_send(record, "closed", frame)
         if self.interest(record) and self.in_force("close-before-unregister", record):
             self._append("close", record.name, None, frame)
             self.raise_violation(Finding("close-before-unregister", record.name))
 
     @staticmethod
-    def _unannounced(record: Record) -> str:
-        left = record.script._leftover() if record.script is not None else None
-        if left is None or record.phase in ENDED:
+    def _unannounced(record: Record, operation: Operation) -> str:
+        """What the script has to say to a call that finds nothing."""
+        if operation not in ("recv:blocks", "accept:blocks") or record.script is None:
             return ""
+        left = record.script._leftover()
+        if left is None:
+            return f"The script of {record.name} has nothing more."
         return f"The script of {record.name} has more, {left[1]}, but no READ event has announced it yet."
 
-    def _indulge(self, rule: RuleId, record: Record, operation: Operation, frame: FrameType) -> None:
-        """Let an allowed breach pass, but not for ever: a loop that lives on them would never end."""
-        selected = "select" in self.rows[self._indulged_at :: WIDTH]
-        self._indulged = 1 if selected else self._indulged + 1
-        self._indulged_at = len(self.rows)
-        if self._indulged > INDULGENCE:
-            self._append(operation, record.name, None, frame)
-            note = f"It is allowed, but not {INDULGENCE} times in a row without a select(): this would never end."
-            self.raise_violation(Finding(rule, record.name, note=note))
+    def _in_vain(self, name: str, operation: str) -> None:
+        """Count a call that came to nothing, its row just appended.
+
+        A loop that makes nothing but such calls, and never a `select()`, would never end: after a
+        thousand in a row it is told, and if it goes on, it is ended.
+        """
+        call = operation.partition(":")[0]
+        between = self.rows[self._vain_at : -WIDTH : WIDTH]
+        again = name == self._vain_name and all(
+            done != "select" and (done in QUIET or done.partition(":")[0] == call) for done in between
+        )
+        self._vain = self._vain + 1 if again else 1
+        self._vain_at, self._vain_name = len(self.rows), name
+        if self._vain <= IN_VAIN:
+            return
+        end = self.give_up() if self.violation is not None and self.give_up is not None else None
+        if end is not None:
+            end()
+        what = f"{call}() on {name} was tried {IN_VAIN} times in a row in vain, without going back to select()"
+        self.raise_violation(Finding("busy-loop", name, {"what": what, "moment": "tried again"}))
 
     def registered(self, record: Record, operation: Registration, detail: object = None) -> None:
         """Take one step in how a socket stands to a selector, which `selectors` has not refused."""
         self._append(operation, record.name, detail, caller(2))
         if operation == "register":
             record.ever_registered = True
+            self.thread = get_ident()
         self.changed[record] = None
 
     def refused(self, operation: str, name: str, error: BaseException) -> None:
         """Note an operation that something else refused: `selectors`, or the test."""
         self._append(operation, name, type(error), caller(2))
+        self._in_vain(name, operation)
+
+    def decided(self, operation: str, name: str) -> None:
+        """Note an operation whose result the test decided."""
+        self._append(operation, name, None, caller(2))
+
+    def handed_off(self, record: Record) -> bool:
+        """Whether a socket that was registered is now another thread's."""
+        return get_ident() != self.thread and not self.interest(record)
 
     def sent(self, record: Record, data: bytes, taken: int) -> None:
         """`send()` took `taken` bytes of `data`. What it did not take must be sent next."""
@@ -247,6 +280,8 @@ class Monitor:
         if unsent and not data.startswith(unsent) and not unsent.startswith(data):
             self._short_send(record, "sent something else", caller(2))
             unsent = None
+        if data and not taken:
+            self._in_vain(record.name, "send")
         rest = data[taken:]
         if unsent and len(data) < len(unsent):
             rest += unsent[len(data) :]
@@ -314,6 +349,8 @@ class Monitor:
                 return
             start -= WIDTH
         ready = self.rows[start + 2]
+        if not isinstance(ready, tuple):
+            return  # refused: the selector is closed
         records = {record.name: record for record in self.records}
         for name, mask in ready:
             record = records[name]
@@ -322,8 +359,9 @@ class Monitor:
             if not self.in_force("busy-loop", record):
                 return
         self._append("select", selector, None, caller(3))
-        text = ", ".join(f"{name} {mask_text(mask)}" for name, mask in ready)
-        self.raise_violation(Finding("busy-loop", ready[0][0], {"ready": text}))
+        events = ", ".join(f"{name} {mask_text(mask)}" for name, mask in ready)
+        what = f"select() returned {events}, and the server did nothing about it"
+        self.raise_violation(Finding("busy-loop", ready[0][0], {"what": what, "moment": "went to sleep"}))
 
     def delivers(self, selector: str, record: Record, key: SelectorKey | None, mask: int, event: str) -> bool:
         """Whether the event may be delivered; judges it first. False: it is allowed, and left out."""
@@ -349,7 +387,8 @@ class Monitor:
         self._append("select", selector, THE_END if ready is None else ready, caller(2))
         self.returned = bool(ready)
         if ready is None:
-            self._held = {record for record in self.records if self.interest(record)}
+            self.ended = True
+            self._held = {record: self.interest(record) for record in self.records}
 
     def finish(self, undelivered: str | None, *, returned: bool, open_selectors: Collection[str] = ()) -> None:
         """Judge the end of the run, for `violation`: what is left of the script or was left open.
@@ -369,9 +408,10 @@ class Monitor:
             note = f"It is event {self.events + 1} of the script."
             yield Finding("undelivered-event", None, {"left": undelivered}, note=note)
         for record in self.records:
-            if record.unsent and record.phase not in ("reset", "closed"):
+            held = self._held.get(record, 0) | self.interest(record)
+            if record.unsent and record.phase not in ("reset", "closed") and not held & EVENT_WRITE:
                 yield from self._if_in_force("short-send-lost", record, self._short_fields(record, AT_END))
-            if record.phase in ENDED and not self.interest(record) and record not in self._held:
+            if record.phase in ENDED and not held:
                 yield from self._if_in_force("leaked-connection", record)
             left = record.script._leftover() if record.script is not None else None
             if left is not None and record.script is not None and record.phase != "reset":
@@ -429,7 +469,8 @@ class Monitor:
     @property
     def events(self) -> int:
         """How many events of the script were delivered."""
-        return self.rows[::WIDTH].count("select") - self.rows[2::WIDTH].count(THE_END)
+        details = zip(self.rows[::WIDTH], self.rows[2::WIDTH], strict=True)
+        return sum(operation == "select" and isinstance(detail, tuple) for operation, detail in details)
 
     @property
     def trace(self) -> Trace:

@@ -70,6 +70,7 @@ if TYPE_CHECKING:
         "recv:blocks",
         "peek",
         "send",
+        "send:reset",
         "shutdown:read",
         "shutdown:write",
         "getpeername",
@@ -143,6 +144,7 @@ _COLUMNS: Final[Mapping[Operation, tuple[Cell, ...]]] = {
     "recv:blocks":    (ENOTCONN,    ENOTCONN,    ENOTCONN,    _BLOCKS,     _PAST_EOF,   _BLOCKS,     _PAST_EOF,   _PAST_EOF,   EBADF,       EBADF),
     "peek":           (ENOTCONN,    ENOTCONN,    ENOTCONN,    None,        None,        None,        None,        None,        EBADF,       EBADF),
     "send":           (EPIPE,       EPIPE,       EPIPE,       None,        None,        EPIPE,       EPIPE,       EPIPE,       EBADF,       EBADF),
+    "send:reset":     (EPIPE,       EPIPE,       EPIPE,       "reset",     "reset",     EPIPE,       EPIPE,       EPIPE,       EBADF,       EBADF),
     "shutdown:read":  (ENOTCONN,    ENOTCONN,    "bound",     None,        None,        None,        ENOTCONN,    ENOTCONN,    EBADF,       EBADF),
     "shutdown:write": (ENOTCONN,    ENOTCONN,    None,        "shut",      "shut-eof",  None,        ENOTCONN,    ENOTCONN,    EBADF,       EBADF),
     "getpeername":    (ENOTCONN,    ENOTCONN,    ENOTCONN,    None,        None,        None,        ENOTCONN,    ENOTCONN,    EBADF,       EBADF),
@@ -268,7 +270,8 @@ RULES: Final[Mapping[RuleId, Rule]] = {
         "default",
         says="{socket} was read with nothing there, and the read blocks",
         suffers="the read waits for this one peer, and the loop stands still for everyone else.",
-        mend="Read once per READ event; or setblocking(False), and stop at BlockingIOError.",
+        mend="Read once per READ event, and keep the parts until the message is whole;"
+        " or setblocking(False), and stop at BlockingIOError.",
         proof=(("recv", "read before"), ("select", "woken before")),
         now="read",
     ),
@@ -306,11 +309,12 @@ RULES: Final[Mapping[RuleId, Rule]] = {
     ),
     "busy-loop": Rule(
         "default",
-        says="select() returned {ready}, and the server did nothing about it",
-        suffers="it is still so: select() returns the same again at once, at 100 % CPU.",
-        mend="Handle it, or stop asking: EVENT_WRITE only while there is output to send.",
+        says="{what}",
+        suffers="this repeats at once, and for ever, at 100 % CPU.",
+        mend="Handle what select() returns, or stop asking for it: EVENT_WRITE only while there is output"
+        " to send. After BlockingIOError go back to select().",
         proof=(("register", "registered"), ("modify", "modified"), ("select", "returned")),
-        now="went to sleep",
+        now="{moment}",
     ),
     "unread-data": Rule(
         "default",

@@ -20,7 +20,18 @@ from itertools import chain, count, islice
 from socket import socket as real_socket
 from weakref import WeakValueDictionary
 
-from ._mocks import ATTACHED, CALLED, SURFACE, Recorded, asked, is_mock, recorded, records_itself, seen_class
+from ._mocks import (
+    ATTACHED,
+    CALLED,
+    SURFACE,
+    NotKeptError,
+    Recorded,
+    asked,
+    is_mock,
+    recorded,
+    records_itself,
+    seen_class,
+)
 from ._rules import GONE, RULES
 from ._trace import BYTES_SHOWN, bytes_text, excerpt, place
 
@@ -136,7 +147,11 @@ class _Scripted(real_socket):
 
     def _replaced(self) -> bool:
         """Whether the test has put its own function in the place of one that reads."""
-        return any(type(value) is not Recorded and hasattr(real_socket, name) for name, value in self.__dict__.items())
+        own = any(type(value) is not Recorded and hasattr(real_socket, name) for name, value in self.__dict__.items())
+        return own or any(
+            getattr(type(self), name) not in (getattr(MockSocket, name), getattr(ListenSocket, name))
+            for name in ("accept", "recv", "recv_into")
+        )
 
     def _made_at(self) -> Place:
         """Where the script was written."""
@@ -157,12 +172,30 @@ class _Scripted(real_socket):
         """The test decided what a call came to: let the run see it."""
         if self._record is None:
             return
+        record = self._record
+        sends = name in ("send", "sendall", "sendto", "sendmsg")
         if isinstance(outcome, BaseException):
-            self._record.monitor.refused(name, self._record.name, outcome)
+            if sends and isinstance(outcome, ConnectionError) and record.moves["send"] is None:
+                record.unsent = None
+                record.monitor.perform(record, "send:reset", type(outcome))
+            else:
+                record.monitor.refused(name, record.name, outcome)
         elif name == "close":
             self._close()
-        elif name == "send" and isinstance(outcome, int):
-            self._push(args[0], outcome)
+        elif sends and (isinstance(outcome, int) or name == "sendall"):
+            data = args[0] if name != "sendmsg" else b"".join(map(bytes, args[0]))
+            self._push(data, outcome if isinstance(outcome, int) else None)
+        elif name == "accept" and isinstance(outcome, tuple):
+            self._welcome(record, outcome[0])
+        else:
+            record.monitor.decided(name, record.name)
+
+    @staticmethod
+    def _welcome(record: Record, client: object) -> None:
+        """Let a client that `accept()` returns into the run."""
+        newcomer = join(record.monitor, client)
+        record.monitor.perform(record, "accept", newcomer.name)
+        record.monitor.accepted(newcomer)
 
     def __repr__(self) -> str:
         name = self._record.name if self._record is not None else self._name
@@ -612,7 +645,7 @@ class MockSocket(_Scripted):
         else:
             if self._available:
                 self._available -= 1
-            elif record is not None and record.ever_registered:
+            elif record is not None and record.ever_registered and not record.monitor.handed_off(record):
                 record.monitor.perform(record, _READ_NOTHING[self._waits(flags)])
             data = next(self.recvs, b"")
         return self._taken(self._unusual(data), size, flags)
@@ -743,7 +776,7 @@ class MockSocket(_Scripted):
         del _name
 
         def __call__(self, *args, **kwargs):
-            raise NotImplementedError(CALLED)
+            raise NotKeptError(CALLED)
 
         @property
         def __class__(self):
@@ -752,7 +785,7 @@ class MockSocket(_Scripted):
         return_value = side_effect = property(__call__, __call__)
 
         def _attach(self, value):
-            raise NotImplementedError(ATTACHED)
+            raise NotKeptError(ATTACHED)
 
         _mock_parent = _mock_new_parent = property(None, _attach)
 
@@ -828,16 +861,19 @@ class ListenSocket(_Scripted):
                 record.monitor.perform(record, _ACCEPT_NOTHING[self._waits()])
             client = MockSocket()
         if not isinstance(client, real_socket) and not is_mock(client):
-            client = _resolved(client)
+            try:
+                client = _resolved(client)
+            except Exception as error:
+                if record is not None:
+                    record.monitor.refused("accept", record.name, error)
+                raise
         self.current += 1
         self.remote_port += 1
         peer = (self.address, self.remote_port)
         if isinstance(client, MockSocket):
             client._local, client._remote = self._local, peer
         if record is not None:
-            newcomer = join(record.monitor, client)
-            record.monitor.perform(record, "accept", newcomer.name)
-            record.monitor.accepted(newcomer)
+            self._welcome(record, client)
         return client, peer  # type: ignore[return-value]  # a Mock where the test gave one
 
     def _anyone_waiting(self, record: Record) -> bool:

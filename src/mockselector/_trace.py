@@ -238,6 +238,6 @@ def shown_path(file: str) -> str:
     """A path as short as it can be and still be opened from the working directory."""
     try:
         relative = os.path.relpath(file)
-    except ValueError:  # another drive
+    except (OSError, ValueError):  # no working directory; another drive
         return file
     return file if relative.startswith(os.pardir) else relative

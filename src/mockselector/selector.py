@@ -10,11 +10,14 @@ from __future__ import annotations
 import os
 import sys
 import warnings
+from _thread import get_ident
 from collections.abc import Iterable
 from itertools import chain
 from selectors import EVENT_READ, _BaseSelectorImpl  # 0.2.3's base, and ours
+from weakref import WeakMethod
 
 from ._escape import escape
+from ._inflight import displaced
 from ._monitor import Monitor, number_of
 from ._rules import MEMBERSHIP, QUIET
 from ._sockets import ListenSocket, MockSocket, checked_rules, join, socket_of
@@ -25,7 +28,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterator
     from selectors import SelectorKey
     from types import CodeType, FrameType, TracebackType
-    from typing import Any, Final, Protocol, TypeAlias
+    from typing import Any, Final, NoReturn, Protocol, TypeAlias
 
     from typing_extensions import Self
 
@@ -47,6 +50,10 @@ if TYPE_CHECKING:
 __all__ = ["ListenSocket", "MockSelector", "MockSocket"]
 
 __tracebackhide__ = True  # pytest: end tracebacks at the server's own line
+
+_STDLIB: Final = os.path.dirname(os.__file__)
+_PASSES_ON: Final = (os.path.join(_STDLIB, "contextlib"), os.path.join(_STDLIB, "unittest"))
+"""Where a block is entered on somebody's behalf."""
 
 _getframe: Final = sys._getframe  # the only way to a frame that costs nothing
 
@@ -112,9 +119,15 @@ class MockSelector(_BaseSelectorImpl):
             self._settled = False  # whether the run's result has reached the test
             self._repeated = False  # whether select() has raised the violation once more
             self._polls = 0  # answered since the end
+            self._thread = get_ident()
             self._outside = frame.f_code  # whose frames are the test's
             self._undo: Callable[[], None] | None = None  # what escape() returned
             self._tests_own = False  # whether the outermost block is the test's
+            self._monitor.give_up = WeakMethod(self._end_again)
+            # Listeners join at once, so that what comes before their registration is seen, too.
+            for event in event_list if isinstance(event_list, (list, tuple)) else ():
+                if type(event) is ListenSocket:
+                    join(self._monitor, event)
         elif strict is not None and (rules or pedantic):
             raise ValueError("allow= and pedantic= say how strict mode judges: give strict=True with them")
 
@@ -146,6 +159,8 @@ class MockSelector(_BaseSelectorImpl):
             self._blocks += 1
             if self._blocks == 1:
                 frame = caller(1)
+                while frame.f_code.co_filename.startswith(_PASSES_ON) and frame.f_back is not None:
+                    frame = frame.f_back
                 self._tests_own = self._entered_by_test(frame)
                 self._outside = frame.f_code if self._tests_own else self._maker
         return self
@@ -165,17 +180,18 @@ class MockSelector(_BaseSelectorImpl):
     def _entered_by_test(self, frame: FrameType) -> bool:
         """Whether it is the test that enters the block, or the server (as `socketserver` does).
 
-        The test does where it made the selector, or later, when the maker (a fixture, a helper) has
-        returned. While the maker runs and someone that it called enters, that is the server.
+        The server is who enters in another thread, or from the standard library, or from another
+        file than the selector was made in while its maker is still running, and so has called it.
         """
-        if frame.f_code is self._maker:
+        file = frame.f_code.co_filename
+        if get_ident() != self._thread or file.startswith(_STDLIB):
+            return False
+        if file == self._maker.co_filename:
             return True
         above = frame.f_back
-        while above is not None:
-            if above.f_code is self._maker:
-                return False
+        while above is not None and above.f_code is not self._maker:
             above = above.f_back
-        return not frame.f_code.co_filename.startswith(os.path.dirname(os.__file__))
+        return above is None
 
     def _leave(self, error: BaseException | None, *, own: bool) -> bool:
         """Leave a block of a strict run. What the test sees: its own error, else the violation."""
@@ -186,21 +202,26 @@ class MockSelector(_BaseSelectorImpl):
             self._undo = None
         if self._blocks or not self._tests_own:
             self.close()  # it is the server's own: a real selector would be closed now
-        if self._blocks and (monitor.violation is not None or not own):
+        if self._blocks:
             return False  # the outermost block has the last word
         before = monitor.violation
-        if not self._blocks and self._tests_own:
+        if self._tests_own:
             self._finish(returned=error is None and not self._ends)
             self._settled = True
         violation = monitor.violation
+        self._settled = self._settled or violation is not None
+        if error is not None and (own or error is violation):
+            earlier = displaced(error)
+            if earlier is not None and earlier is not violation:
+                if violation is not None:
+                    _add_note(earlier, str(violation))
+                raise earlier from earlier.__cause__
         if violation is None or error is violation:
-            self._settled = self._settled or violation is not None
             return own
-        self._settled = True
         if error is None or own:
             raise violation
-        if before is not None and isinstance(error, Exception):
-            raise violation from error  # it came of what was swallowed
+        if before is not None and (isinstance(error, Exception) or _came_of(error, violation)):
+            raise violation from error
         _add_note(error, str(violation))
         return False
 
@@ -363,6 +384,12 @@ class MockSelector(_BaseSelectorImpl):
             if record is None or record.monitor.rows is not monitor.rows:
                 record = self._record_of(thing)
             key = self._fd_to_key.get(record.number)
+            if key is None and record.number < 0 and record.script is None:
+                raise TypeError(
+                    f"event_list= holds {_event_text(event)}, as event {monitor.events + 1}; an event is a socket,"
+                    " its number or a wrapper with fileno(), a pair of one of these and a mask, an iterable of all"
+                    " these, or an empty one"
+                )
             if key is None or mask & ~key.events:
                 text = f"It is event {monitor.events + 1} of the script: {_event_text(event)}."
                 if not monitor.delivers(self._name, record, key, mask, text):
@@ -378,7 +405,9 @@ class MockSelector(_BaseSelectorImpl):
     def _select_again(self, monitor: Monitor, timeout: float | None) -> list[tuple[SelectorKey, int]]:
         """A `select()` after a violation, the end of the script, or `close()`."""
         if monitor.violation is None and not self._ends:
-            raise ValueError(CLOSED)
+            closed = ValueError(CLOSED)
+            monitor.refused("select", self._name, closed)
+            raise closed
         if monitor.violation is not None and not self._repeated:
             self._repeated = True
             raise monitor.violation
@@ -386,6 +415,13 @@ class MockSelector(_BaseSelectorImpl):
             self._polls += 1
             if self._polls <= POLLS:
                 return []
+        self._end_again()
+
+    def _end_again(self) -> NoReturn:
+        """End the run by an exception; if that was in vain often enough, from outside."""
+        monitor = self._monitor
+        assert monitor is not None
+        monitor.ended = True
         self._ends += 1
         end = MockSelector.EndException(self)
         if self._ends > PATIENCE:
@@ -418,6 +454,14 @@ def _ready(event: Any) -> Iterator[tuple[Any, int]]:  # Any: a script holds what
 def _pair(item: Any) -> tuple[Any, int]:  # Any: what 0.2.3 let pass, passes
     thing, mask = item
     return thing, mask
+
+
+def _came_of(error: BaseException, violation: BaseException) -> bool:
+    """Whether `error` was raised while the violation was dealt with."""
+    before = error.__context__
+    while before is not None and before is not violation:
+        before = before.__context__
+    return before is violation
 
 
 def _is_iterable(thing: object) -> bool:  # no narrowing: what it then is an iterable of, nobody knows
