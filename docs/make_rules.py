@@ -9,8 +9,6 @@ from mockselector._rules import LIFE, MEMBERSHIP, PHASES, RULES, Breach, NotSimu
 
 INTRODUCTION = """# The rules of strict mode
 
-This page is made from the table that strict mode itself reads (`python docs/make_rules.py`).
-
 A *default* rule is judged whenever a selector is strict; a *pedantic* one only with
 `MockSelector(..., strict=True, pedantic=True)`. Any rule can be allowed, for a whole run or for one socket:
 
@@ -29,34 +27,44 @@ that may wait: a loop that polls with `select(0)` still has work to do.
 |---|---|---|
 """
 
-FIELDS = {
-    "socket": "a socket", "mask": "an event", "interest": "another event", "missing": "it", "left": "something",
-    "taken": "some", "given": "all", "moment": "",
-    "what": "select() returned an event and the server did nothing about it, or it tried again and again in vain",
-}  # fmt: skip
+FIELDS = {"socket": "the socket", "missing": "it"}
+"""What stands in the catalogue where an error has a name."""
 
 
 def rules() -> str:
     """The catalogue as Markdown."""
     text = INTRODUCTION
     for name, rule in RULES.items():
-        text += f"| [`{name}`](#{name}) | {rule.level} | {rule.says.format_map(FIELDS)} |\n"
+        text += f"| [`{name}`](#{name}) | {rule.level} | {rule.means} |\n"
     for name, rule in RULES.items():
-        mend = rule.mend.format_map(FIELDS)
-        text += f"\n## {name}\n\n{rule.says.format_map(FIELDS)}.\n\n"
-        text += f"*In production* {rule.suffers.format_map(FIELDS)}\n\n*To mend it:* {mend}\n"
+        suffers = rule.suffers.format_map(FIELDS)
+        text += f"\n## {name}\n\n{rule.means}\n\n"
+        text += f"*In production* {suffers}\n\n*To mend it:* {rule.mend.format_map(FIELDS)}\n"
     return text + tables()
 
 
 def tables() -> str:
     """The two tables as Markdown."""
-    text = "\n# What each call comes to\n\n## A socket's life\n\n"
+    text = "\n# What each call comes to\n\nThe tables that strict mode itself reads. This page is made from them.\n\n"
+    text += (
+        "## A socket's life\n\nA column is a phase of a socket: `eof`, its end was read; `shut`, the server has shut\n"
+    )
+    text += (
+        "down writing; `reset`, the peer is gone. A row is a call, and behind the colon what it finds there: nothing,\n"
+    )
+    text += "and the socket does not wait (`again`), waits a while (`timeout`) or for ever (`blocks`).\n"
+    text += "`option` stands for all calls that only need an open descriptor.\n\n"
     text += "Empty: the call goes through. *A phase*: it goes through and leads there. **A rule**: it breaks it.\n\n"
     text += "| call | " + " | ".join(PHASES) + " |\n|---|" + "---|" * len(PHASES) + "\n"
     for operation in LIFE["new"]:
         cells = [cell_text(LIFE[phase][operation]) for phase in PHASES]
         text += f"| `{operation}` | " + " | ".join(cells) + " |\n"
-    text += "\n## A number and a selector\n\n| call | " + " | ".join(MEMBERSHIP) + " |\n|---|---|---|---|\n"
+    text += "\n## A descriptor number and a selector\n\n`absent`: not registered. `closed`: the selector itself is.\n"
+    text += (
+        "`deliver`: the script has an event for it. `modify:same`: nothing changes.\n\n| call | "
+        + " | ".join(MEMBERSHIP)
+        + " |\n|---|---|---|---|\n"
+    )
     for registration in MEMBERSHIP["absent"]:
         cells = [cell_text(MEMBERSHIP[state][registration]) for state in MEMBERSHIP]
         text += f"| `{registration}` | " + " | ".join(cells) + " |\n"

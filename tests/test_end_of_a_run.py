@@ -16,7 +16,7 @@ import echoserver
 from mockselector import ListenSocket, MockSelector, MockSocket, ScenarioError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Generator
 
 
 class Never(Exception):
@@ -425,7 +425,7 @@ def run_in_a_block(sel: MockSelector, sock: MockSocket) -> None:
 
 
 @contextlib.contextmanager
-def a_context(sel: MockSelector) -> Iterator[None]:
+def a_context(sel: MockSelector) -> Generator[None]:
     with sel:
         yield
 

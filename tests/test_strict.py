@@ -1035,3 +1035,17 @@ def test_an_event_that_is_no_socket_is_refused_by_name(event: Any) -> None:
     with pytest.raises(TypeError, match=r"^event_list= holds .*, as event 1; an event is a socket, its number or"):
         sel.select()
     sel._settled = True
+
+
+@pytest.mark.parametrize("result", [-1, 3])
+def test_a_scripted_result_of_send_that_no_kernel_gives_is_refused(result: int) -> None:
+    sock = alice(b"hi")
+    sock.send.return_value = result
+    run(sock)
+    with pytest.raises(ValueError, match=rf"^the test lets send\(\) of alice take {result} of 2 bytes$"):
+        sock.send(b"ab")
+
+
+def test_a_selector_that_the_server_never_got_is_told() -> None:
+    with pytest.raises(ScenarioError, match=r"Nothing ever called select\(\) on this selector\. Did the server"):
+        MockSelector([alice()], strict=True).verify()

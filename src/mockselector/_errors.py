@@ -32,6 +32,8 @@ class ScenarioError(AssertionError):
     production would suffer and how to mend it, and the end of the trace.
     """
 
+    __module__ = "mockselector"  # tracebacks show where users import it from
+
     def __init__(self, message: str, rule: RuleId, socket: str | None = None, trace: Trace | None = None) -> None:
         super().__init__(message)
         self.rule: Final = rule

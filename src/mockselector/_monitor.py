@@ -20,7 +20,7 @@ from ._trace import WIDTH, Trace, caller, mask_text
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Iterator, Mapping
+    from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
     from selectors import SelectorKey
     from types import FrameType
     from typing import Final, NoReturn, Protocol
@@ -52,6 +52,11 @@ if TYPE_CHECKING:
             """Whether the test has put its own function in the place of one that reads."""
             ...
 
+
+NEVER_USED: Final = (
+    "Nothing ever called select() on this selector. Did the server get it? Patch the name that the server looks up:"
+    ' for one that says `from selectors import DefaultSelector`, patch("server.DefaultSelector").'
+)
 
 THE_END: Final = "the end of the script"
 
@@ -348,9 +353,9 @@ class Monitor:
             if self.rows[start] not in QUIET:
                 return
             start -= WIDTH
-        ready = self.rows[start + 2]
-        if not isinstance(ready, tuple):
+        if not isinstance(self.rows[start + 2], tuple):
             return  # refused: the selector is closed
+        ready: Sequence[tuple[str, int]] = self.rows[start + 2]
         records = {record.name: record for record in self.records}
         for name, mask in ready:
             record = records[name]
@@ -405,7 +410,7 @@ class Monitor:
 
     def _leftovers(self, undelivered: str | None) -> Iterator[Finding]:
         if undelivered is not None and self.in_force("undelivered-event"):
-            note = f"It is event {self.events + 1} of the script."
+            note = f"It is event {self.events + 1} of the script." if "select" in self.rows[::WIDTH] else NEVER_USED
             yield Finding("undelivered-event", None, {"left": undelivered}, note=note)
         for record in self.records:
             held = self._held.get(record, 0) | self.interest(record)

@@ -199,17 +199,26 @@ def at_sleep(phase: Phase, *, accepted: bool, ever_registered: bool, interest: i
 class Rule:
     """A rule's texts. `{...}` fields are filled in when it is broken.
 
-    says: the first line of the error. suffers: what production would suffer. mend: what to do.
+    means: what the catalogue says of it. says: the first line of the error. suffers: what production would suffer. mend: what to do.
     proof: the rows that prove it: (operation of the trace, what it is called in the error).
     now: what the offending call itself is called.
     """
 
-    __slots__ = ("level", "says", "suffers", "mend", "proof", "now")
+    __slots__ = ("level", "means", "says", "suffers", "mend", "proof", "now")
 
     def __init__(
-        self, level: Level, *, says: str, suffers: str, mend: str, proof: tuple[tuple[str, str], ...], now: str
+        self,
+        level: Level,
+        *,
+        means: str,
+        says: str,
+        suffers: str,
+        mend: str,
+        proof: tuple[tuple[str, str], ...],
+        now: str,
     ) -> None:
         self.level: Final[Level] = level
+        self.means: Final = means
         self.says: Final = says
         self.suffers: Final = suffers
         self.mend: Final = mend
@@ -224,6 +233,7 @@ _END_READ: Final = (("recv:eof", "its end was read"), ("recv:reset", "its reset 
 RULES: Final[Mapping[RuleId, Rule]] = {
     "accepted-not-registered": Rule(
         "default",
+        means="An accepted socket is neither registered, closed nor detached when the server goes to sleep.",
         says="{socket} was accepted but never registered with the selector",
         suffers="{socket} is connected and never served; its data piles up in the kernel.",
         mend="Register it before the next select(), or close it.",
@@ -232,6 +242,7 @@ RULES: Final[Mapping[RuleId, Rule]] = {
     ),
     "closed-still-registered": Rule(
         "default",
+        means="A closed socket is still in a selector's map when the server goes to sleep.",
         says="{socket} was closed but is still registered with the selector",
         suffers="the kernel gives its number to the next connection, and registering that one fails"
         " with KeyError; on some systems select() itself fails.",
@@ -241,6 +252,7 @@ RULES: Final[Mapping[RuleId, Rule]] = {
     ),
     "close-before-unregister": Rule(
         "pedantic",
+        means="A socket is closed while it is registered.",
         says="{socket} was closed before it was unregistered",
         suffers="another connection can be given the number in between, and unregister() then hits"
         " the wrong one; the documented order is unregister, then close.",
@@ -250,6 +262,7 @@ RULES: Final[Mapping[RuleId, Rule]] = {
     ),
     "event-not-registered": Rule(
         "default",
+        means="The script delivers an event for a socket that is not registered.",
         says="the script delivers {mask} for {socket}, which is not registered with the selector",
         suffers="a selector never reports a socket that it was not given, so nobody would serve it.",
         mend="If the server should be waiting for {socket}, register it before this select();"
@@ -259,6 +272,7 @@ RULES: Final[Mapping[RuleId, Rule]] = {
     ),
     "event-without-interest": Rule(
         "default",
+        means="The script delivers an event for which the socket is not registered.",
         says="the script delivers {mask} for {socket}, which is registered for {interest} only",
         suffers="a selector reports only what it was asked for, so this event never comes.",
         mend="If the server should be waiting for it, register() or modify() {socket} for {missing};"
@@ -268,6 +282,7 @@ RULES: Final[Mapping[RuleId, Rule]] = {
     ),
     "read-without-data": Rule(
         "default",
+        means="A blocking socket is read with nothing there.",
         says="{socket} was read with nothing there, and the read blocks",
         suffers="the read waits for this one peer, and the loop stands still for everyone else.",
         mend="Read once per READ event, and keep the parts until the message is whole;"
@@ -277,6 +292,7 @@ RULES: Final[Mapping[RuleId, Rule]] = {
     ),
     "read-past-eof": Rule(
         "default",
+        means="A socket is read again after its end was read. (For one that was never registered, pedantic.)",
         says="{socket} was read again after its end had been read",
         suffers="recv() returns b'' at once, for ever: the loop spins, or keeps a dead connection.",
         mend="After b'' or a reset, unregister the socket and close it.",
@@ -285,6 +301,7 @@ RULES: Final[Mapping[RuleId, Rule]] = {
     ),
     "eof-ignored": Rule(
         "default",
+        means="A socket's end was read, and it is still registered for reading when the server goes to sleep.",
         says="{socket} has come to its end, and the server goes on waiting to read from it",
         suffers="a socket at its end is readable for ever: select() returns at once, at 100 % CPU.",
         mend="After b'' or a reset, unregister it and close it; with output still to send, modify() it to EVENT_WRITE.",
@@ -293,6 +310,7 @@ RULES: Final[Mapping[RuleId, Rule]] = {
     ),
     "accept-without-connection": Rule(
         "default",
+        means="A blocking listener accepts with nobody waiting.",
         says="{socket} was asked to accept with no connection waiting, and the call blocks",
         suffers="the loop stands still for everyone until the next client comes.",
         mend="Accept once per READ event; or setblocking(False) on the listener, and stop at BlockingIOError.",
@@ -301,6 +319,7 @@ RULES: Final[Mapping[RuleId, Rule]] = {
     ),
     "short-send-lost": Rule(
         "default",
+        means="send() took only some of the bytes, and the rest was not what was sent next, or never sent.",
         says="{socket} took {taken} of {given} bytes from send(), and the rest was never sent",
         suffers="the peer gets a stream with a hole in it, as soon as the kernel's buffer is full.",
         mend="Keep data[sent:], wait for EVENT_WRITE, and send on from there.",
@@ -309,6 +328,7 @@ RULES: Final[Mapping[RuleId, Rule]] = {
     ),
     "busy-loop": Rule(
         "default",
+        means="Nothing is done about what select() returned; or one call is tried a thousand times in vain.",
         says="{what}",
         suffers="this repeats at once, and for ever, at 100 % CPU.",
         mend="Handle what select() returns, or stop asking for it: EVENT_WRITE only while there is output"
@@ -318,6 +338,7 @@ RULES: Final[Mapping[RuleId, Rule]] = {
     ),
     "unread-data": Rule(
         "default",
+        means="A socket's script is not read to its end.",
         says="{socket} was not read to the end of its script: {left} is left",
         suffers="what this client still sends is lost; closing on unread data resets the"
         " connection, and the last answer may be lost with it.",
@@ -328,6 +349,7 @@ RULES: Final[Mapping[RuleId, Rule]] = {
     ),
     "unaccepted-connection": Rule(
         "default",
+        means="A listener's clients are not all accepted.",
         says="{socket} was not asked for all its clients: {left} is left",
         suffers="the client is connected, and nobody ever talks to it.",
         mend="If the server should accept it, add a READ event for {socket} to the script;"
@@ -337,6 +359,7 @@ RULES: Final[Mapping[RuleId, Rule]] = {
     ),
     "undelivered-event": Rule(
         "default",
+        means="The run ends before the event list does.",
         says="the run ended with events left in the script, first {left}",
         suffers="the server has left its loop while its clients were still talking.",
         mend="If the server should go on, find why it stopped; if it is right, shorten the event list.",
@@ -345,6 +368,7 @@ RULES: Final[Mapping[RuleId, Rule]] = {
     ),
     "leaked-connection": Rule(
         "default",
+        means="A connection whose end was read is registered nowhere, and was never closed when the run ends.",
         says="{socket} came to its end and was never closed",
         suffers="each such client keeps a descriptor until none is left and accept() fails.",
         mend="Close it after its end was read.",
@@ -353,6 +377,7 @@ RULES: Final[Mapping[RuleId, Rule]] = {
     ),
     "unclosed-at-exit": Rule(
         "pedantic",
+        means="The server returns by itself and leaves a socket or the selector open.",
         says="the server returned and left {socket} open",
         suffers="peers see no end, and the address stays in use until the process is gone.",
         mend="Close every connection, the listener and the selector on the way out: with, or try/finally.",

@@ -168,7 +168,7 @@ class _Scripted(real_socket):
             return 0
         return 2 if self._timeout is None else 1
 
-    def _decided(self, name: str, args: tuple[Any, ...], outcome: object) -> None:  # Any: whatever was passed
+    def _decided(self, name: str, args: tuple[Any, ...], outcome: Any) -> None:  # Any: whatever was passed, or decided
         """The test decided what a call came to: let the run see it."""
         if self._record is None:
             return
@@ -185,7 +185,7 @@ class _Scripted(real_socket):
         elif sends and (isinstance(outcome, int) or name == "sendall"):
             data = args[0] if name != "sendmsg" else b"".join(map(bytes, args[0]))
             self._push(data, outcome if isinstance(outcome, int) else None)
-        elif name == "accept" and isinstance(outcome, tuple):
+        elif name == "accept":
             self._welcome(record, outcome[0])
         else:
             record.monitor.decided(name, record.name)
@@ -354,6 +354,8 @@ class _Scripted(real_socket):
             if record.unsent is None:
                 return len(data)
             taken = len(data)
+        elif not 0 <= taken <= len(data):
+            raise ValueError(f"the test lets send() of {record.name} take {taken} of {len(data)} bytes")
         else:
             record.monitor.perform(record, "send", (data[:BYTES_SHOWN], len(data), taken))
         record.monitor.sent(record, data, taken)
