@@ -123,7 +123,7 @@ class Monitor:
         self._held: dict[Record, int] = {}  # what was registered for what when the script was at its end
         self._vain = 0  # calls in a row that came to nothing
         self._vain_at = 0  # how long the rows were after the last of them
-        self._vain_name = ""
+        self._vain_name: str = ""
 
     # -- who takes part ---------------------------------------------------------------------
 
@@ -245,7 +245,7 @@ class Monitor:
         """
         call = operation.partition(":")[0]
         between = self.rows[self._vain_at : -WIDTH : WIDTH]
-        again = name == self._vain_name and all(
+        again: bool = name == self._vain_name and all(
             done != "select" and (done in QUIET or done.partition(":")[0] == call) for done in between
         )
         self._vain = self._vain + 1 if again else 1
