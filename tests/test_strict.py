@@ -1049,3 +1049,28 @@ def test_a_scripted_result_of_send_that_no_kernel_gives_is_refused(result: int) 
 def test_a_selector_that_the_server_never_got_is_told() -> None:
     with pytest.raises(ScenarioError, match=r"Nothing ever called select\(\) on this selector\. Did the server"):
         MockSelector([alice()], strict=True).verify()
+
+
+def polls(sel: MockSelector, listener: ListenSocket) -> None:
+    sel.register(listener, EVENT_READ)
+    while True:
+        for key, _ in sel.select(0):
+            if key.fileobj is listener:
+                listener.accept()
+
+
+def test_a_loop_that_only_polls_is_judged_at_the_end() -> None:
+    listener = ListenSocket([alice()])
+    listener.bind(("", 1))
+    listener.listen()
+    with pytest.raises(ScenarioError, match=r"(?s)^alice was accepted but never registered.*> end"):
+        with MockSelector([listener, (), (), ()], strict=True) as sel:
+            polls(sel, listener)
+
+
+def test_a_loop_that_only_polls_has_time_to_register() -> None:
+    listener = ListenSocket([alice()])
+    listener.bind(("", 1))
+    listener.listen()
+    with MockSelector([listener, ()], strict=True) as sel:
+        polls(sel, listener)

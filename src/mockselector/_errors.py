@@ -51,15 +51,22 @@ class ScenarioError(AssertionError):
 class Finding:
     """A broken rule, with what its texts need."""
 
-    __slots__ = ("rule", "socket", "fields", "note")
+    __slots__ = ("at_end", "fields", "note", "rule", "socket")
 
     def __init__(
-        self, rule: RuleId, socket: str | None, fields: Mapping[str, str] | None = None, *, note: str = ""
+        self,
+        rule: RuleId,
+        socket: str | None,
+        fields: Mapping[str, str] | None = None,
+        *,
+        note: str = "",
+        at_end: bool = False,
     ) -> None:
         self.rule: Final = rule
         self.socket: Final = socket
         self.fields: Final = {"socket": socket or "", **(fields or {})}
         self.note: Final = note
+        self.at_end: Final = at_end or RULES[rule].now == AT_END
 
     @property
     def headline(self) -> str:
@@ -88,7 +95,7 @@ def scenario_error(
     ]
     if also:
         parts.append("\n".join(["  Also:", *(f"    {one.headline}   [{one.rule}]" for one in also)]))
-    parts.append("\n".join(_tail(rows, at_end=rule.now == AT_END)))
+    parts.append("\n".join(_tail(rows, at_end=finding.at_end)))
     parts.append("\n".join(_footer(finding, script, made)))
     text = "\n\n".join(part for part in parts if part)
     return ScenarioError(text, finding.rule, finding.socket, trace)
@@ -98,12 +105,12 @@ def _proof(finding: Finding, rows: Sequence[Row]) -> list[str]:
     """The rows that prove a finding, oldest first, the offending call last."""
     found: list[tuple[int, str]] = []
     for proof, label in RULES[finding.rule].proof:
-        number = _last(proof, finding.socket, rows[:-1])
+        number = _last(proof, finding.socket, rows if finding.at_end else rows[:-1])
         if number is not None:
             found.append((number, label))
     shown = [(label, place(*rows[number][4:])) for number, label in sorted(found)]
     now = RULES[finding.rule].now.format_map(finding.fields)
-    if rows and now != AT_END:
+    if rows and not finding.at_end:
         shown.append((now, place(*rows[-1][4:])))
     return _columns(shown)
 

@@ -60,6 +60,9 @@ NEVER_USED: Final = (
 
 THE_END: Final = "the end of the script"
 
+POLLS_TO_SETTLE: Final = 2
+"""How many polls a loop may take to do about a socket what must be done: asyncio takes two."""
+
 IN_VAIN: Final = 1000
 """How many calls in a row may come to nothing without a `select()`."""
 
@@ -115,7 +118,7 @@ class Monitor:
         self.finished = False
         self._names: dict[str, int] = {}
         self._foreign: dict[int, tuple[object, Record]] = {}
-        self.changed: dict[Record, None] = {}  # what `sleep` has to judge
+        self.changed: dict[Record, int] = {}  # what `sleep` has to judge: since how many entries of `rows`
         self.returned = False  # whether the last select() returned anything
         self.ended = False  # whether the script came to its end, or was given up
         self.thread = 0  # the server's
@@ -217,7 +220,7 @@ class Monitor:
         if isinstance(cell, str):
             record.phase = cell
             record.moves = LIFE[cell]
-            self.changed[record] = None
+            self.changed[record] = len(self.rows)
 
     def _close(self, record: Record, frame: FrameType) -> None:
         """What is judged before a socket is closed."""
@@ -264,7 +267,7 @@ class Monitor:
         if operation == "register":
             record.ever_registered = True
             self.thread = get_ident()
-        self.changed[record] = None
+        self.changed[record] = len(self.rows)
 
     def refused(self, operation: str, name: str, error: BaseException) -> None:
         """Note an operation that something else refused: `selectors`, or the test."""
@@ -297,7 +300,7 @@ class Monitor:
     def accepted(self, record: Record) -> None:
         """A socket has come from `accept()`."""
         record.accepted = record.script is not None
-        self.changed[record] = None
+        self.changed[record] = len(self.rows)
 
     # -- judging ----------------------------------------------------------------------------
 
@@ -327,14 +330,19 @@ class Monitor:
         if self.returned and self.rows[-WIDTH] in QUIET:
             self._judge_idle(selector)
 
-    def _judge_asleep(self, record: Record, selector: str) -> None:
+    def _at_sleep(self, record: Record) -> RuleId | None:
+        """The rule in force that a socket breaks if the server goes to sleep now."""
         rule = at_sleep(
             record.phase,
             accepted=record.accepted,
             ever_registered=record.ever_registered,
             interest=self.interest(record),
         )
-        if rule is not None and self.in_force(rule, record):
+        return rule if rule is not None and self.in_force(rule, record) else None
+
+    def _judge_asleep(self, record: Record, selector: str) -> None:
+        rule = self._at_sleep(record)
+        if rule is not None:
             self._append("select", selector, None, caller(3))
             note = self._registered_instead(record) if rule == "accepted-not-registered" else ""
             self.raise_violation(Finding(rule, record.name, note=note))
@@ -409,6 +417,10 @@ class Monitor:
                 self._violated(findings[0], also=findings[1:])
 
     def _leftovers(self, undelivered: str | None) -> Iterator[Finding]:
+        for record, since in self.changed.items():  # a loop that only ever polled did not go to sleep
+            rule = self._at_sleep(record)
+            if rule is not None and self.rows[since::WIDTH].count("select") > POLLS_TO_SETTLE:
+                yield Finding(rule, record.name, at_end=True)
         if undelivered is not None and self.in_force("undelivered-event"):
             note = f"It is event {self.events + 1} of the script." if "select" in self.rows[::WIDTH] else NEVER_USED
             yield Finding("undelivered-event", None, {"left": undelivered}, note=note)
