@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import gc
+import linecache
 import subprocess
 import sys
 import threading
@@ -560,3 +561,15 @@ def test_a_server_in_a_background_thread_that_swallows_everything_is_forced_out(
         thread = threading.Thread(target=serve)
         thread.start()
         thread.join()
+
+
+def test_code_without_a_source_is_taken_as_it_comes() -> None:
+    """Without it nobody knows whether an exception was dealt with; then it was."""
+    namespace: dict[str, object] = {}
+    source = "def serve(sel):\n  try:\n    sel.select()\n    1 / 0\n  finally:\n    sel.select()\n"
+    exec(compile(source, "not python.txt", "exec"), namespace)
+    linecache.cache["not python.txt"] = (1, None, ["def def\n"], "not python.txt")
+    serve = namespace["serve"]
+    assert callable(serve)
+    with MockSelector([()], strict=True) as sel:
+        serve(sel)

@@ -242,3 +242,10 @@ def test_a_decision_about_anything_else_changes_nothing_in_a_strict_run(sock: Mo
         assert sock.getpeername() == ("::1", 7)
         sock.recv = Mock()  # type: ignore[method-assign]
     assert str(sel.trace[1]) == "client 1.getpeername()"
+
+
+def test_without_a_strict_run_results_that_are_used_up_are_used_up(sock: MockSocket) -> None:
+    sock.send.side_effect = [1]
+    sock.send(b"ab")
+    with pytest.raises(StopIteration):
+        sock.send(b"b")

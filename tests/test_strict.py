@@ -1074,3 +1074,14 @@ def test_a_loop_that_only_polls_has_time_to_register() -> None:
     listener.listen()
     with MockSelector([listener, ()], strict=True) as sel:
         polls(sel, listener)
+
+
+@pytest.mark.parametrize(
+    ("client", "told"),
+    [(MockSocket(name="bob"), "bob"), (MockSocket(), "a MockSocket"), (socket.socket, "<class 'socket.socket'>")],
+)
+def test_a_client_that_was_not_accepted_is_told_by_its_name(client: Any, told: str) -> None:
+    sel = MockSelector([], strict=True)
+    sel.register(ListenSocket([client]), EVENT_READ)
+    with pytest.raises(ScenarioError, match=f"not asked for all its clients: {told} is left"):
+        sel.verify()

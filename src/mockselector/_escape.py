@@ -31,7 +31,7 @@ def escape(error: BaseException, attempt: int, stop: CodeType, message: str) -> 
     """
     if attempt > ATTEMPTS:
         os.write(2, f"\nmockselector: the server cannot be ended, so the process is\n\n{message}\n".encode())
-        os._exit(70)
+        os._exit(70)  # pragma: no cover  (nothing is left to measure it)
     before, thread = sys.gettrace(), get_ident()
     lines = 0
     traced: list[FrameType] = []

@@ -197,6 +197,11 @@ class _Scripted(real_socket):
         record.monitor.perform(record, "accept", newcomer.name)
         record.monitor.accepted(newcomer)
 
+    def _known_as(self) -> str:
+        """What errors call it."""
+        name = self._record.name if self._record is not None else self._name
+        return name or f"a {type(self).__name__}"
+
     def __repr__(self) -> str:
         name = self._record.name if self._record is not None else self._name
         closed = " [closed]" if self._closed else ""
@@ -897,8 +902,7 @@ class ListenSocket(_Scripted):
         if client is None:
             return None
         self.accepted = chain((client,), self.accepted)
-        named = isinstance(client, MockSocket) and client._name
-        return "unaccepted-connection", named or repr(client)
+        return "unaccepted-connection", client._known_as() if isinstance(client, _Scripted) else repr(client)
 
 
 def join(monitor: Monitor, sock: object) -> Record:

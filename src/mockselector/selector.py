@@ -477,7 +477,7 @@ def _event_text(event: Any) -> str:  # Any: a script holds what it holds
 
 def _named(thing: object) -> str:
     if isinstance(thing, _OURS):
-        return (thing._record.name if thing._record is not None else thing._name) or f"a {type(thing).__name__}"
+        return thing._known_as()
     return repr(thing)
 
 
