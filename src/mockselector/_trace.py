@@ -42,8 +42,10 @@ else:
 _STDLIB: Final = os.path.dirname(selectors.__file__)
 _HERE: Final = os.path.dirname(__file__)
 
+_OURS: Final = os.listdir(_HERE) if os.path.isdir(_HERE) else ()  # in a zip file, frames of ours are shown
+
 INSIDE: Final = frozenset(
-    [os.path.join(_HERE, name) for name in os.listdir(_HERE) if name.endswith(".py")]
+    [os.path.join(_HERE, name) for name in _OURS if name.endswith(".py")]
     + [socket.__file__, selectors.__file__, os.path.join(_STDLIB, "unittest", "mock.py")]
 )
 """Files whose frames only pass a call on: this package, and what it stands in for."""
