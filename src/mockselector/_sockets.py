@@ -197,13 +197,16 @@ class _Scripted(real_socket):
         record.monitor.perform(record, "accept", newcomer.name)
         record.monitor.accepted(newcomer)
 
+    def _given_name(self) -> str | None:
+        """What the run, or else the test, calls it."""
+        return self._record.name if self._record is not None else self._name
+
     def _known_as(self) -> str:
         """What errors call it."""
-        name = self._record.name if self._record is not None else self._name
-        return name or f"a {type(self).__name__}"
+        return self._given_name() or f"a {type(self).__name__}"
 
     def __repr__(self) -> str:
-        name = self._record.name if self._record is not None else self._name
+        name = self._given_name()
         closed = " [closed]" if self._closed else ""
         return f"<{type(self).__name__}{f' {name!r}' if name else ''}{closed} fd={self.fileno()}>"
 
