@@ -23,8 +23,10 @@ listen, recv, send, shutdown; man 7 tcp):
 
 from __future__ import annotations
 
+import os
 from errno import EAGAIN, EBADF, EINVAL, EISCONN, ENOTCONN, EPIPE, ETIMEDOUT
 from selectors import EVENT_READ
+from socket import SHUT_RD, SHUT_RDWR, SHUT_WR
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -179,6 +181,14 @@ GONE: Final = frozenset[str](("closed", "detached"))
 
 QUIET: Final = frozenset[str](("option", "getpeername", "peek", "get_key", "modify:same", "select"))
 """Operations that do nothing about a socket's readiness."""
+
+
+def shut_operation(how: int, phase: Phase) -> Operation:
+    """The operation that `shutdown(how)` is. OSError (EINVAL) if `how` is none of the three."""
+    if how not in (SHUT_RD, SHUT_WR, SHUT_RDWR):
+        raise OSError(EINVAL, os.strerror(EINVAL))
+    reading = how == SHUT_RD or (how == SHUT_RDWR and phase == "listening")
+    return "shutdown:read" if reading else "shutdown:write"
 
 
 def at_sleep(phase: Phase, *, accepted: bool, ever_registered: bool, interest: int) -> RuleId | None:

@@ -32,7 +32,8 @@ from ._mocks import (
     records_itself,
     seen_class,
 )
-from ._rules import GONE, RULES
+from ._rules import GONE, RULES, shut_operation
+from ._shell import DONTWAIT, PEEK, WAITALL, Shell
 from ._trace import BYTES_SHOWN, bytes_text, excerpt, place
 
 TYPE_CHECKING = False
@@ -40,7 +41,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
     from selectors import SelectorKey
     from types import CodeType
-    from typing import Any, Final, NoReturn, Protocol, TypeAlias
+    from typing import Any, Final, NoReturn, TypeAlias
     from unittest.mock import _Call, _CallList  # no public name exists
 
     from typing_extensions import Buffer
@@ -48,19 +49,13 @@ if TYPE_CHECKING:
     from ._mocks import Call, Surface
     from ._monitor import Monitor, Record
     from ._rules import Operation, Phase, RuleId
+    from ._shell import Address, BinaryFile
     from ._trace import Place
 
-    Address: TypeAlias = Any  # as the standard library's stubs have it: a tuple, or a path
     Item: TypeAlias = bytes | BaseException | type[BaseException] | Callable[[], bytes]
     """What a `MockSocket` reads: bytes, a callable that returns them, an exception to raise."""
     Client: TypeAlias = _socket.socket | BaseException | type[BaseException] | Callable[[], _socket.socket]
     """What a `ListenSocket` accepts: a socket, a callable that returns one, an exception to raise."""
-
-    class BinaryFile(Protocol):
-        """What `sendfile()` can send."""
-
-        def read(self, size: int, /) -> bytes: ...
-        def seek(self, offset: int, /) -> object: ...
 
 
 __tracebackhide__ = True  # pytest: end tracebacks at the server's own line
@@ -74,14 +69,9 @@ _next_number: Final = count(FIRST_NUMBER).__next__
 _by_number: Final[WeakValueDictionary[int, _Scripted]] = WeakValueDictionary()
 _END: Final = object()
 _NO_RULES: Final[frozenset[RuleId]] = frozenset()  # one for all
-_SET_BLOCKING: Final = ("setblocking(False)", "setblocking(True)")
 _NOT_GIVEN: Any = object()  # Any: it stands where a number does
 _READ_NOTHING: Final[tuple[Operation, ...]] = ("recv:again", "recv:timeout", "recv:blocks")
 _ACCEPT_NOTHING: Final[tuple[Operation, ...]] = ("accept:again", "accept:timeout", "accept:blocks")
-_PEEK: Final = int(_socket.MSG_PEEK)  # as plain numbers: flags of an enum are slow to combine
-_DONTWAIT: Final = int(getattr(_socket, "MSG_DONTWAIT", 0))  # not on Windows
-_WAITALL: Final = int(_socket.MSG_WAITALL)
-_FILE_BLOCK: Final = 8192
 
 
 def socket_of(number: int) -> _Scripted | None:
@@ -100,16 +90,13 @@ def checked_rules(allow: Collection[RuleId]) -> frozenset[RuleId]:
     return frozenset(allow)
 
 
-class _Scripted(real_socket):
+class _Scripted(Shell):
     """What both kinds have in common: a number, a name, options, an end."""
 
     __slots__ = (
-        "_allow", "_available", "_calls", "_code", "_instruction", "_local", "_name", "_number",
-        "_options", "_record", "_remote", "_surface", "_timeout", "__dict__",
+        "_allow", "_available", "_calls", "_code", "_instruction", "_name", "_number", "_record", "_surface",
+        "__dict__",
     )  # fmt: skip
-
-    _io_refs: int
-    _closed: bool
 
     def __init__(self, name: str | None, allow: Collection[RuleId]) -> None:
         # No super().__init__(): it would open a descriptor.
@@ -122,9 +109,9 @@ class _Scripted(real_socket):
         self._name = name
         self._allow: frozenset[RuleId] = checked_rules(allow) if allow else _NO_RULES
         self._timeout = _socket.getdefaulttimeout()
-        self._options: dict[tuple[int, int], int | bytes] | None = None
-        self._local: Address = ("localhost", 0)
-        self._remote: Address = ("localhost", 57000)
+        self._options = None
+        self._local = ("localhost", 0)
+        self._remote = ("localhost", 57000)
         frame = sys._getframe(2)  # where the script was written, for the error texts
         self._code: CodeType = frame.f_code
         self._instruction = frame.f_lasti
@@ -164,7 +151,7 @@ class _Scripted(real_socket):
 
     def _waits(self, flags: int = 0) -> int:
         """How a call waits: 0 not at all, 1 for a while, 2 until something comes."""
-        if self._timeout == 0 or flags & _DONTWAIT:
+        if self._timeout == 0 or flags & DONTWAIT:
             return 0
         return 2 if self._timeout is None else 1
 
@@ -210,7 +197,7 @@ class _Scripted(real_socket):
         closed = " [closed]" if self._closed else ""
         return f"<{type(self).__name__}{f' {name!r}' if name else ''}{closed} fd={self.fileno()}>"
 
-    # -- what any socket has ----------------------------------------------------------------
+    # -- what any socket has, recorded (`Shell` says what each does) --------------------------
 
     def fileno(self) -> int:
         """A number from 2**30 up; in a strict run -1 once closed."""
@@ -218,140 +205,168 @@ class _Scripted(real_socket):
             return -1
         return self._number
 
-    # No properties, as the real socket has them: with 0.2.3 a test could set them.
-    family: _socket.AddressFamily = _socket.AF_INET
-    type: _socket.SocketKind = _socket.SOCK_STREAM
-    proto: int = 0
-
-    @property
-    def timeout(self) -> float | None:
-        """As `gettimeout()`, in seconds. May be set."""
-        return self._timeout
-
-    @timeout.setter
-    def timeout(self, value: float | None) -> None:
-        self._timeout = value
-
     @recorded
     def gettimeout(self) -> float | None:
-        """Seconds that a call waits; None: for ever; 0.0: not at all."""
-        return self._timeout
+        return super().gettimeout()
 
     @recorded
     def getblocking(self) -> bool:
-        """Whether calls wait."""
-        return self._timeout != 0
+        return super().getblocking()
 
     @recorded
     def setblocking(self, flag: bool, /) -> None:
-        """Let calls wait for ever, or not at all."""
-        self._do("option", _SET_BLOCKING[bool(flag)])
-        self._timeout = None if flag else 0.0
+        super().setblocking(flag)
 
     @recorded
     def settimeout(self, value: float | None, /) -> None:
-        """Let calls wait `value` seconds. In a strict run, ValueError if negative."""
-        if self._record is not None and value is not None and value < 0:
-            raise ValueError("Timeout value out of range")
-        self._do("option", f"settimeout({value!r})")
-        self._timeout = value
+        super().settimeout(value)
 
     @recorded
     def setsockopt(self, level: int, optname: int, value: int | Buffer | None, optlen: int = 0, /) -> None:
-        """Remembered for `getsockopt()`; has no effect."""
-        self._do("option", f"setsockopt({level}, {optname}, {value!r})")
-        if self._options is None:
-            self._options = {}
-        self._options[level, optname] = value if isinstance(value, int) else bytes(value or b"")
+        super().setsockopt(level, optname, value, optlen)
 
     @recorded
-    def getsockopt(self, level: int, optname: int, buflen: int = 0, /) -> Any:  # Any: int, or bytes with buflen
-        """What was set; else 0 (for SO_TYPE, SOCK_STREAM); with `buflen`, that many bytes of it."""
-        self._do("option", f"getsockopt({level}, {optname})")
-        is_type = (level, optname) == (_socket.SOL_SOCKET, _socket.SO_TYPE)
-        value = (self._options or {}).get((level, optname), int(_socket.SOCK_STREAM) if is_type else 0)
-        if not buflen:
-            return value
-        return (value if isinstance(value, bytes) else value.to_bytes(4, sys.byteorder, signed=True))[:buflen]
+    def getsockopt(self, level: int, optname: int, buflen: int = 0, /) -> Any:  # Any: as the base class has it
+        return super().getsockopt(level, optname, buflen)
 
     @recorded
     def get_inheritable(self) -> bool:
-        """False."""
-        self._do("option", "get_inheritable()")
-        return False
+        return super().get_inheritable()
 
     @recorded
     def set_inheritable(self, inheritable: bool) -> None:
-        """Has no effect: there is no descriptor to inherit."""
-        self._do("option", f"set_inheritable({inheritable!r})")
+        super().set_inheritable(inheritable)
 
     @recorded
     def getsockname(self) -> Address:
-        """The address bound to; a client's is its listener's."""
-        self._do("option", "getsockname()")
-        return self._local
+        return super().getsockname()
 
     @recorded
     def getpeername(self) -> Address:
-        """The address that `accept()` returned with this socket."""
-        self._do("getpeername")
-        return self._remote
-
-    # -- reading ----------------------------------------------------------------------------
-
-    def _read(self, size: int, flags: int) -> bytes:
-        """`recv()`, for the other methods that read."""
-        raise NotImplementedError  # each kind has its own
+        return super().getpeername()
 
     @recorded
     def recv_into(self, buffer: Buffer, nbytes: int = 0, flags: int = 0) -> int:
-        """As `recv()`, into a buffer."""
-        return self._recv_into(buffer, nbytes, flags)
-
-    def _recv_into(self, buffer: Buffer, nbytes: int = 0, flags: int = 0) -> int:
-        view = memoryview(buffer).cast("B")
-        if nbytes < 0:
-            raise ValueError("negative buffersize in recv_into")
-        if nbytes > len(view):
-            raise ValueError("nbytes is greater than the length of the buffer")
-        data = self._read(nbytes or len(view), flags)
-        view[: len(data)] = data
-        return len(data)
+        return super().recv_into(buffer, nbytes, flags)
 
     @recorded
     def recvfrom(self, bufsize: int, flags: int = 0, /) -> tuple[bytes, Address]:
-        """As `recv()`; the address is None, as TCP has it (man 2 recvfrom)."""
-        return self._read(bufsize, flags), None
+        return super().recvfrom(bufsize, flags)
 
     @recorded
     def recvfrom_into(self, buffer: Buffer, nbytes: int = 0, flags: int = 0) -> tuple[int, Address]:
-        """As `recv_into()`; the address is None."""
-        return self._recv_into(buffer, nbytes, flags), None
+        return super().recvfrom_into(buffer, nbytes, flags)
 
     @recorded
     def recvmsg(
         self, bufsize: int, ancbufsize: int = 0, flags: int = 0, /
     ) -> tuple[bytes, list[tuple[int, int, bytes]], int, Address]:
-        """As `recv()`; ancillary data never comes."""
-        return self._read(bufsize, flags), [], 0, None
+        return super().recvmsg(bufsize, ancbufsize, flags)
 
     @recorded
     def recvmsg_into(
         self, buffers: Iterable[Buffer], ancbufsize: int = 0, flags: int = 0, /
     ) -> tuple[int, list[tuple[int, int, bytes]], int, Address]:
-        """As `recv()`, spread over several buffers."""
-        views = [memoryview(buffer).cast("B") for buffer in buffers]
-        data = self._read(sum(map(len, views)), flags)
-        rest = data
-        for view in views:
-            part, rest = rest[: len(view)], rest[len(view) :]
-            view[: len(part)] = part
-        return len(data), [], 0, None
+        return super().recvmsg_into(buffers, ancbufsize, flags)
 
-    # -- writing ----------------------------------------------------------------------------
+    @recorded
+    def send(self, data: Buffer, flags: int = 0, /) -> int:
+        return super().send(data, flags)
 
-    def _push(self, data: Buffer, taken: int | None = None) -> int:
-        """Send; `taken` of it if the test decided that, else all."""
+    @recorded
+    def sendall(self, data: Buffer, flags: int = 0, /) -> None:
+        super().sendall(data, flags)
+
+    @recorded
+    def sendto(self, data: Buffer, *flags_and_address: Any) -> int:  # Any: as the base class has it
+        return super().sendto(data, *flags_and_address)
+
+    @recorded
+    def sendmsg(
+        self,
+        buffers: Iterable[Buffer],
+        ancdata: Iterable[tuple[int, int, Buffer]] = (),
+        flags: int = 0,
+        address: Address | None = None,
+        /,
+    ) -> int:
+        return super().sendmsg(buffers, ancdata, flags, address)
+
+    @recorded
+    def sendmsg_afalg(
+        self, msg: Iterable[Buffer] = (), *, op: int, iv: object = None, assoclen: int = 0, flags: int = 0
+    ) -> NoReturn:
+        super().sendmsg_afalg(msg, op=op, iv=iv, assoclen=assoclen, flags=flags)
+
+    @recorded
+    def sendfile(self, file: BinaryFile, offset: int = 0, count: int | None = None) -> int:
+        return super().sendfile(file, offset, count)
+
+    @recorded
+    def bind(self, address: Address, /) -> None:
+        super().bind(address)
+
+    @recorded
+    def listen(self, backlog: int = 5, /) -> None:
+        super().listen(backlog)
+
+    @recorded
+    def accept(self) -> tuple[_socket.socket, Address]:
+        return super().accept()
+
+    @recorded
+    def connect(self, address: Address, /) -> None:
+        super().connect(address)
+
+    @recorded
+    def connect_ex(self, address: Address, /) -> int:
+        return super().connect_ex(address)
+
+    @recorded
+    def shutdown(self, how: int, /) -> None:
+        super().shutdown(how)
+
+    @recorded
+    def close(self) -> None:
+        super().close()
+
+    @recorded
+    def detach(self) -> int:
+        return super().detach()
+
+    @recorded
+    def dup(self) -> NoReturn:
+        super().dup()
+
+    @recorded
+    def makefile(
+        self,
+        mode: str = "r",
+        buffering: int | None = None,
+        *,
+        encoding: str | None = None,
+        errors: str | None = None,
+        newline: str | None = None,
+    ) -> Any:  # Any: as the base class has it
+        return super().makefile(mode, buffering, encoding=encoding, errors=errors, newline=newline)
+
+    if sys.platform == "win32":
+
+        @recorded
+        def ioctl(self, control: int, option: int | tuple[int, int, int] | bool, /) -> None:
+            super().ioctl(control, option)
+
+        @recorded
+        def share(self, process_id: int, /) -> NoReturn:
+            super().share(process_id)
+
+    # -- what they come to ----------------------------------------------------------------------
+
+    def _checked_timeout(self, value: float | None) -> float | None:
+        return value if self._record is None else super()._checked_timeout(value)
+
+    def _push(self, data: Buffer, taken: int | None = None, flags: int = 0) -> int:
+        """As the base class has it; all is taken unless the test decided otherwise."""
         record = self._record
         if record is None:
             return _length(data)
@@ -369,214 +384,15 @@ class _Scripted(real_socket):
         record.monitor.sent(record, data, taken)
         return taken
 
-    @recorded
-    def send(self, data: Buffer, flags: int = 0, /) -> int:
-        """Send all of `data`, unless the test says otherwise; returns how many bytes were taken."""
-        return self._push(data)
-
-    @recorded
-    def sendall(self, data: Buffer, flags: int = 0, /) -> None:
-        """Send all of `data`."""
-        self._push(data)
-
-    @recorded
-    def sendto(self, data: Buffer, *flags_and_address: Any) -> int:  # Any: (address) or (flags, address)
-        """As `send()`: a connected socket ignores the address (man 2 sendto)."""
-        return self._push(data)
-
-    @recorded
-    def sendmsg(
-        self,
-        buffers: Iterable[Buffer],
-        ancdata: Iterable[tuple[int, int, Buffer]] = (),
-        flags: int = 0,
-        address: Address | None = None,
-        /,
-    ) -> int:
-        """Send all buffers, one after the other. NotImplementedError for ancillary data."""
-        if list(ancdata):
-            raise NotImplementedError("sendmsg() with ancillary data is not simulated; send the data by itself")
-        return self._push(b"".join(bytes(memoryview(buffer)) for buffer in buffers))
-
-    @recorded
-    def sendmsg_afalg(
-        self, msg: Iterable[Buffer] = (), *, op: int, iv: object = None, assoclen: int = 0, flags: int = 0
-    ) -> NoReturn:
-        """Refused: these are no AF_ALG sockets."""
-        raise NotImplementedError("sendmsg_afalg() is for AF_ALG sockets; this one is a TCP socket")
-
-    @recorded
-    def sendfile(self, file: BinaryFile, offset: int = 0, count: int | None = None) -> int:
-        """Send a binary file from `offset`, `count` bytes of it or all; returns how many.
-
-        Raises ValueError as the standard library does: text files, non-blocking sockets, count < 1.
-        """
-        if "b" not in getattr(file, "mode", "b"):
-            raise ValueError("file should be opened in binary mode")
-        if count is not None and count <= 0:
-            raise ValueError(f"count must be a positive integer (got {count!r})")
-        if self._timeout == 0:
-            raise ValueError("non-blocking sockets are not supported")
-        if offset:
-            file.seek(offset)
-        total = 0
-        while count is None or total < count:
-            block = file.read(_FILE_BLOCK if count is None else min(_FILE_BLOCK, count - total))
-            if not block:
-                break
-            total += self._push(block)
-        if total:
-            file.seek(offset + total)
-        return total
-
-    # -- coming and going -------------------------------------------------------------------
-
-    @recorded
-    def bind(self, address: Address, /) -> None:
-        """Remembered for `getsockname()`."""
-        self._bind(address)
-
-    def _bind(self, address: Address) -> None:
-        self._do("bind")
-        self._local = address
-
-    @recorded
-    def listen(self, backlog: int = 5, /) -> None:
-        """Become a listener."""
-        self._listen()
-
-    def _listen(self) -> None:
-        self._do("listen")
-
-    @recorded
-    def accept(self) -> tuple[_socket.socket, Address]:
-        """The next client."""
-        return self._accept()
-
-    def _accept(self) -> tuple[_socket.socket, Address]:
-        self._do("accept")
-        raise OSError(EINVAL, os.strerror(EINVAL))  # a connected socket has no backlog
-
-    @recorded
-    def connect(self, address: Address, /) -> None:
-        """In a strict run refused: EISCONN, or NotImplementedError where a network is needed."""
-        self._do("connect")
-
-    @recorded
-    def connect_ex(self, address: Address, /) -> int:
-        """As `connect()`, but returns the error number."""
-        try:
-            self._do("connect")
-        except OSError as error:
-            return error.errno or 0
-        return 0
-
-    @recorded
-    def shutdown(self, how: int, /) -> None:
-        """Shut down reading, writing or both."""
+    def _shut(self, how: int) -> None:
         if self._record is None:
             return
-        if how not in (_socket.SHUT_RD, _socket.SHUT_WR, _socket.SHUT_RDWR):
-            raise OSError(EINVAL, os.strerror(EINVAL))
-        both = how == _socket.SHUT_RDWR
-        reading = how == _socket.SHUT_RD or (both and self._record.phase == "listening")
-        self._do("shutdown:read" if reading else "shutdown:write")
+        self._do(shut_operation(how, self._record.phase))
         if how != _socket.SHUT_WR:
             self._stop_hearing()
 
     def _stop_hearing(self) -> None:
         """What shutting down reading does to the script."""
-
-    @recorded
-    def close(self) -> None:
-        """Close, once the last `makefile()` is closed too."""
-        self._close()
-
-    def _close(self) -> None:
-        if self._io_refs <= 0:
-            self._do("close")
-        self._closed = True
-
-    def _decref_socketios(self) -> None:
-        """A `makefile()` was closed (the standard library's name)."""
-        self._io_refs -= 1
-        if self._closed:
-            self._close()
-
-    @recorded
-    def detach(self) -> int:
-        """Give the number away: it goes on standing for nothing. -1 if there is none any more."""
-        number = self.fileno()
-        self._do("detach")
-        self._closed = True
-        return number
-
-    @recorded
-    def dup(self) -> NoReturn:
-        """Refused: two descriptors for one connection are not simulated."""
-        raise NotImplementedError("dup() is not simulated; pass the socket itself on")
-
-    if sys.platform == "win32":
-
-        @recorded
-        def ioctl(self, control: int, option: int | tuple[int, int, int] | bool, /) -> None:
-            """Has no effect."""
-            self._do("option", f"ioctl({control})")
-
-        @recorded
-        def share(self, process_id: int, /) -> NoReturn:
-            """Refused: there is nothing that another process could have."""
-            raise NotImplementedError("share() is not simulated; there is no descriptor to share")
-
-    @recorded
-    def makefile(
-        self,
-        mode: str = "r",
-        buffering: int | None = None,
-        *,
-        encoding: str | None = None,
-        errors: str | None = None,
-        newline: str | None = None,
-    ) -> Any:  # Any: one of five file types, by mode and buffering
-        """The standard library's file over this socket; its reference count is honoured."""
-        side = _FileSide(self)
-        makefile: Callable[..., Any] = real_socket.makefile  # Any: `side` has all that it uses of a socket
-        return makefile(side, mode, buffering, encoding=encoding, errors=errors, newline=newline)
-
-
-class _FileSide:
-    """What a `makefile()` sees of its socket: calls that the test does not see as the server's."""
-
-    __slots__ = ("_at_end", "_sock")
-
-    def __init__(self, sock: _Scripted) -> None:
-        self._sock = sock
-        self._at_end = False
-
-    @property
-    def _io_refs(self) -> int:
-        return self._sock._io_refs
-
-    @_io_refs.setter
-    def _io_refs(self, number: int) -> None:
-        self._sock._io_refs = number
-
-    def recv_into(self, buffer: Buffer) -> int:
-        """Files read on at their end; to the socket that is one end, not several."""
-        if self._at_end:
-            return 0
-        number = self._sock._recv_into(buffer)
-        self._at_end = not number
-        return number
-
-    def send(self, data: Buffer) -> int:
-        return self._sock._push(bytes(data))  # a copy: the file reuses its buffer
-
-    def fileno(self) -> int:
-        return self._sock.fileno()
-
-    def _decref_socketios(self) -> None:
-        self._sock._decref_socketios()
 
 
 class MockSocket(_Scripted):
@@ -645,8 +461,8 @@ class MockSocket(_Scripted):
             return b""
         if flags:
             flags = _checked_flags(flags)
-            if flags & _WAITALL and not flags & _PEEK:
-                return self._read_all(size, flags & ~_WAITALL)
+            if flags & WAITALL and not flags & PEEK:
+                return self._read_all(size, flags & ~WAITALL)
         record = self._record
         if self.remain:
             data: object = self.remain
@@ -667,7 +483,7 @@ class MockSocket(_Scripted):
         else:
             taken, self.remain = data, ""
         operation: Operation = "recv" if data else "recv:eof"
-        if flags & _PEEK:
+        if flags & PEEK:
             operation = "peek"
             self.remain = data or ""
             self._available += not data
@@ -840,9 +656,9 @@ class ListenSocket(_Scripted):
         super()._bind(address)
         self.state = 1
 
-    def _listen(self) -> None:
+    def _listen(self, backlog: int) -> None:
         self._order(1)
-        super()._listen()
+        super()._listen(backlog)
         self.state = 2
 
     def _close(self) -> None:
@@ -857,7 +673,7 @@ class ListenSocket(_Scripted):
         self._do("recv")
         raise OSError(ENOTCONN, os.strerror(ENOTCONN))
 
-    def _push(self, data: Buffer, taken: int | None = None) -> int:
+    def _push(self, data: Buffer, taken: int | None = None, flags: int = 0) -> int:
         self._do("send")
         raise BrokenPipeError(EPIPE, os.strerror(EPIPE))
 
@@ -934,7 +750,7 @@ _PHASES: Final[tuple[Phase, ...]] = ("new", "bound", "listening", "closed")
 
 
 def _checked_flags(flags: int) -> int:
-    known = _PEEK | _DONTWAIT | _WAITALL
+    known = PEEK | DONTWAIT | WAITALL
     if flags & ~known:
         raise NotImplementedError(
             f"recv() with flags={int(flags):#x} is not simulated; MSG_PEEK, MSG_DONTWAIT and MSG_WAITALL are"
