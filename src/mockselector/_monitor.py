@@ -114,7 +114,7 @@ class Monitor:
         self.now = 0
         self.records: list[Record] = []
         self.maps: list[dict[int, SelectorKey]] = []
-        self.violation: ScenarioError | None = None
+        self.violation: Exception | None = None
         self.finished = False
         self._names: dict[str, int] = {}
         self._foreign: dict[int, tuple[object, Record]] = {}

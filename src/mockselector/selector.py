@@ -16,8 +16,7 @@ from itertools import chain
 from selectors import EVENT_READ, _BaseSelectorImpl  # 0.2.3's base, and ours
 from weakref import WeakMethod
 
-from ._escape import escape
-from ._inflight import displaced
+from ._ending import EndException, Ending
 from ._monitor import Monitor, number_of
 from ._rules import MEMBERSHIP, QUIET
 from ._sockets import ListenSocket, MockSocket, checked_rules, join, socket_of
@@ -60,19 +59,8 @@ _getframe: Final = sys._getframe  # the only way to a frame that costs nothing
 ENVIRONMENT: Final = "MOCKSELECTOR_STRICT"
 _STRICT: Final = {"": False, "0": False, "1": True}
 
-PATIENCE: Final = 3
-"""How often `select()` ends a run by an exception before it forces the server out."""
-
-AT_ITS_END: Final = (
-    "The script is at its end, and the server swallows every exception that select() ends it with."
-    " Let EndException, a BaseException, out of its loop."
-)
-
 CLOSED: Final = "I/O operation on closed epoll object"
 """What a closed `DefaultSelector` says on Linux."""
-
-POLLS: Final = 1000
-"""How many polls, select(0), an ended run still answers, so that an event loop can clean up."""
 
 
 class MockSelector(_BaseSelectorImpl):
@@ -90,8 +78,7 @@ class MockSelector(_BaseSelectorImpl):
     any other value of MOCKSELECTOR_STRICT.
     """
 
-    class EndException(BaseException):
-        """The script is at its end. Raised by `select()`; `with selector:` swallows it."""
+    EndException = EndException
 
     def __init__(
         self,
@@ -115,13 +102,9 @@ class MockSelector(_BaseSelectorImpl):
             self._name = "selector"
             self._blocks = 0  # how many `with selector:` are open
             self._modifying = False
-            self._ends = 0  # how often select() has raised EndException
             self._settled = False  # whether the run's result has reached the test
-            self._repeated = False  # whether select() has raised the violation once more
-            self._polls = 0  # answered since the end
             self._thread = get_ident()
-            self._outside = frame.f_code  # whose frames are the test's
-            self._undo: Callable[[], None] | None = None  # what escape() returned
+            self._ending = Ending(self._monitor, frame.f_code)
             self._tests_own = False  # whether the outermost block is the test's
             self._monitor.give_up = WeakMethod(self._end_again)
             # Listeners join at once, so that what comes before their registration is seen, too.
@@ -144,7 +127,7 @@ class MockSelector(_BaseSelectorImpl):
         Leaving the test's own `with selector:` does the same. RuntimeError without strict mode.
         """
         monitor = self._strict_monitor("verify()")
-        self._finish(returned=not self._ends)
+        self._finish(returned=not self._ending.times)
         self._settled = True
         if monitor.violation is not None:
             raise monitor.violation
@@ -162,7 +145,7 @@ class MockSelector(_BaseSelectorImpl):
                 while frame.f_code.co_filename.startswith(_PASSES_ON) and frame.f_back is not None:
                     frame = frame.f_back
                 self._tests_own = self._entered_by_test(frame)
-                self._outside = frame.f_code if self._tests_own else self._maker
+                self._ending.outside = frame.f_code if self._tests_own else self._maker
         return self
 
     if TYPE_CHECKING:
@@ -171,7 +154,7 @@ class MockSelector(_BaseSelectorImpl):
     def __exit__(  # type: ignore[override]  # unlike the base's, it can swallow an exception
         self, exc_type: type[BaseException] | None, exc_val: BaseException | None, exc_tb: TracebackType | None
     ) -> bool:  # pyright: ignore[reportIncompatibleMethodOverride]
-        own = exc_type == MockSelector.EndException and exc_val is not None and exc_val.args[0] is self
+        own = exc_type == EndException and exc_val is not None and exc_val.args[0] is self
         if self._monitor is None:
             return own
         self._blocks -= 1
@@ -197,33 +180,17 @@ class MockSelector(_BaseSelectorImpl):
         """Leave a block of a strict run. What the test sees: its own error, else the violation."""
         monitor = self._monitor
         assert monitor is not None
-        if self._undo is not None:
-            self._undo()
-            self._undo = None
+        self._ending.left()
         if self._blocks or not self._tests_own:
             self.close()  # it is the server's own: a real selector would be closed now
         if self._blocks:
             return False  # the outermost block has the last word
         before = monitor.violation
         if self._tests_own:
-            self._finish(returned=error is None and not self._ends)
+            self._finish(returned=error is None and not self._ending.times)
             self._settled = True
-        violation = monitor.violation
-        self._settled = self._settled or violation is not None
-        if error is not None and (own or error is violation):
-            earlier = displaced(error)
-            if earlier is not None and earlier is not violation:
-                if violation is not None:
-                    _add_note(earlier, str(violation))
-                raise earlier from earlier.__cause__
-        if violation is None or error is violation:
-            return own
-        if error is None or own:
-            raise violation
-        if before is not None and (isinstance(error, Exception) or _came_of(error, violation)):
-            raise violation from error
-        _add_note(error, str(violation))
-        return False
+        self._settled = self._settled or monitor.violation is not None
+        return self._ending.settle(error, own=own, before=before)
 
     def _finish(self, *, returned: bool) -> None:
         monitor = self._monitor
@@ -242,7 +209,7 @@ class MockSelector(_BaseSelectorImpl):
         monitor = getattr(self, "_monitor", None)
         if monitor is None or self._settled or sys.is_finalizing():
             return
-        self._finish(returned=not self._ends)
+        self._finish(returned=not self._ending.times)
         if monitor.violation is not None:
             where = monitor.script
             text = (
@@ -345,7 +312,7 @@ class MockSelector(_BaseSelectorImpl):
         try:
             event = next(self.iter_event)
         except StopIteration as error:
-            raise MockSelector.EndException(self) from error
+            raise EndException(self) from error
         if type(event) is MockSocket or type(event) is ListenSocket:  # the plain case, at once
             key = self._fd_to_key.get(event._number)
             if key is not None and not self._closed:  # closed, it has no map, whatever is registered since
@@ -364,9 +331,9 @@ class MockSelector(_BaseSelectorImpl):
             event = next(self.iter_event)
         except StopIteration as error:
             monitor.selected(self._name, None)
-            self._ends = 1
+            self._ending.times = 1
             self._halted = True
-            raise MockSelector.EndException(self) from error
+            raise EndException(self) from error
         if isinstance(event, MockSocket) and event._plain is not None:
             keys, pair, known = event._plain
             # Registered here, for reading: in as few steps as can be, as all events pass here.
@@ -404,32 +371,15 @@ class MockSelector(_BaseSelectorImpl):
 
     def _select_again(self, monitor: Monitor, timeout: float | None) -> list[tuple[SelectorKey, int]]:
         """A `select()` after a violation, the end of the script, or `close()`."""
-        if monitor.violation is None and not self._ends:
+        if monitor.violation is None and not self._ending.times:
             closed = ValueError(CLOSED)
             monitor.refused("select", self._name, closed)
             raise closed
-        if monitor.violation is not None and not self._repeated:
-            self._repeated = True
-            raise monitor.violation
-        if self._ends and timeout is not None and timeout <= 0:
-            self._polls += 1
-            if self._polls <= POLLS:
-                return []
-        self._end_again()
+        self._ending.again(self, timeout)
+        return []
 
     def _end_again(self) -> NoReturn:
-        """End the run by an exception; if that was in vain often enough, from outside."""
-        monitor = self._monitor
-        assert monitor is not None
-        monitor.ended = True
-        self._ends += 1
-        end = MockSelector.EndException(self)
-        if self._ends > PATIENCE:
-            why = AT_ITS_END if monitor.violation is None else str(monitor.violation)
-            undo = escape(end, self._ends - PATIENCE, self._outside, why)
-            if self._undo is None:
-                self._undo = undo
-        raise end from monitor.violation
+        self._ending.end(self)
 
 
 _OURS: Final = (MockSocket, ListenSocket)
@@ -456,14 +406,6 @@ def _pair(item: Any) -> tuple[Any, int]:  # Any: what 0.2.3 let pass, passes
     return thing, mask
 
 
-def _came_of(error: BaseException, violation: BaseException) -> bool:
-    """Whether `error` was raised while the violation was dealt with."""
-    before = error.__context__
-    while before is not None and before is not violation:
-        before = before.__context__
-    return before is violation
-
-
 def _is_iterable(thing: object) -> bool:  # no narrowing: what it then is an iterable of, nobody knows
     return isinstance(thing, Iterable)
 
@@ -486,19 +428,3 @@ def _strict_by_environment() -> bool:
     if value not in _STRICT:
         raise ValueError(f"{ENVIRONMENT} is {value!r}; it takes 1 (strict) or 0 (lenient)")
     return _STRICT[value]
-
-
-if sys.version_info >= (3, 11):
-
-    def _add_note(error: BaseException, note: str) -> None:
-        error.add_note(note)
-
-else:
-
-    def _add_note(error: BaseException, note: str) -> None:
-        # No traceback shows notes on 3.10. pytest reads them all the same; a warning reaches the rest.
-        error.__notes__ = [*getattr(error, "__notes__", ()), note]  # type: ignore[attr-defined]  # as PEP 678
-        try:
-            warnings.warn(f"besides {type(error).__name__}: {note}", UserWarning, stacklevel=4)
-        except UserWarning:
-            pass  # turned into an error, it would replace the one it is a note to
