@@ -5,7 +5,7 @@ from __future__ import annotations
 from errno import errorcode
 from pathlib import Path
 
-from mockselector._rules import LIFE, MEMBERSHIP, PHASES, RULES, Breach, NotSimulated
+from mockselector._rules import LIFE, MEMBERSHIP, PHASES, RULES, Breach, NotSimulated, Rule
 
 INTRODUCTION = """# The rules of strict mode
 
@@ -27,7 +27,14 @@ that may wait: a loop that polls with `select(0)` still has work to do.
 |---|---|---|
 """
 
-FIELDS = {"socket": "the socket", "missing": "it"}
+FIELDS = {
+    "socket": "the socket",
+    "missing": "it",
+    "announce": " (in an event list: or add the READ events that announce it)",
+    "accept": "find why it does not (in an event list: add a READ event for the listener)",
+    "advice": "see what it waits for, and what the server waits for: the error's table of all sockets says both.",
+    "address": "address",
+}
 """What stands in the catalogue where an error has a name."""
 
 
@@ -35,12 +42,17 @@ def rules() -> str:
     """The catalogue as Markdown."""
     text = INTRODUCTION
     for name, rule in RULES.items():
-        text += f"| [`{name}`](#{name}) | {rule.level} | {rule.means} |\n"
+        text += f"| [`{name}`](#{name}) | {rule.level} | {meaning(rule)} |\n"
     for name, rule in RULES.items():
         suffers = rule.suffers.format_map(FIELDS)
-        text += f"\n## {name}\n\n{rule.means}\n\n"
+        text += f"\n## {name}\n\n{meaning(rule)}\n\n"
         text += f"*In production* {suffers}\n\n*To mend it:* {rule.mend.format_map(FIELDS)}\n"
     return text + tables()
+
+
+def meaning(rule: Rule) -> str:
+    """What a rule means, and where it is judged."""
+    return rule.means + " (Scenarios only.)" * rule.only_in_scenarios
 
 
 def tables() -> str:

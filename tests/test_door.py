@@ -11,13 +11,15 @@ from typing import TYPE_CHECKING, get_args
 
 import pytest
 
-from mockselector import ListenSocket, MockSelector, MockSocket, ScenarioError, _rules
+from mockselector import ListenSocket, MockSelector, MockSocket, Peer, Scenario, ScenarioError, _rules
 from mockselector._monitor import Monitor
 from mockselector._rules import LIFE, MEMBERSHIP, PHASES, Breach, NotSimulated
+from mockselector._simulated import SimSocket
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from mockselector import RuleId
     from mockselector._rules import Membership, Operation, Phase, Registration
 else:  # the names exist for type checkers only; here they are read back from the source
     import ast
@@ -50,13 +52,13 @@ def test_the_membership_table_has_every_state_and_operation() -> None:
 
 @pytest.mark.parametrize(("phase", "operation"), CELLS)
 def test_the_door_does_what_the_cell_says(phase: Phase, operation: Operation) -> None:
-    monitor = Monitor(None)
+    monitor = Monitor(None, pedantic=True)
     record = monitor.admit("alice", phase, 1, role="client")
     record.ever_registered = True
     cell = LIFE[phase][operation]
     if isinstance(cell, Breach):
         with pytest.raises(ScenarioError, match=rf"\[{cell.rule}\]"):
-            monitor.perform(record, operation)
+            monitor.perform(record, operation, "2 s" if operation.endswith(":waits") else None)
     elif isinstance(cell, NotSimulated):
         with pytest.raises(NotImplementedError, match="needs a network behind the socket"):
             monitor.perform(record, operation)
@@ -87,14 +89,17 @@ def test_a_rule_that_is_not_in_force_lets_the_operation_through(phase: Phase, op
     assert (record.phase, monitor.violation) == (phase, None)
 
 
+ALLOWED: tuple[RuleId, ...] = ("read-without-data", "read-past-eof", "accept-without-connection")
+ON_A_NETWORK: tuple[Phase, ...] = ("connecting", "refused")
+
+
 def connected() -> MockSocket:
     return MockSocket([b"hi"])
 
 
 def at_phase(phase: Phase) -> tuple[MockSelector, MockSocket | ListenSocket]:
     """A strict run with a socket that came to a phase by calls as a server makes them."""
-    allowed = ["read-without-data", "read-past-eof", "accept-without-connection"]
-    selector = MockSelector([], strict=True, allow=allowed)  # type: ignore[arg-type]  # they are rules
+    selector = MockSelector([], strict=True, allow=ALLOWED)
     if phase in ("new", "bound", "listening"):
         listener = ListenSocket([connected()])
         selector.register(listener, EVENT_READ)
@@ -119,8 +124,46 @@ def at_phase(phase: Phase) -> tuple[MockSelector, MockSocket | ListenSocket]:
     return selector, sock
 
 
+def simulated_at(phase: Phase) -> tuple[Scenario, socket.socket]:
+    """The same in a scenario."""
+    net = Scenario(allow=ALLOWED)
+    client = net.client("alice")
+    with net.installed():
+        sock = socket.socket()
+        if phase in ("bound", "listening"):
+            sock.bind(("localhost", 8888))
+        if phase == "listening":
+            sock.listen()
+            net._world.poll(("select", "selector"))  # alice connects
+        if phase in ON_A_NETWORK:
+            net.backend(("db", 1), refuses=phase == "refused", delay=1)
+            sock.setblocking(phase == "refused")
+            assert sock.connect_ex(("db", 1)) == (errno.ECONNREFUSED if phase == "refused" else errno.EINPROGRESS)
+        if phase in ("connected", "eof", "shut", "shut-eof", "reset", "closed", "detached"):
+            sock = accepted_at(phase, client)
+    return net, sock
+
+
+def accepted_at(phase: Phase, client: Peer) -> socket.socket:
+    sock, _ = socket.create_server(("localhost", 8888)).accept()
+    if phase in ("shut", "shut-eof"):
+        sock.shutdown(socket.SHUT_WR)
+    if phase in ("eof", "shut-eof"):
+        client.shuts_down()
+        assert sock.recv(1) == b""
+    if phase == "reset":
+        client.resets()
+        with pytest.raises(ConnectionResetError):
+            sock.recv(1)
+    if phase == "closed":
+        sock.close()
+    if phase == "detached":
+        sock.detach()
+    return sock
+
+
 # What a server calls, and the operation that this is.
-CALLS: dict[str, tuple[Operation, Callable[[MockSocket | ListenSocket], object]]] = {
+CALLS: dict[str, tuple[Operation, Callable[[socket.socket], object]]] = {
     "bind": ("bind", lambda sock: sock.bind(("", 1))),
     "listen": ("listen", lambda sock: sock.listen()),
     "connect": ("connect", lambda sock: sock.connect(("", 1))),
@@ -145,7 +188,7 @@ CALLS: dict[str, tuple[Operation, Callable[[MockSocket | ListenSocket], object]]
 
 
 @pytest.mark.parametrize("call", CALLS)
-@pytest.mark.parametrize("phase", PHASES)
+@pytest.mark.parametrize("phase", [phase for phase in PHASES if phase not in ON_A_NETWORK])
 def test_a_call_comes_to_what_the_table_says(phase: Phase, call: str) -> None:
     operation, make = CALLS[call]
     selector, sock = at_phase(phase)
@@ -165,7 +208,28 @@ def test_a_call_comes_to_what_the_table_says(phase: Phase, call: str) -> None:
     selector._settled = True  # what is left over is not the subject
 
 
-READS: list[Callable[[MockSocket | ListenSocket], object]] = [
+@pytest.mark.parametrize("call", CALLS)
+@pytest.mark.parametrize("phase", PHASES)
+def test_a_call_in_a_scenario_comes_to_what_the_table_says(phase: Phase, call: str) -> None:
+    operation, make = CALLS[call]
+    net, sock = simulated_at(phase)
+    cell = LIFE[phase][operation]
+    with net.installed():
+        if isinstance(cell, int):
+            with pytest.raises(OSError) as caught:
+                make(sock)
+            assert caught.value.errno == cell
+        elif isinstance(cell, NotSimulated):
+            with pytest.raises(ScenarioError, match=r"\[unscripted-connection\]"):
+                make(sock)
+        else:
+            make(sock)
+            assert isinstance(sock, SimSocket)
+            assert sock._record.phase == (cell or phase)
+    net._settled = True
+
+
+READS: list[Callable[[socket.socket], object]] = [
     lambda sock: sock.recv(9),
     lambda sock: sock.recv_into(bytearray(9)),
     lambda sock: sock.recvfrom(9)[0],
@@ -175,20 +239,37 @@ READS: list[Callable[[MockSocket | ListenSocket], object]] = [
 ]
 
 
-@pytest.mark.parametrize("phase", PHASES)
+@pytest.mark.parametrize("phase", [phase for phase in PHASES if phase not in ON_A_NETWORK])
 @pytest.mark.parametrize("read", READS)
 def test_every_way_to_read_is_refused_where_the_table_refuses_it(
-    phase: Phase, read: Callable[[MockSocket | ListenSocket], object]
+    phase: Phase, read: Callable[[socket.socket], object]
 ) -> None:
     selector, sock = at_phase(phase)
+    check_read(phase, sock, read)
+    selector._settled = True
+
+
+@pytest.mark.parametrize("phase", [phase for phase in PHASES if phase != "connected"])
+@pytest.mark.parametrize("read", READS)
+def test_every_way_to_read_in_a_scenario_is_refused_where_the_table_refuses_it(
+    phase: Phase, read: Callable[[socket.socket], object]
+) -> None:
+    net, sock = simulated_at(phase)
+    sock.setblocking(False) if sock.fileno() >= 0 else None
+    check_read(phase, sock, read)
+    net._settled = True
+
+
+def check_read(phase: Phase, sock: socket.socket, read: Callable[[socket.socket], object]) -> None:
     cell = LIFE[phase]["recv"]
+    if phase == "shut":
+        cell = errno.EAGAIN if isinstance(sock, SimSocket) else None  # nothing is there
     if isinstance(cell, int):
         with pytest.raises(OSError) as caught:
             read(sock)
         assert caught.value.errno == cell
     elif isinstance(cell, Breach):
         assert not read(sock), "allowed, and at its end"
-    selector._settled = True
 
 
 def normal(error: BaseException) -> str:

@@ -11,9 +11,14 @@ import pytest
 from mockselector import RuleId, ScenarioError
 from mockselector._rules import RULES
 from rule_cases import CASES, Case, play
+from scenario_cases import SCENARIO_CASES
 
 GOLDEN = Path(__file__).parent / "golden"
-by_rule = pytest.mark.parametrize("case", CASES, ids=[case.rule for case in CASES])
+by_rule = pytest.mark.parametrize(
+    "case",
+    [*CASES, *SCENARIO_CASES],
+    ids=[*(case.rule for case in CASES), *(f"scenario-{case.rule}" for case in SCENARIO_CASES)],
+)
 
 
 def error_of(case: Case) -> ScenarioError:
@@ -35,7 +40,7 @@ def test_its_correct_twin_passes(case: Case) -> None:
 @by_rule
 def test_the_text_is_the_golden_one(case: Case) -> None:
     text = str(error_of(case)) + "\n"
-    path = GOLDEN / f"{case.rule}.txt"
+    path = GOLDEN / f"{'scenario-' * (case in SCENARIO_CASES)}{case.rule}.txt"
     if os.environ.get("MOCKSELECTOR_WRITE_GOLDEN"):
         path.write_text(text)
     assert path.read_text() == text
@@ -48,8 +53,9 @@ def test_the_offending_line_is_shown(case: Case) -> None:
 
 
 @by_rule
-def test_a_rule_can_be_allowed_on_the_selector(case: Case) -> None:
+def test_a_rule_can_be_allowed_for_the_run(case: Case) -> None:
     allowing = case.script.replace("strict=True", f"allow={{'{case.rule}'}}, strict=True")
+    allowing = allowing.replace("Scenario(", f"Scenario(allow={{'{case.rule}'}}, ").replace(", )", ")")
     try:
         play(case.server, allowing)
     except ScenarioError as error:
@@ -60,11 +66,16 @@ def test_a_rule_can_be_allowed_on_the_selector(case: Case) -> None:
 def test_a_pedantic_rule_is_judged_only_on_request(case: Case) -> None:
     assert (RULES[case.rule].level == "pedantic") == case.pedantic
     if case.pedantic:
-        play(case.server, case.script.replace(", pedantic=True", ""))
+        play(case.server, case.script.replace(", pedantic=True", "").replace("Scenario(pedantic=True)", "Scenario()"))
 
 
 def test_every_rule_has_a_case() -> None:
-    assert sorted(case.rule for case in CASES) == sorted(RULES)
+    assert {case.rule for case in CASES} == {rule for rule in RULES if not RULES[rule].only_in_scenarios}
+
+
+def test_every_rule_has_a_scenario() -> None:
+    of_event_lists = {"event-not-registered", "event-without-interest", "undelivered-event"}
+    assert {case.rule for case in SCENARIO_CASES} == set(RULES) - of_event_lists
 
 
 def test_the_type_names_every_rule() -> None:

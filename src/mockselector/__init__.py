@@ -17,6 +17,15 @@ A map of the package, in reading order; a file imports only from those above it:
     _mocks.py     the unittest.mock surface of a socket
     _sockets.py   MockSocket and ListenSocket: scripts, and what a read may see of them
     selector.py   MockSelector: where events come from, and the end of a run
+    _clock.py     virtual time
+    _script.py    what a peer does: frozen steps, and their fluent builder
+    _network.py   what a kernel knows of sockets: connections, listeners, addresses, readiness
+    _table.py     the sockets of a scenario as a table
+    _peers.py     a peer at play: what each step does, and what is compared
+    _world.py     who acts when, how time goes on, how a run ends
+    _simulated.py the sockets and selectors of a scenario
+    _install.py   putting a scenario under code that knows nothing of it
+    _scenario.py  Scenario: what a test says of all that
 """
 
 from __future__ import annotations
@@ -27,19 +36,59 @@ from .selector import ListenSocket, MockSelector, MockSocket
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from ._peers import Peer
     from ._rules import RuleId
+    from ._scenario import Scenario
+    from ._script import (
+        Closes,
+        Does,
+        Expects,
+        ExpectsEof,
+        ExpectsNothing,
+        Play,
+        Plays,
+        ReadsSlowly,
+        Receives,
+        Resets,
+        Sends,
+        ShutsDown,
+        Step,
+        Waits,
+    )
+    from ._table import SocketRow, SocketTable
 
     __version__: str
 
 __all__ = [
+    "Closes",
+    "Does",
     "Event",
+    "Expects",
+    "ExpectsEof",
+    "ExpectsNothing",
     "ListenSocket",
     "MockSelector",
     "MockSocket",
+    "Peer",
+    "Play",
+    "Plays",
+    "ReadsSlowly",
+    "Receives",
+    "Resets",
     "RuleId",
+    "Scenario",
     "ScenarioError",
+    "Sends",
+    "ShutsDown",
+    "SocketRow",
+    "SocketTable",
+    "Step",
     "Trace",
+    "Waits",
 ]
+
+# Imported when first asked for: whoever uses the three classes alone does not pay for the rest.
+_LATER = {"Scenario": "_scenario", "Peer": "_peers", "SocketRow": "_table", "SocketTable": "_table"}
 
 
 def __getattr__(name: str) -> object:
@@ -57,4 +106,8 @@ def __getattr__(name: str) -> object:
         from ._rules import RULES
 
         return Literal[tuple(RULES)]
+    if name in __all__:
+        from importlib import import_module
+
+        return getattr(import_module(f"{__name__}.{_LATER.get(name, '_script')}"), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -8,7 +8,7 @@ sockets, selectors or the monitor.
 from __future__ import annotations
 
 from ._rules import AT_END, RULES
-from ._trace import INSIDE, Place, Trace, place, row_at, row_text, shown_path
+from ._trace import INSIDE, Place, Trace, place, row_at, row_text, seconds_text, shown_path
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -51,7 +51,7 @@ class ScenarioError(AssertionError):
 class Finding:
     """A broken rule, with what its texts need."""
 
-    __slots__ = ("at_end", "fields", "note", "rule", "socket")
+    __slots__ = ("at_end", "block", "fields", "made", "note", "rule", "socket")
 
     def __init__(
         self,
@@ -60,13 +60,17 @@ class Finding:
         fields: Mapping[str, str] | None = None,
         *,
         note: str = "",
+        block: str = "",
+        made: Place | None = None,
         at_end: bool = False,
     ) -> None:
         self.rule: Final = rule
         self.socket: Final = socket
         self.fields: Final = {"socket": socket or "", **(fields or {})}
         self.note: Final = note
-        self.at_end: Final = at_end or RULES[rule].now == AT_END
+        self.block: Final = block  # what is shown line by line, as it is
+        self.made: Final = made  # where the script was written, if it is no socket's
+        self.at_end = at_end or RULES[rule].now == AT_END
 
     @property
     def headline(self) -> str:
@@ -89,6 +93,7 @@ def scenario_error(
         f"{finding.headline}   [{finding.rule}]",
         "\n".join(_proof(finding, rows)),
         _paragraph(finding.note),
+        _indented(finding.block),
         _paragraph("In production " + rule.suffers.format_map(finding.fields))
         + "\n"
         + _paragraph(rule.mend.format_map(finding.fields)),
@@ -154,12 +159,15 @@ def _tail(rows: Sequence[Row], *, at_end: bool) -> list[str]:
         return []
     first = max(0, len(rows) - TAIL)
     step = sum(1 for row in rows[:first] if row[0] == "select")
+    timed = any(row[3] for row in rows)
     lines: list[tuple[str, str, str]] = []
     for number, row in enumerate(rows[first:], first):
         if row[0] == "select":
             step += 1
         opens = row[0] == "select" or number == first
         head = (f"step {step}" if step else "start") if opens else ""
+        if timed and opens and step:
+            head = f"{head:<8} {seconds_text(row[3])}"
         mark = "> " if number == len(rows) - 1 and not at_end else "  "
         where = place(*row[4:])
         lines.append((mark + head, row_text(row), f"{shown_path(where.file)}:{where.line}"))
@@ -181,6 +189,10 @@ def _paragraph(text: str) -> str:
 
     indent = "  "
     return textwrap.fill(text, WIDTH, initial_indent=indent, subsequent_indent=indent)
+
+
+def _indented(text: str) -> str:
+    return "\n".join(f"  {line}".rstrip() for line in text.splitlines())
 
 
 def _source(where: Place) -> str:

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
     from selectors import SelectorKey
     from types import FrameType
-    from typing import Final, NoReturn, Protocol
+    from typing import Any, Final, NoReturn, Protocol
 
     from ._errors import ScenarioError
     from ._rules import Cell, Operation, Phase, Registration, RuleId
@@ -40,8 +40,12 @@ if TYPE_CHECKING:
             """Where the script was written."""
             ...
 
-        def _announced(self) -> bool:
-            """Whether a READ event has announced more than was taken."""
+        def _about_left(self, name: str) -> tuple[Mapping[str, str], str]:
+            """For the texts on what is left of it: more fields, and a note."""
+            ...
+
+        def _why_nothing(self, name: str) -> str:
+            """Why there is nothing to read or accept."""
             ...
 
         def _announce(self) -> None:
@@ -73,8 +77,8 @@ class Record:
     """What is known of one socket in a run."""
 
     __slots__ = (
-        "accepted", "allow", "ever_registered", "monitor", "moves", "name", "note", "number", "phase", "readable",
-        "script", "short", "unsent",
+        "accepted", "allow", "ever_registered", "monitor", "moves", "name", "named", "note", "number", "phase",
+        "readable", "script", "short", "unsent",
     )  # fmt: skip
 
     name: str
@@ -86,6 +90,7 @@ class Record:
     ) -> None:
         self.monitor = monitor
         self.note = monitor.note
+        self.named = True  # False: it goes by a role that may turn out to be another
         self.rename(name)
         self.phase: Phase = phase
         self.moves: Mapping[Operation, Cell] = LIFE[phase]
@@ -122,6 +127,7 @@ class Monitor:
         self.returned = False  # whether the last select() returned anything
         self.ended = False  # whether the script came to its end, or was given up
         self.thread = 0  # the server's
+        self.idle_wakes = 1  # how many `select()`s in a row with nothing done about them are a busy loop
         self.give_up: Callable[[], Callable[[], NoReturn] | None] | None = None  # a weak reference: how to end the run
         self._held: dict[Record, int] = {}  # what was registered for what when the script was at its end
         self._vain = 0  # calls in a row that came to nothing
@@ -139,25 +145,38 @@ class Monitor:
         role: str,
         allow: Collection[RuleId] = (),
         script: Script | None = None,
+        known: bool = False,
     ) -> Record:
-        """Let a socket into the run. It goes by `name`, else by its role and order."""
-        record = Record(self, self._unique(name, role), phase, number, frozenset(allow), script)
+        """Let a socket into the run. It goes by `name`, else by its role and order.
+
+        known: the name was given by `name_for` before.
+        """
+        name = name if known and name is not None else self.name_for(name, role)
+        record = Record(self, name, phase, number, frozenset(allow), script)
         self.records.append(record)
         return record
 
-    def _unique(self, name: str | None, role: str) -> str:
+    def rename(self, record: Record, name: str | None, role: str) -> None:
+        """What a socket is for has turned out."""
+        if not record.named:
+            record.named = True
+            record.rename(name or self.name_for(None, role))
+
+    def name_for(self, name: str | None, role: str) -> str:
+        """A name that nobody else has."""
         count = self._names.get(name or role, 0) + 1
         self._names[name or role] = count
         if name is None:
             return f"{role} {count}" if role == "client" or count > 1 else role
         return name if count == 1 else f"{name} ({count})"
 
-    def admit_foreign(self, thing: object) -> Record:
+    def admit_foreign(self, thing: object, role: str | None = None) -> Record:
         """Let in what is not ours (a real descriptor, a plain `Mock`): only its registration is seen."""
         known = self._foreign.get(id(thing))
         if known is None:
             number = number_of(thing)
-            record = self.admit(None, "connected", number, role="client" if number < 0 else f"descriptor {number}")
+            role = role or ("client" if number < 0 else f"descriptor {number}")
+            record = self.admit(None, "connected", number, role=role)
             known = self._foreign[id(thing)] = (thing, record)  # kept, so that its id stays its own
         return known[1]
 
@@ -167,7 +186,7 @@ class Monitor:
             record.monitor = self
             record.note = self.note
             if any(record.name == mine.name for mine in self.records):
-                record.rename(self._unique(record.name, ""))
+                record.rename(self.name_for(record.name, ""))
         self.rows[:0] = other.rows  # in place: `note` is bound to it
         self.records += other.records
         self.maps += other.maps
@@ -200,7 +219,8 @@ class Monitor:
             if self.in_force(cell.rule, record):
                 self._append(operation, record.name, None, frame)
                 self._in_vain(record.name, operation)
-                self.raise_violation(Finding(cell.rule, record.name, note=self._unannounced(record, operation)))
+                fields = {"seconds": detail} if isinstance(detail, str) else None
+                self.raise_violation(Finding(cell.rule, record.name, fields, note=self._why(record, operation)))
             self._append(operation, record.name, detail, frame)
             self._in_vain(record.name, operation)
             return
@@ -218,9 +238,15 @@ class Monitor:
             self._close(record, frame)
         self._append(operation, record.name, detail, frame)
         if isinstance(cell, str):
-            record.phase = cell
-            record.moves = LIFE[cell]
-            self.changed[record] = len(self.rows)
+            self.becomes(record, cell)
+
+    def becomes(self, record: Record, phase: Phase) -> None:
+        """A socket is in another phase: by its last step, or by what the network did."""
+        record.phase = phase
+        record.moves = LIFE[phase]
+        self.changed[record] = len(self.rows)
+        if phase in GONE and not self.interest(record):
+            record.number = -1  # the next socket may be given it
 
     def _close(self, record: Record, frame: FrameType) -> None:
         """What is judged before a socket is closed."""
@@ -231,14 +257,11 @@ class Monitor:
             self.raise_violation(Finding("close-before-unregister", record.name))
 
     @staticmethod
-    def _unannounced(record: Record, operation: Operation) -> str:
+    def _why(record: Record, operation: Operation) -> str:
         """What the script has to say to a call that finds nothing."""
         if operation not in ("recv:blocks", "accept:blocks") or record.script is None:
             return ""
-        left = record.script._leftover()
-        if left is None:
-            return f"The script of {record.name} has nothing more."
-        return f"The script of {record.name} has more, {left[1]}, but no READ event has announced it yet."
+        return record.script._why_nothing(record.name)
 
     def _in_vain(self, name: str, operation: str) -> None:
         """Count a call that came to nothing, its row just appended.
@@ -267,6 +290,8 @@ class Monitor:
         if operation == "register":
             record.ever_registered = True
             self.thread = get_ident()
+        elif operation == "unregister" and record.phase in GONE:
+            record.number = -1
         self.changed[record] = len(self.rows)
 
     def refused(self, operation: str, name: str, error: BaseException) -> None:
@@ -322,13 +347,20 @@ class Monitor:
         return mask
 
     def sleep(self, selector: str) -> None:
-        """The server goes to sleep: judge what has changed since it last did."""
+        """The server goes to sleep in a `select()`: judge what has changed since it last did."""
         if self.changed:
             changed, self.changed = self.changed, {}
             for record in changed:
-                self._judge_asleep(record, selector)
+                self._judge_asleep(record, "select", selector)
         if self.returned and self.rows[-WIDTH] in QUIET:
             self._judge_idle(selector)
+
+    def pause(self) -> None:
+        """The server sleeps by `time.sleep()`: judge what a loop that polls has had time to do."""
+        for record, since in tuple(self.changed.items()):
+            if self.rows[since::WIDTH].count("select") > POLLS_TO_SETTLE:
+                del self.changed[record]
+                self._judge_asleep(record, "sleep", "time")
 
     def _at_sleep(self, record: Record) -> RuleId | None:
         """The rule in force that a socket breaks if the server goes to sleep now."""
@@ -340,10 +372,10 @@ class Monitor:
         )
         return rule if rule is not None and self.in_force(rule, record) else None
 
-    def _judge_asleep(self, record: Record, selector: str) -> None:
+    def _judge_asleep(self, record: Record, call: str, name: str) -> None:
         rule = self._at_sleep(record)
         if rule is not None:
-            self._append("select", selector, None, caller(3))
+            self._append(call, name, None, caller(3))
             note = self._registered_instead(record) if rule == "accepted-not-registered" else ""
             self.raise_violation(Finding(rule, record.name, note=note))
 
@@ -355,15 +387,15 @@ class Monitor:
         return f"In between, the server called {', '.join(others)}." if others else ""
 
     def _judge_idle(self, selector: str) -> None:
-        """Judge a `select()` after which nothing was done."""
-        start = len(self.rows) - WIDTH
-        while self.rows[start] != "select":
-            if self.rows[start] not in QUIET:
-                return
-            start -= WIDTH
-        if not isinstance(self.rows[start + 2], tuple):
-            return  # refused: the selector is closed
-        ready: Sequence[tuple[str, int]] = self.rows[start + 2]
+        """Judge `select()`s after which nothing was done."""
+        ready: list[tuple[str, int]] = []
+        end = len(self.rows)
+        for _ in range(self.idle_wakes):
+            start = self._idle_since(end)
+            detail: Any = () if start is None else self.rows[start + 2]  # Any: what it is depends on the call
+            if start is None or not detail or isinstance(detail, type):
+                return  # something was done; or refused: the selector is closed
+            end, ready = start, list(detail)
         records = {record.name: record for record in self.records}
         for name, mask in ready:
             record = records[name]
@@ -373,8 +405,18 @@ class Monitor:
                 return
         self._append("select", selector, None, caller(3))
         events = ", ".join(f"{name} {mask_text(mask)}" for name, mask in ready)
-        what = f"select() returned {events}, and the server did nothing about it"
+        times = f" {self.idle_wakes} times in a row" if self.idle_wakes > 1 else ""
+        what = f"select() returned {events}{times}, and the server did nothing about it"
         self.raise_violation(Finding("busy-loop", ready[0][0], {"what": what, "moment": "went to sleep"}))
+
+    def _idle_since(self, end: int) -> int | None:
+        """Where the row of the last `select()` before `end` is; None if something was done since."""
+        start = end - WIDTH
+        while start >= 0 and self.rows[start] in QUIET:
+            if self.rows[start] == "select":
+                return start
+            start -= WIDTH
+        return None
 
     def delivers(self, selector: str, record: Record, key: SelectorKey | None, mask: int, event: str) -> bool:
         """Whether the event may be delivered; judges it first. False: it is allowed, and left out."""
@@ -397,24 +439,47 @@ class Monitor:
 
     def selected(self, selector: str, ready: tuple[tuple[str, int], ...] | None) -> None:
         """`select()` returns `ready`; None: it found the script at its end."""
-        self._append("select", selector, THE_END if ready is None else ready, caller(2))
         self.returned = bool(ready)
         if ready is None:
-            self.ended = True
-            self._held = {record: self.interest(record) for record in self.records}
+            self.at_end("select", selector)
+        else:
+            self._append("select", selector, ready, caller(2))
 
-    def finish(self, undelivered: str | None, *, returned: bool, open_selectors: Collection[str] = ()) -> None:
+    def at_end(self, operation: str, name: str) -> None:
+        """A call that waits has found the script at its end."""
+        self._append(operation, name, THE_END if operation == "select" else None, caller(2))
+        self.ended = True
+        self._held = {record: self.interest(record) for record in self.records}
+
+    def breaks_off(self, operation: str, name: str) -> None:
+        """A call that waits is interrupted."""
+        self._append(operation, name, KeyboardInterrupt, caller(2))
+
+    def sleeps(self, seconds: float) -> None:
+        """The server sleeps by `time.sleep()`."""
+        self._append("sleep", "time", seconds, caller(2))
+
+    def finish(
+        self,
+        undelivered: str | None,
+        *,
+        returned: bool,
+        open_selectors: Collection[str] = (),
+        more: Sequence[Finding] = (),
+    ) -> None:
         """Judge the end of the run, for `violation`: what is left of the script or was left open.
 
         returned: the server came back by itself; else the script's end, or the test, stopped it.
+        more: what was found elsewhere.
         """
         self.finished = True
         if self.violation is None:
-            findings = list(self._leftovers(undelivered))
+            findings = [*more, *self._leftovers(undelivered)]
             if returned:
                 findings += self._left_open(open_selectors)
             if findings:
-                self._violated(findings[0], also=findings[1:])
+                first = (findings[0].rule, findings[0].socket)
+                self._violated(findings[0], also=[one for one in findings[1:] if (one.rule, one.socket) != first])
 
     def _leftovers(self, undelivered: str | None) -> Iterator[Finding]:
         for record, since in self.changed.items():  # a loop that only ever polled did not go to sleep
@@ -432,11 +497,8 @@ class Monitor:
                 yield from self._if_in_force("leaked-connection", record)
             left = record.script._leftover() if record.script is not None else None
             if left is not None and record.script is not None and record.phase != "reset":
-                announced = record.script._announced()
-                note = (
-                    "An event had announced it." if announced else f"No READ event for {record.name} had announced it."
-                )
-                yield from self._if_in_force(left[0], record, {"left": left[1]}, note=note)
+                fields, note = record.script._about_left(record.name)
+                yield from self._if_in_force(left[0], record, {"left": left[1], **fields}, note=note)
 
     def _left_open(self, open_selectors: Collection[str]) -> Iterator[Finding]:
         for record in self.records:
@@ -463,19 +525,35 @@ class Monitor:
             self._append("close" if moment == "closed" else "send", record.name, None, frame)
             self.raise_violation(Finding("short-send-lost", record.name, self._short_fields(record, moment)))
 
+    def judge_unsent(self, record: Record, operation: str, name: str) -> None:
+        """The peer waits in vain: for what a short `send()` has left to be sent?"""
+        waits = self.interest(record) & EVENT_WRITE
+        if record.unsent and record.phase not in ENDED and not waits and self.in_force("short-send-lost", record):
+            self.breach(
+                Finding("short-send-lost", record.name, self._short_fields(record, "went to sleep")), operation, name
+            )
+
     # -- violations -------------------------------------------------------------------------
+
+    def breach(self, finding: Finding, operation: str, name: str, detail: object = None) -> NoReturn:
+        """Note the call in which a rule turned out to be broken, and raise that."""
+        self._append(operation, name, detail, caller(2))
+        self.raise_violation(finding)
 
     def raise_violation(self, finding: Finding) -> NoReturn:
         """Remember the first violation of the run, and raise this one."""
         raise self._violated(finding)
 
     def _violated(self, finding: Finding, also: Collection[Finding] = ()) -> ScenarioError:
-        made = [
-            record.script._made_at()
-            for record in self.records
-            if record.name == finding.socket and record.script is not None
-        ]
-        error = scenario_error(finding, self.rows, self.script, made[0] if made else None, tuple(also))
+        made = finding.made or next(
+            (
+                record.script._made_at()
+                for record in self.records
+                if record.name == finding.socket and record.script is not None
+            ),
+            None,
+        )
+        error = scenario_error(finding, self.rows, self.script, made, tuple(also))
         if self.violation is None:
             self.violation = error
         return error

@@ -14,6 +14,7 @@ The life of a socket follows TCP as Linux shows it to a program (man 2 accept, b
 listen, recv, send, shutdown; man 7 tcp):
 
     new -> bound -> listening                    connected --its end is read--> eof
+      \-> connecting -> connected | refused         |
      |                                               |  \--a reset is read---> reset
      any of them --close()--> closed                 |
                  --detach()-> detached          shutdown(SHUT_WR)
@@ -24,7 +25,7 @@ listen, recv, send, shutdown; man 7 tcp):
 from __future__ import annotations
 
 import os
-from errno import EAGAIN, EBADF, EINVAL, EISCONN, ENOTCONN, EPIPE, ETIMEDOUT
+from errno import EAGAIN, EALREADY, EBADF, EINVAL, EISCONN, ENOTCONN, EPIPE, ETIMEDOUT
 from selectors import EVENT_READ
 from socket import SHUT_RD, SHUT_RDWR, SHUT_WR
 
@@ -40,11 +41,18 @@ if TYPE_CHECKING:
         "event-not-registered",
         "event-without-interest",
         "read-without-data",
+        "blocking-read",
         "read-past-eof",
         "eof-ignored",
         "accept-without-connection",
         "short-send-lost",
+        "send-without-room",
+        "blocking-send",
+        "unexpected-send",
         "busy-loop",
+        "stuck",
+        "unmet-expectation",
+        "unscripted-connection",
         "unread-data",
         "unaccepted-connection",
         "undelivered-event",
@@ -53,12 +61,18 @@ if TYPE_CHECKING:
     ]
     """The id of a rule. Ids never change."""
 
-    Phase = Literal["new", "bound", "listening", "connected", "eof", "shut", "shut-eof", "reset", "closed", "detached"]
+    Phase = Literal[
+        "new", "bound", "listening", "connecting", "refused", "connected", "eof", "shut", "shut-eof", "reset",
+        "closed", "detached",
+    ]  # fmt: skip
 
     Operation = Literal[
         "bind",
         "listen",
         "connect",
+        "connect:done",
+        "connect:later",
+        "connect:refused",
         "accept",
         "accept:again",
         "accept:timeout",
@@ -69,10 +83,15 @@ if TYPE_CHECKING:
         "recv:reset",
         "recv:again",
         "recv:timeout",
+        "recv:waits",
         "recv:blocks",
         "peek",
         "send",
         "send:reset",
+        "send:again",
+        "send:timeout",
+        "send:waits",
+        "send:blocks",
         "shutdown:read",
         "shutdown:write",
         "getpeername",
@@ -82,8 +101,10 @@ if TYPE_CHECKING:
     ]
     """What a server does to a socket; behind the colon, what the call finds there.
 
-    `again`, `timeout` and `blocks`: nothing is there, and the socket is non-blocking, has a
-    timeout, or blocks. `option`: any call that only needs an open descriptor.
+    `again`, `timeout` and `blocks`: nothing is there (or, to send, no room), and the socket is
+    non-blocking, has a timeout, or blocks for ever; `waits`: it blocks, and has had to wait.
+    `connect`: without a network; with one, it is `done`, comes `later` (EINPROGRESS) or is `refused`.
+    `option`: any call that only needs an open descriptor.
     """
 
     Membership = Literal["absent", "member", "closed"]
@@ -119,40 +140,52 @@ if TYPE_CHECKING:
     """None, the membership stays; the next one; the exception that `selectors` raises."""
 
 _BLOCKS: Final = Breach("read-without-data")
+_WAITS: Final = Breach("blocking-read")
+_FULL: Final = Breach("send-without-room")
+_SLOW: Final = Breach("blocking-send")
 _PAST_EOF: Final = Breach("read-past-eof")
 _NO_CLIENT: Final = Breach("accept-without-connection")
 _NETWORK: Final = NotSimulated()
 
 # fmt: off
 PHASES: Final[tuple[Phase, ...]] = (
-    "new", "bound", "listening", "connected", "eof", "shut", "shut-eof", "reset", "closed", "detached",
+    "new", "bound", "listening", "connecting", "refused", "connected", "eof", "shut", "shut-eof", "reset", "closed",
+    "detached",
 )
 
 _COLUMNS: Final[Mapping[Operation, tuple[Cell, ...]]] = {
-    #                  new          bound        listening    connected    eof          shut         shut-eof     reset        closed       detached
-    "bind":           ("bound",     EINVAL,      EINVAL,      EINVAL,      EINVAL,      EINVAL,      None,        None,        EBADF,       EBADF),
-    "listen":         ("listening", "listening", None,        EINVAL,      EINVAL,      EINVAL,      EINVAL,      EINVAL,      EBADF,       EBADF),
-    "connect":        (_NETWORK,    _NETWORK,    EISCONN,     EISCONN,     EISCONN,     EISCONN,     EISCONN,     EISCONN,     EBADF,       EBADF),
-    "accept":         (EINVAL,      EINVAL,      None,        EINVAL,      EINVAL,      EINVAL,      EINVAL,      EINVAL,      EBADF,       EBADF),
-    "accept:again":   (EINVAL,      EINVAL,      EAGAIN,      EINVAL,      EINVAL,      EINVAL,      EINVAL,      EINVAL,      EBADF,       EBADF),
-    "accept:timeout": (EINVAL,      EINVAL,      ETIMEDOUT,   EINVAL,      EINVAL,      EINVAL,      EINVAL,      EINVAL,      EBADF,       EBADF),
-    "accept:blocks":  (EINVAL,      EINVAL,      _NO_CLIENT,  EINVAL,      EINVAL,      EINVAL,      EINVAL,      EINVAL,      EBADF,       EBADF),
-    "recv":           (ENOTCONN,    ENOTCONN,    ENOTCONN,    None,        _PAST_EOF,   None,        _PAST_EOF,   _PAST_EOF,   EBADF,       EBADF),
-    "recv:error":     (ENOTCONN,    ENOTCONN,    ENOTCONN,    None,        _PAST_EOF,   None,        _PAST_EOF,   _PAST_EOF,   EBADF,       EBADF),
-    "recv:eof":       (ENOTCONN,    ENOTCONN,    ENOTCONN,    "eof",       _PAST_EOF,   "shut-eof",  _PAST_EOF,   _PAST_EOF,   EBADF,       EBADF),
-    "recv:reset":     (ENOTCONN,    ENOTCONN,    ENOTCONN,    "reset",     _PAST_EOF,   "reset",     _PAST_EOF,   _PAST_EOF,   EBADF,       EBADF),
-    "recv:again":     (ENOTCONN,    ENOTCONN,    ENOTCONN,    EAGAIN,      _PAST_EOF,   EAGAIN,      _PAST_EOF,   _PAST_EOF,   EBADF,       EBADF),
-    "recv:timeout":   (ENOTCONN,    ENOTCONN,    ENOTCONN,    ETIMEDOUT,   _PAST_EOF,   ETIMEDOUT,   _PAST_EOF,   _PAST_EOF,   EBADF,       EBADF),
-    "recv:blocks":    (ENOTCONN,    ENOTCONN,    ENOTCONN,    _BLOCKS,     _PAST_EOF,   _BLOCKS,     _PAST_EOF,   _PAST_EOF,   EBADF,       EBADF),
-    "peek":           (ENOTCONN,    ENOTCONN,    ENOTCONN,    None,        None,        None,        None,        None,        EBADF,       EBADF),
-    "send":           (EPIPE,       EPIPE,       EPIPE,       None,        None,        EPIPE,       EPIPE,       EPIPE,       EBADF,       EBADF),
-    "send:reset":     (EPIPE,       EPIPE,       EPIPE,       "reset",     "reset",     EPIPE,       EPIPE,       EPIPE,       EBADF,       EBADF),
-    "shutdown:read":  (ENOTCONN,    ENOTCONN,    "bound",     None,        None,        None,        ENOTCONN,    ENOTCONN,    EBADF,       EBADF),
-    "shutdown:write": (ENOTCONN,    ENOTCONN,    None,        "shut",      "shut-eof",  None,        ENOTCONN,    ENOTCONN,    EBADF,       EBADF),
-    "getpeername":    (ENOTCONN,    ENOTCONN,    ENOTCONN,    None,        None,        None,        ENOTCONN,    ENOTCONN,    EBADF,       EBADF),
-    "option":         (None,        None,        None,        None,        None,        None,        None,        None,        EBADF,       EBADF),
-    "detach":         ("detached",  "detached",  "detached",  "detached",  "detached",  "detached",  "detached",  "detached",  None,        None),
-    "close":          ("closed",    "closed",    "closed",    "closed",    "closed",    "closed",    "closed",    "closed",    None,        None),
+    #                  new           bound         listening     connecting    refused       connected     eof           shut          shut-eof      reset         closed        detached
+    "bind":            ("bound",      EINVAL,       EINVAL,       EINVAL,       EINVAL,       EINVAL,       EINVAL,       EINVAL,       None,         None,         EBADF,        EBADF),
+    "listen":          ("listening",  "listening",  None,         EINVAL,       EINVAL,       EINVAL,       EINVAL,       EINVAL,       EINVAL,       EINVAL,       EBADF,        EBADF),
+    "connect":         (_NETWORK,     _NETWORK,     EISCONN,      EALREADY,     _NETWORK,     EISCONN,      EISCONN,      EISCONN,      EISCONN,      EISCONN,      EBADF,        EBADF),
+    "connect:done":    ("connected",  "connected",  EISCONN,      "connected",  "connected",  EISCONN,      EISCONN,      EISCONN,      EISCONN,      EISCONN,      EBADF,        EBADF),
+    "connect:later":   ("connecting", "connecting", EISCONN,      EALREADY,     "connecting", EISCONN,      EISCONN,      EISCONN,      EISCONN,      EISCONN,      EBADF,        EBADF),
+    "connect:refused": ("refused",    "refused",    EISCONN,      "refused",    "refused",    EISCONN,      EISCONN,      EISCONN,      EISCONN,      EISCONN,      EBADF,        EBADF),
+    "accept":          (EINVAL,       EINVAL,       None,         EINVAL,       EINVAL,       EINVAL,       EINVAL,       EINVAL,       EINVAL,       EINVAL,       EBADF,        EBADF),
+    "accept:again":    (EINVAL,       EINVAL,       EAGAIN,       EINVAL,       EINVAL,       EINVAL,       EINVAL,       EINVAL,       EINVAL,       EINVAL,       EBADF,        EBADF),
+    "accept:timeout":  (EINVAL,       EINVAL,       ETIMEDOUT,    EINVAL,       EINVAL,       EINVAL,       EINVAL,       EINVAL,       EINVAL,       EINVAL,       EBADF,        EBADF),
+    "accept:blocks":   (EINVAL,       EINVAL,       _NO_CLIENT,   EINVAL,       EINVAL,       EINVAL,       EINVAL,       EINVAL,       EINVAL,       EINVAL,       EBADF,        EBADF),
+    "recv":            (ENOTCONN,     ENOTCONN,     ENOTCONN,     EAGAIN,       None,         None,         _PAST_EOF,    None,         _PAST_EOF,    _PAST_EOF,    EBADF,        EBADF),
+    "recv:error":      (ENOTCONN,     ENOTCONN,     ENOTCONN,     None,         None,         None,         _PAST_EOF,    None,         _PAST_EOF,    _PAST_EOF,    EBADF,        EBADF),
+    "recv:eof":        (ENOTCONN,     ENOTCONN,     ENOTCONN,     None,         None,         "eof",        _PAST_EOF,    "shut-eof",   _PAST_EOF,    _PAST_EOF,    EBADF,        EBADF),
+    "recv:reset":      (ENOTCONN,     ENOTCONN,     ENOTCONN,     "refused",    None,         "reset",      _PAST_EOF,    "reset",      _PAST_EOF,    _PAST_EOF,    EBADF,        EBADF),
+    "recv:again":      (ENOTCONN,     ENOTCONN,     ENOTCONN,     EAGAIN,       None,         EAGAIN,       _PAST_EOF,    EAGAIN,       _PAST_EOF,    _PAST_EOF,    EBADF,        EBADF),
+    "recv:timeout":    (ENOTCONN,     ENOTCONN,     ENOTCONN,     ETIMEDOUT,    None,         ETIMEDOUT,    _PAST_EOF,    ETIMEDOUT,    _PAST_EOF,    _PAST_EOF,    EBADF,        EBADF),
+    "recv:waits":      (ENOTCONN,     ENOTCONN,     ENOTCONN,     _WAITS,       None,         _WAITS,       _PAST_EOF,    _WAITS,       _PAST_EOF,    _PAST_EOF,    EBADF,        EBADF),
+    "recv:blocks":     (ENOTCONN,     ENOTCONN,     ENOTCONN,     _BLOCKS,      None,         _BLOCKS,      _PAST_EOF,    _BLOCKS,      _PAST_EOF,    _PAST_EOF,    EBADF,        EBADF),
+    "peek":            (ENOTCONN,     ENOTCONN,     ENOTCONN,     EAGAIN,       None,         None,         None,         None,         None,         None,         EBADF,        EBADF),
+    "send":            (EPIPE,        EPIPE,        EPIPE,        EAGAIN,       EPIPE,        None,         None,         EPIPE,        EPIPE,        EPIPE,        EBADF,        EBADF),
+    "send:reset":      (EPIPE,        EPIPE,        EPIPE,        "refused",    EPIPE,        "reset",      "reset",      EPIPE,        EPIPE,        EPIPE,        EBADF,        EBADF),
+    "send:again":      (EPIPE,        EPIPE,        EPIPE,        EAGAIN,       EPIPE,        EAGAIN,       EAGAIN,       EPIPE,        EPIPE,        EPIPE,        EBADF,        EBADF),
+    "send:timeout":    (EPIPE,        EPIPE,        EPIPE,        ETIMEDOUT,    EPIPE,        ETIMEDOUT,    ETIMEDOUT,    EPIPE,        EPIPE,        EPIPE,        EBADF,        EBADF),
+    "send:waits":      (EPIPE,        EPIPE,        EPIPE,        _SLOW,        EPIPE,        _SLOW,        _SLOW,        EPIPE,        EPIPE,        EPIPE,        EBADF,        EBADF),
+    "send:blocks":     (EPIPE,        EPIPE,        EPIPE,        _FULL,        EPIPE,        _FULL,        _FULL,        EPIPE,        EPIPE,        EPIPE,        EBADF,        EBADF),
+    "shutdown:read":   (ENOTCONN,     ENOTCONN,     "bound",      "new",        ENOTCONN,     None,         None,         None,         ENOTCONN,     ENOTCONN,     EBADF,        EBADF),
+    "shutdown:write":  (ENOTCONN,     ENOTCONN,     None,         "new",        ENOTCONN,     "shut",       "shut-eof",   None,         ENOTCONN,     ENOTCONN,     EBADF,        EBADF),
+    "getpeername":     (ENOTCONN,     ENOTCONN,     ENOTCONN,     ENOTCONN,     ENOTCONN,     None,         None,         None,         ENOTCONN,     ENOTCONN,     EBADF,        EBADF),
+    "option":          (None,         None,         None,         None,         None,         None,         None,         None,         None,         None,         EBADF,        EBADF),
+    "detach":          ("detached",   "detached",   "detached",   "detached",   "detached",   "detached",   "detached",   "detached",   "detached",   "detached",   None,         None),
+    "close":           ("closed",     "closed",     "closed",     "closed",     "closed",     "closed",     "closed",     "closed",     "closed",     "closed",     None,         None),
 }
 
 LIFE: Final[Mapping[Phase, Mapping[Operation, Cell]]] = {
@@ -214,7 +247,7 @@ class Rule:
     now: what the offending call itself is called.
     """
 
-    __slots__ = ("level", "means", "says", "suffers", "mend", "proof", "now")
+    __slots__ = ("level", "means", "says", "suffers", "mend", "proof", "now", "only_in_scenarios")
 
     def __init__(
         self,
@@ -226,6 +259,7 @@ class Rule:
         mend: str,
         proof: tuple[tuple[str, str], ...],
         now: str,
+        only_in_scenarios: bool = False,
     ) -> None:
         self.level: Final[Level] = level
         self.means: Final = means
@@ -234,9 +268,12 @@ class Rule:
         self.mend: Final = mend
         self.proof: Final = proof
         self.now: Final = now
+        self.only_in_scenarios: Final = only_in_scenarios
 
 
 AT_END: Final = "the end of the run"
+
+_CHANGES: Final = (("register", "registered"), ("modify", "modified"), ("unregister", "unregistered"))
 
 _END_READ: Final = (("recv:eof", "its end was read"), ("recv:reset", "its reset was read"))
 
@@ -300,6 +337,17 @@ RULES: Final[Mapping[RuleId, Rule]] = {
         proof=(("recv", "read before"), ("select", "woken before")),
         now="read",
     ),
+    "blocking-read": Rule(
+        "pedantic",
+        means="A blocking read has to wait for its data.",
+        says="{socket} was read before its data had come, and the read waited {seconds}",
+        suffers="nobody else is served while the loop waits for this one peer.",
+        mend="Register the socket, and read when select() says that there is something;"
+        " or setblocking(False), and stop at BlockingIOError.",
+        proof=(("accept", "accepted"), ("recv", "read before"), ("select", "woken before")),
+        now="read",
+        only_in_scenarios=True,
+    ),
     "read-past-eof": Rule(
         "default",
         means="A socket is read again after its end was read. (For one that was never registered, pedantic.)",
@@ -336,6 +384,36 @@ RULES: Final[Mapping[RuleId, Rule]] = {
         proof=(("send", "sent last"),),
         now="{moment}",
     ),
+    "send-without-room": Rule(
+        "default",
+        means="A blocking send() waits for a peer that never reads.",
+        says="{socket} was sent more than there is room for, and its peer never reads",
+        suffers="the send waits for this one peer, and the loop stands still for everyone else.",
+        mend="setblocking(False), keep what send() did not take, and wait for EVENT_WRITE; or give the socket a timeout.",
+        proof=(("send", "sent before"), ("select", "woken before")),
+        now="sent",
+        only_in_scenarios=True,
+    ),
+    "blocking-send": Rule(
+        "pedantic",
+        means="A blocking send() has to wait for its peer to read.",
+        says="{socket} was sent more than there was room for, and the send waited {seconds}",
+        suffers="nobody else is served while the loop waits for this one slow peer.",
+        mend="setblocking(False), keep what send() did not take, and wait for EVENT_WRITE.",
+        proof=(("send", "sent before"), ("select", "woken before")),
+        now="sent",
+        only_in_scenarios=True,
+    ),
+    "unexpected-send": Rule(
+        "default",
+        means="The bytes sent are not those that the peer expects.",
+        says="{socket} was sent {what}",
+        suffers="the peer gets an answer that it does not understand, or takes for the answer to something else.",
+        mend="If the server is wrong, mend what it sends here; if it is right, mend the script.",
+        proof=(("recv", "read last"), ("send", "sent last")),
+        now="{moment}",
+        only_in_scenarios=True,
+    ),
     "busy-loop": Rule(
         "default",
         means="Nothing is done about what select() returned; or one call is tried a thousand times in vain.",
@@ -346,14 +424,43 @@ RULES: Final[Mapping[RuleId, Rule]] = {
         proof=(("register", "registered"), ("modify", "modified"), ("select", "returned")),
         now="{moment}",
     ),
+    "stuck": Rule(
+        "default",
+        means="The server sleeps while a peer waits in vain.",
+        says="{socket} waits in vain {what}, and the server sleeps",
+        suffers="the peer hangs until it gives up, and the server does not know.",
+        mend="{advice}",
+        proof=(("accept", "accepted"), ("recv", "read last"), ("send", "sent last"), *_CHANGES),
+        now="went to sleep",
+        only_in_scenarios=True,
+    ),
+    "unmet-expectation": Rule(
+        "default",
+        means="A peer does not get what it expects: the server closed on it, or returned.",
+        says="{socket} {what}",
+        suffers="the peer loses its connection in the middle of a conversation.",
+        mend="If the server should go on, find why it stopped; if it is right, shorten the script.",
+        proof=(("recv", "read last"), ("send", "sent last"), ("shutdown:write", "shut down"), ("close", "closed")),
+        now="went to sleep",
+        only_in_scenarios=True,
+    ),
+    "unscripted-connection": Rule(
+        "default",
+        means="The program connects to an address where the scenario has no backend (any more).",
+        says="the program connects to {what}",
+        suffers="this call opens a connection to another machine.",
+        mend="Give the scenario a backend for it: net.backend({address}), one for each connection.",
+        proof=(),
+        now="connects",
+        only_in_scenarios=True,
+    ),
     "unread-data": Rule(
         "default",
         means="A socket's script is not read to its end.",
         says="{socket} was not read to the end of its script: {left} is left",
         suffers="what this client still sends is lost; closing on unread data resets the"
         " connection, and the last answer may be lost with it.",
-        mend="If the server should read it, find why it stopped, or add the READ events that"
-        " announce it; if the server is right, shorten the script.",
+        mend="If the server should read it, find why it stopped{announce}; if the server is right, shorten the script.",
         proof=(("recv", "read last"), ("close", "closed")),
         now=AT_END,
     ),
@@ -362,8 +469,7 @@ RULES: Final[Mapping[RuleId, Rule]] = {
         means="A listener's clients are not all accepted.",
         says="{socket} was not asked for all its clients: {left} is left",
         suffers="the client is connected, and nobody ever talks to it.",
-        mend="If the server should accept it, add a READ event for {socket} to the script;"
-        " if the server is right, take the client out.",
+        mend="If the server should accept it, {accept}; if the server is right, take the client out.",
         proof=(("accept by", "accepted last"), ("close", "closed")),
         now=AT_END,
     ),
@@ -378,7 +484,8 @@ RULES: Final[Mapping[RuleId, Rule]] = {
     ),
     "leaked-connection": Rule(
         "default",
-        means="A connection whose end was read is registered nowhere, and was never closed when the run ends.",
+        means="A connection whose end was read is registered nowhere, and was never closed when the run ends."
+        " (In a scenario: the peer is gone, and it was never closed.)",
         says="{socket} came to its end and was never closed",
         suffers="each such client keeps a descriptor until none is left and accept() fails.",
         mend="Close it after its end was read.",

@@ -12,7 +12,6 @@ import os
 import socket as _socket  # tests patch `socket.socket`: what is needed of it is bound now
 import sys
 from errno import EINVAL
-from socket import socket as real_socket
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -33,6 +32,8 @@ if TYPE_CHECKING:
 
 
 __tracebackhide__ = True  # pytest: end tracebacks at the server's own line
+
+real_socket = _socket.socket
 
 PEEK: Final = int(_socket.MSG_PEEK)  # as plain numbers: flags of an enum are slow to combine
 DONTWAIT: Final = int(getattr(_socket, "MSG_DONTWAIT", 0))  # not on Windows
@@ -348,6 +349,13 @@ class Shell(real_socket):
         side = _FileSide(self)
         makefile: Callable[..., Any] = real_socket.makefile  # Any: `side` has all that it uses of a socket
         return makefile(side, mode, buffering, encoding=encoding, errors=errors, newline=newline)
+
+
+def checked_flags(flags: int, refuse: Callable[[str], NoReturn]) -> int:
+    """Flags of a read, as a plain number; `refuse` says aloud which are not simulated."""
+    if flags & ~(PEEK | DONTWAIT | WAITALL):
+        refuse(f"recv() with flags={int(flags):#x} is not simulated; MSG_PEEK, MSG_DONTWAIT and MSG_WAITALL are")
+    return int(flags)
 
 
 class _FileSide:

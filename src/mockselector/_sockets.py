@@ -33,12 +33,12 @@ from ._mocks import (
     seen_class,
 )
 from ._rules import GONE, RULES, shut_operation
-from ._shell import DONTWAIT, PEEK, WAITALL, Shell
+from ._shell import DONTWAIT, PEEK, WAITALL, Shell, checked_flags
 from ._trace import BYTES_SHOWN, bytes_text, excerpt, place
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+    from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
     from selectors import SelectorKey
     from types import CodeType
     from typing import Any, Final, NoReturn, TypeAlias
@@ -123,6 +123,21 @@ class _Scripted(Shell):
     def _leftover(self) -> tuple[RuleId, str] | None:
         """What is left of the script, and the rule that it breaks at the end of a run."""
         raise NotImplementedError  # each kind has its own
+
+    def _about_left(self, name: str) -> tuple[Mapping[str, str], str]:
+        """What events have to do with what is left."""
+        note = "An event had announced it." if self._announced() else f"No READ event for {name} had announced it."
+        return {
+            "announce": ", or add the READ events that announce it",
+            "accept": f"add a READ event for {name} to the script",
+        }, note
+
+    def _why_nothing(self, name: str) -> str:
+        """Whether the script has more, which no event has announced yet."""
+        left = self._leftover()
+        if left is None:
+            return f"The script of {name} has nothing more."
+        return f"The script of {name} has more, {left[1]}, but no READ event has announced it yet."
 
     def _announced(self) -> bool:
         """Whether READ events have announced more than was taken."""
@@ -460,7 +475,7 @@ class MockSocket(_Scripted):
                 raise ValueError("negative buffersize in recv")
             return b""
         if flags:
-            flags = _checked_flags(flags)
+            flags = checked_flags(flags, self._refuse)
             if flags & WAITALL and not flags & PEEK:
                 return self._read_all(size, flags & ~WAITALL)
         record = self._record
@@ -747,15 +762,6 @@ def join(monitor: Monitor, sock: object) -> Record:
 
 _PHASES: Final[tuple[Phase, ...]] = ("new", "bound", "listening", "closed")
 """The phase for each `ListenSocket.state`."""
-
-
-def _checked_flags(flags: int) -> int:
-    known = PEEK | DONTWAIT | WAITALL
-    if flags & ~known:
-        raise NotImplementedError(
-            f"recv() with flags={int(flags):#x} is not simulated; MSG_PEEK, MSG_DONTWAIT and MSG_WAITALL are"
-        )
-    return int(flags)
 
 
 def _resolved(item: Any) -> Any:  # Any: 0.2.3 handed on whatever was there

@@ -100,6 +100,11 @@ def bytes_text(kept: Kept) -> str:
     return f"{start!r}... ({length} bytes)" if length > len(start) else repr(start)
 
 
+def seconds_text(nanoseconds: int) -> str:
+    """A time as an error shows it."""
+    return f"{nanoseconds / 1e9:.9g} s"
+
+
 class Event:
     """One row of a trace: what was done, to what, with what result, when, and by which line."""
 
@@ -124,7 +129,8 @@ class Event:
 
         `recv`, `send`: the message; of one longer than 32 bytes, or not taken whole, the first 32
         bytes, its length, and how much of it was taken. `register`, `modify`: the mask. `accept`:
-        the client's name. `select`: pairs of name and mask. An exception class, if it was refused.
+        the client's name. `connect`: the address. `sleep`: seconds. `select`: pairs of name and mask.
+        An exception class, if it was refused.
         """
         return self._row[2]
 
@@ -210,6 +216,14 @@ def row_text(row: Row) -> str:
             return f"{call}({name}{'' if detail is None else ', ' + mask_text(detail)}){result}"
         case "option" if detail is not None:
             return f"{name}.{detail}"
+        case "connect" if isinstance(kept, str):
+            return f"{name}.connect({kept}){result}"
+        case "bind" if detail is not None:
+            return f"{name}.bind({detail})"
+        case "sleep":
+            return f"time.sleep({'' if detail is None else detail})"
+        case "close" if detail is not None:
+            return f"{name}.close() ({detail})"
         case "send" if detail is not None:
             return f"{name}.send({bytes_text(detail)}){_short_text(detail)}"
         case "recv" | "peek" if detail is not None:
@@ -227,6 +241,8 @@ _OUTCOMES: Final = {
     "again": " would block",
     "timeout": " times out",
     "blocks": " blocks",
+    "waits": " waits",
+    "later": " is under way",
 }
 
 

@@ -8,6 +8,7 @@ call passes the `Monitor`. Also the import path of 0.2.3 for all three classes.
 from __future__ import annotations
 
 import os
+import selectors
 import sys
 import warnings
 from _thread import get_ident
@@ -58,6 +59,15 @@ _getframe: Final = sys._getframe  # the only way to a frame that costs nothing
 
 ENVIRONMENT: Final = "MOCKSELECTOR_STRICT"
 _STRICT: Final = {"": False, "0": False, "1": True}
+
+REAL_SELECTORS: Final = {
+    name: getattr(selectors, name)
+    for name in (
+        "DefaultSelector", "SelectSelector", "PollSelector", "EpollSelector", "DevpollSelector", "KqueueSelector",
+    )
+    if hasattr(selectors, name)
+}  # fmt: skip
+"""The classes of the standard library that this system has, by name, before anybody can patch them."""
 
 CLOSED: Final = "I/O operation on closed epoll object"
 """What a closed `DefaultSelector` says on Linux."""

@@ -1,0 +1,472 @@
+"""The simulated network: what a kernel knows of sockets, and nothing else.
+
+Owns connections (two `Stream`s, one for each end), listeners, descriptor numbers, addresses and
+host names, and readiness: what `poll()` would say of a socket. Follows TCP as Linux shows it to a
+program (man 2 accept, bind, connect, listen, poll, recv, send, shutdown; man 7 tcp, unix). Knows no
+socket class, no rule, no script, and no time but the one it is given.
+"""
+
+from __future__ import annotations
+
+import os
+import socket as _socket
+import stat
+from collections import deque
+from errno import EADDRINUSE, ECONNRESET, EPIPE
+from heapq import heappop, heappush
+from selectors import EVENT_READ, EVENT_WRITE
+from socket import AF_INET, AF_INET6
+from typing import TYPE_CHECKING, Any, Final
+
+from ._sockets import FIRST_NUMBER
+from ._trace import bytes_text, excerpt
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+    from typing import Protocol
+
+    from ._rules import RuleId
+    from ._shell import Address
+    from ._trace import Place
+
+    class FarEnd(Protocol):
+        """Who is at the other end of a connection, for the texts."""
+
+        def place(self) -> Place:
+            """Where its script was written."""
+            ...
+
+        def doing(self) -> str:
+            """What it waits for, as half a sentence."""
+            ...
+
+
+AF_UNIX: Final = getattr(_socket, "AF_UNIX", None)  # not on Windows
+BOTH: Final = EVENT_READ | EVENT_WRITE
+ANY: Final = {AF_INET: "0.0.0.0", AF_INET6: "::"}  # noqa: S104  (nothing is bound)
+LOOPBACK: Final = {AF_INET: "127.0.0.1", AF_INET6: "::1"}
+TIME_WAIT: Final = 60
+"""Seconds for which a port stays in use after its owner has closed a connection first (man 7 tcp)."""
+
+
+class Stream:
+    """One end of a connection: what has arrived there, and how it stands."""
+
+    __slots__ = (
+        "_offset", "capacity", "changed", "chunks", "closed", "dead", "deaf", "ended", "error", "local", "lost",
+        "mute", "other", "peer", "remote", "size", "unix",
+    )  # fmt: skip
+
+    other: Stream
+
+    def __init__(self, capacity: int, local: Address, remote: Address, *, unix: bool = False) -> None:
+        self.chunks: deque[bytes] = deque()
+        self._offset = 0  # how much of the first chunk was taken
+        self.size = 0
+        self.capacity: Final = capacity
+        self.local = local
+        self.remote = remote
+        self.unix: Final = unix
+        self.ended = False  # the other end has finished sending
+        self.mute = self.deaf = False  # this end has finished sending, receiving
+        self.closed = False
+        self.dead = False  # reset: there is no connection any more
+        self.error = 0  # what the next call reports, once
+        self.lost = b""  # what was unread when this end closed
+        self.peer: FarEnd | None = None  # who plays this end; None: the program under test
+        self.changed: Callable[[], None] = _nobody
+
+    @staticmethod
+    def pair(capacities: tuple[int, int], local: Address, remote: Address, *, unix: bool = False) -> Stream:
+        """Two connected ends; returns the local one."""
+        here = Stream(capacities[0], local, remote, unix=unix)
+        here.other = Stream(capacities[1], remote, local, unix=unix)
+        here.other.other = here
+        return here
+
+    @property
+    def readable(self) -> bool:
+        """Whether a read would not have to wait."""
+        return bool(self.chunks or self.ended or self.deaf or self.dead)
+
+    @property
+    def room(self) -> int:
+        """How many bytes can be sent now."""
+        other = self.other
+        return other.capacity if other.closed or other.dead else other.capacity - other.size
+
+    @property
+    def writable(self) -> bool:
+        """Whether select() reports room: on Linux only when a third of the buffer is free."""
+        return bool(self.mute or self.dead) or 3 * self.room >= self.other.capacity
+
+    def peek(self, size: int) -> bytes:
+        """At most `size` bytes of what one send of the other end has brought."""
+        return self.chunks[0][self._offset : self._offset + size]
+
+    def drop(self, size: int) -> None:
+        """So many bytes were read."""
+        self._offset += size
+        self.size -= size
+        if self._offset == len(self.chunks[0]):
+            self.chunks.popleft()
+            self._offset = 0
+        if size:
+            self.other.changed()
+
+    def put(self, data: bytes) -> None:
+        """Send what there is room for. To an end that is closed: it answers with a reset."""
+        other = self.other
+        if other.closed:
+            self._reset()
+        elif data:
+            other.chunks.append(data)
+            other.size += len(data)
+            other.changed()
+
+    def finish(self) -> None:
+        """Send no more."""
+        self.mute = True
+        if not self.dead:
+            self.other.ended = True
+            self.other.changed()
+
+    def close(self, *, reset: bool = False) -> None:
+        """Close this end; with data unread, or on request, that resets the connection (RFC 2525, 2.17)."""
+        if self.closed:
+            return
+        self.closed = True
+        self.lost = b"" if self.dead or self.deaf else b"".join(self.chunks)[self._offset :]
+        if self.dead:
+            return
+        if reset or self.size:
+            self.other._reset()
+        else:
+            self.finish()
+
+    def take_error(self) -> int:
+        """The error that is to be reported, which is then reported."""
+        error, self.error = self.error, 0
+        return error
+
+    def _reset(self) -> None:
+        if not self.dead and not self.closed:
+            self.dead = True
+            self.error = EPIPE if self.ended else ECONNRESET
+            self.changed()
+
+
+def _nobody() -> None: ...
+
+
+class Descriptor:
+    """What a descriptor number stands for: a socket that is unconnected, listens, or is connected."""
+
+    __slots__ = (
+        "backlog", "bound", "closed", "connecting", "error", "family", "fresh", "limit", "local", "made", "never_came",
+        "number", "reuse", "stream", "watchers",
+    )  # fmt: skip
+
+    def __init__(self, number: int, family: int, made: Place) -> None:
+        self.number: Final = number
+        self.family: Final = family
+        self.made = made
+        self.local: Address = ("", 0) if family not in ANY else _unbound(family)
+        self.bound = False
+        self.reuse = 0  # SO_REUSEADDR: 1, SO_REUSEPORT: 2
+        self.backlog: deque[Stream] | None = None
+        self.limit = 0
+        self.never_came: list[Stream] = []  # who was in the backlog when it was closed
+        self.stream: Stream | None = None
+        self.connecting = False
+        self.fresh = False  # connected in the meantime, and nobody has asked yet
+        self.error = 0  # of a connection that did not come to be
+        self.closed = False
+        self.watchers: list[dict[int, None]] = []  # selectors' candidates: what may be ready
+
+    def touch(self) -> None:
+        """Something happened here: selectors look again."""
+        for candidates in self.watchers:
+            candidates[self.number] = None
+
+    def ready(self) -> int:
+        """What poll() says, as `selectors` reports it: a hang-up and an error are both bits."""
+        stream = self.stream
+        if self.closed:
+            return 0
+        if stream is None:
+            if self.backlog is not None:
+                return EVENT_READ if self.backlog else 0
+            return 0 if self.connecting else BOTH
+        if stream.dead or stream.error:
+            return BOTH
+        return (EVENT_READ if stream.readable else 0) | (EVENT_WRITE if stream.writable else 0)
+
+    def connected(self, stream: Stream) -> None:
+        """From now on it is an end of a connection."""
+        self.stream = stream
+        self.local = stream.local
+        self.connecting = False
+        stream.changed = self.touch
+        self.touch()
+
+    def failed(self, error: int) -> None:
+        """Its connection did not come to be."""
+        self.connecting = False
+        self.error = error
+        self.touch()
+
+    def stop_listening(self) -> None:
+        """Nobody will accept who waits: they are reset."""
+        self.never_came = list(self.backlog or ())
+        self.backlog = None
+        for stream in self.never_came:
+            stream.close(reset=True)
+        self.touch()
+
+    # -- for the texts of errors: what stands behind a socket -----------------------------------
+
+    def _leftover(self) -> tuple[RuleId, str] | None:
+        stream = self.stream
+        waiting = self.backlog or self.never_came
+        if waiting:
+            return "unaccepted-connection", ", ".join(str(getattr(one.other.peer, "name", "one")) for one in waiting)
+        if stream is None or stream.dead or not (left := stream.lost or b"".join(stream.chunks)):
+            return None
+        return "unread-data", bytes_text(excerpt(left))
+
+    def _about_left(self, name: str) -> tuple[Mapping[str, str], str]:
+        closed = self.stream is not None and self.stream.closed
+        note = "The server closed without reading it." if closed else ""
+        return {"announce": "", "accept": "find why it does not"}, note
+
+    def _why_nothing(self, name: str) -> str:
+        if self.stream is None:
+            return "No client is still to come."
+        peer = self.stream.other.peer
+        return f"{name} sends nothing more: {peer.doing()}." if peer is not None else ""
+
+    def _made_at(self) -> Place:
+        peer = self.stream.other.peer if self.stream is not None else None
+        return peer.place() if peer is not None else self.made
+
+    def _announce(self) -> None: ...
+
+    def _replaced(self) -> bool:
+        return False
+
+
+class Network:
+    """Descriptor numbers, addresses and names of one scenario."""
+
+    def __init__(self, now: Callable[[], float]) -> None:
+        self._now: Final = now
+        self.descriptors: Final[dict[int, Descriptor]] = {}
+        self.listeners: Final[list[Descriptor]] = []
+        self.hosts: Final[dict[str, str]] = {}
+        self._bound: Final[list[Descriptor]] = []
+        self._free: Final[list[int]] = []
+        self._lingering: Final[dict[int, float]] = {}  # ports in TIME_WAIT, until when
+        self._files: Final[list[str]] = []
+        self._port = 40000
+        self._clients_port = 50000
+
+    # -- descriptors ----------------------------------------------------------------------------
+
+    def open(self, family: int, made: Place) -> Descriptor:
+        """The lowest free number, as POSIX has it."""
+        number = heappop(self._free) if self._free else FIRST_NUMBER + len(self.descriptors)
+        descriptor = self.descriptors[number] = Descriptor(number, family, made)
+        return descriptor
+
+    def close(self, descriptor: Descriptor, *, reset: bool = False) -> None:
+        """Close what a number stands for, and free the number."""
+        if descriptor.closed:
+            return
+        if descriptor.backlog is not None:
+            descriptor.stop_listening()
+            self.listeners.remove(descriptor)
+        stream = descriptor.stream
+        if stream is not None:
+            port = stream.local[1] if descriptor.family in ANY else None
+            if port is not None and not (stream.ended or stream.dead or reset):
+                self._lingering[port] = self._now() + TIME_WAIT
+            stream.close(reset=reset)
+        descriptor.closed = True
+        if descriptor in self._bound:
+            self._bound.remove(descriptor)
+        del self.descriptors[descriptor.number]
+        heappush(self._free, descriptor.number)
+
+    # -- addresses ------------------------------------------------------------------------------
+
+    def bind(self, descriptor: Descriptor, address: Address) -> None:
+        """Give it a local address. OSError (EADDRINUSE ...) as man 2 bind has it."""
+        address = self.resolved(descriptor.family, address, "bind")
+        if descriptor.family == AF_UNIX:
+            self._bind_path(address)
+        elif not address[1]:
+            self._port += 1
+            address = (address[0], self._port, *address[2:])
+        else:
+            self._check_free(descriptor, address)
+        descriptor.local = address
+        descriptor.bound = True
+        self._bound.append(descriptor)
+
+    def _check_free(self, descriptor: Descriptor, address: Address) -> None:
+        if not descriptor.reuse and self._lingering.get(address[1], 0) > self._now():
+            raise _os_error(EADDRINUSE)
+        for other in self._bound:
+            same = (
+                other.family in ANY
+                and other.local[1] == address[1]
+                and (other.local[0] == address[0] or other.local[0] in ANY.values() or address[0] in ANY.values())
+            )
+            if (
+                same
+                and not (descriptor.reuse & other.reuse & 2)
+                and (other.backlog is not None or not (descriptor.reuse & other.reuse))
+            ):
+                raise _os_error(EADDRINUSE)
+
+    def _bind_path(self, path: str) -> None:
+        """A socket's file is really made: servers look at it, change its mode and remove it."""
+        if path.startswith("\0"):
+            if any(other.local == path for other in self._bound):
+                raise _os_error(EADDRINUSE)
+            return
+        try:
+            os.mknod(path, stat.S_IFSOCK | 0o755)
+        except FileExistsError:
+            raise _os_error(EADDRINUSE) from None
+        self._files.append(path)
+
+    def remove_files(self) -> None:
+        """What servers left of their sockets' files."""
+        for path in self._files:
+            try:
+                if stat.S_ISSOCK(os.stat(path).st_mode):
+                    os.unlink(path)
+            except OSError:
+                pass  # the server has removed it itself
+
+    def listen(self, descriptor: Descriptor, backlog: int) -> None:
+        """Let it accept; `backlog` and one may wait, as Linux has it."""
+        if not descriptor.bound:
+            self.bind(descriptor, ("", 0))
+        descriptor.limit = max(0, backlog) + 1
+        if descriptor.backlog is None:
+            descriptor.backlog = deque()
+            self.listeners.append(descriptor)
+
+    def listener(self, to: Address | None) -> Descriptor | None:
+        """Who listens there: a port, an address, a path; None: whoever began first."""
+        for one in self.listeners:
+            if to is None or to == one.local or (one.family in ANY and self._is_at(one.local, to)):
+                return one
+        return None
+
+    def _is_at(self, local: Address, to: Address) -> bool:
+        if isinstance(to, int):
+            return bool(local[1] == to)
+        if isinstance(to, str):
+            return False
+        name, port = to[:2]
+        host = self.hosts.get(name, name)
+        if host == "localhost":
+            return bool(local[1] == port) and local[0] in (*ANY.values(), *LOOPBACK.values())
+        return bool(local[1] == port) and local[0] in (host, *ANY.values())
+
+    def meet(self, listener: Descriptor, source: Address | None, buffer: int) -> Stream:
+        """A connection to a listener; returns its end, which now waits to be accepted."""
+        assert listener.backlog is not None
+        if listener.family == AF_UNIX:
+            local, remote = listener.local, source or ""
+        else:
+            host = listener.local[0]
+            local = (
+                LOOPBACK[_socket.AddressFamily(listener.family)] if host in ANY.values() else host,
+                *listener.local[1:],
+            )
+            remote = source or self.near(listener.family)
+        stream = Stream.pair((buffer, buffer), local, remote, unix=listener.family == AF_UNIX)
+        listener.backlog.append(stream)
+        listener.touch()
+        return stream
+
+    def near(self, family: int) -> Address:
+        """An address of this machine that nobody has had."""
+        self._clients_port += 1
+        host = LOOPBACK[_socket.AddressFamily(family)]
+        return (host, self._clients_port) if family == AF_INET else (host, self._clients_port, 0, 0)
+
+    # -- names ----------------------------------------------------------------------------------
+
+    def know(self, host: str) -> None:
+        """A host that the scenario speaks of: it gets an address (of a network kept for tests, RFC 2544)."""
+        if host not in ("", "localhost") and not _is_literal(host):
+            number = len(self.hosts) + 1
+            self.hosts.setdefault(host, f"198.18.{number // 256}.{number % 256}")
+
+    def name_of(self, host: str) -> str:
+        """The name of a host, where the scenario has given it one."""
+        return next((name for name, number in self.hosts.items() if number == host), host)
+
+    def resolved(self, family: int, address: Address, call: str) -> Address:
+        """An address with a number for its host. Raises what the socket's own methods raise."""
+        if family not in ANY:
+            if isinstance(address, (bytes, bytearray)):
+                address = os.fsdecode(bytes(address))
+            if not isinstance(address, str):
+                raise TypeError(f"a path is wanted for an AF_UNIX socket, not {type(address).__name__}")
+            return address
+        name = "AF_INET6" if family == AF_INET6 else "AF_INET"
+        if not _is_tuple(address):
+            raise TypeError(f"{call}(): {name} address must be tuple, not {type(address).__name__}")
+        parts: tuple[Any, ...] = address  # Any: whatever the program gave
+        if not 2 <= len(parts) <= (4 if family == AF_INET6 else 2):
+            raise TypeError(f"{name} address must be a pair (host, port)")
+        host, port = parts[:2]
+        if not isinstance(host, str) or not isinstance(port, int):
+            raise TypeError(f"{name} address must be a pair (host, port), a str and an int; got {address!r}")
+        if not 0 <= port <= 65535:
+            raise OverflowError(f"{call}(): port must be 0-65535.")
+        number = self.host(host, family)
+        if ":" in number and family == AF_INET:
+            raise _socket.gaierror(_socket.EAI_ADDRFAMILY, "Address family for hostname not supported")
+        return (number, port) if family == AF_INET else (number, port, *(*address[2:], 0, 0)[:2])
+
+    def host(self, host: str, family: int) -> str:
+        """The number of a host: ours, a backend's, or a literal. gaierror for any other."""
+        if host in ("", "<broadcast>"):
+            return ANY[_socket.AddressFamily(family)]
+        if host in ("localhost", "localhost.localdomain", "ip6-localhost"):
+            return LOOPBACK[_socket.AddressFamily(family)]
+        if _is_literal(host):
+            return host
+        if host in self.hosts:
+            return self.hosts[host]
+        raise _socket.gaierror(_socket.EAI_NONAME, "Name or service not known")
+
+
+def _is_tuple(thing: object) -> bool:  # no narrowing: what it then is a tuple of, nobody knows
+    return isinstance(thing, tuple)
+
+
+def _unbound(family: int) -> Address:
+    return (ANY[_socket.AddressFamily(family)], 0) if family == AF_INET else ("::", 0, 0, 0)
+
+
+def _is_literal(host: str) -> bool:
+    for family in (AF_INET, AF_INET6):
+        try:
+            _socket.inet_pton(family, host.partition("%")[0])
+        except OSError:
+            continue
+        return True
+    return False
+
+
+def _os_error(number: int) -> OSError:
+    return OSError(number, os.strerror(number))

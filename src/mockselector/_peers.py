@@ -1,0 +1,516 @@
+"""A peer at play: it takes the steps of its conversation, each when its time has come.
+
+Owns what each step does to a connection, and what a peer has to say of what the server sends:
+bytes are compared as they are sent, patterns and functions when all that they judge has come. A
+peer runs as a generator that is resumed when something has happened at its end, or at the time
+that it has named. Knows its own end of a connection, and of the server only that.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Generator
+from errno import ECONNREFUSED, ETIMEDOUT
+from typing import TYPE_CHECKING, Final
+
+from typing_extensions import assert_never
+
+from ._clock import nanoseconds
+from ._errors import Finding
+from ._network import Stream
+from ._script import (
+    Closes,
+    Conversation,
+    Does,
+    Expects,
+    ExpectsEof,
+    ExpectsNothing,
+    Plays,
+    ReadsSlowly,
+    Receives,
+    Resets,
+    Sends,
+    ShutsDown,
+    Waits,
+)
+from ._trace import bytes_text, excerpt, shown_path
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+    from types import FrameType
+    from typing import NoReturn, Protocol, TypeAlias
+
+    from ._network import Descriptor
+    from ._rules import RuleId
+    from ._script import Play, Step
+    from ._shell import Address
+    from ._trace import Place
+
+    class Around(Protocol):
+        """What a peer sees of the world."""
+
+        def now(self) -> int: ...
+        def wake(self, peer: Peer) -> None: ...
+        def meet(self, peer: Peer) -> Stream | None:
+            """A connection to whoever listens; None if nobody does, or the backlog is full."""
+            ...
+
+        def answer(self, peer: Peer, descriptor: Descriptor, error: int) -> None:
+            """A backend takes the connection, or, with an error number, does not."""
+            ...
+
+        def in_force(self, rule: RuleId, peer: Peer) -> bool: ...
+        def fail(self, finding: Finding) -> NoReturn: ...
+        def ended(self, peer: Peer) -> None:
+            """The peer's last step is taken."""
+            ...
+
+    Taken: TypeAlias = "Generator[None, None, bytes]"
+
+__tracebackhide__ = True  # pytest: end tracebacks at the server's own line
+
+SYN_TIMEOUT: Final = 127.0
+"""Seconds until a connection is given up that nobody answers (man 7 tcp, tcp_syn_retries)."""
+
+SHOWN: Final = 8
+"""How many steps around the one in question an error shows."""
+
+
+class Peer(Conversation):
+    """What one client or backend does, in order; each method appends a step, and returns the peer."""
+
+    def __init__(
+        self, around: Around, serial: int, name: str, steps: Sequence[Step], frame: FrameType, *,
+        to: Address | None, source: Address | None, buffer: int, allow: frozenset[RuleId],
+        backend: bool = False, refuses: bool = False, delay: float | None = 0.0,
+    ) -> None:  # fmt: skip
+        super().__init__(name, steps, frame)
+        self._around = around
+        self._serial: Final = serial
+        self._to: Final = to
+        self._source: Final = source
+        self._buffer: Final = buffer
+        self._allow: Final = allow
+        self._backend: Final = backend
+        self._refuses: Final = refuses
+        self._delay: Final = delay
+        self._stream: Stream | None = None
+        self._dialled: Descriptor | None = None  # who wants to connect to this backend
+        self._position = 0
+        self._step: Step | None = None  # being taken, if a generator has yielded it
+        self._received = bytearray()
+        self._pace: tuple[int, int] | None = None  # bytes, nanoseconds
+        self._next_read = 0
+        self._cursor: tuple[int, int] | None = (0, 0)  # the step, and the byte of it, that the server must send next
+        # -- of its scheduling
+        self._queued = False
+        self._finished = False
+        self._given_up = False  # an unmet expectation was allowed
+        self._since = 0  # when it began to wait
+        self._until: int | None = None  # until when it waits; None: for something to happen
+        self._token = 0  # tells the timers of one wait from those of the next
+        self._waits_for = "to be connected to" if backend else "for somebody to listen"
+        self._over = False  # it has found what ended it
+        self._life: Generator[None, None, None] = self._live()
+
+    @property
+    def received(self) -> bytes:
+        """All that it has read so far of what the server sent it."""
+        return bytes(self._received)
+
+    def __repr__(self) -> str:
+        return f"<peer {self.name!r}, at step {min(self._position + 1, len(self._steps))} of {len(self._steps)}>"
+
+    # -- scheduling -----------------------------------------------------------------------------
+
+    def _grown(self) -> None:
+        if self._finished:
+            self._finished = False
+            self._cursor = (len(self._steps) - 1, 0)
+        self._around.wake(self)
+
+    def _go(self) -> None:
+        """Go on until it must wait."""
+        if self._over:
+            return
+        self._token += 1
+        self._until = None
+        self._since = self._around.now()
+        next(self._life)
+
+    def _changed(self) -> None:
+        self._around.wake(self)
+
+    def _attach(self, stream: Stream) -> None:
+        """It has its end of a connection."""
+        self._stream = stream
+        stream.peer = self
+        stream.changed = self._changed
+        self._around.wake(self)
+
+    def _live(self) -> Generator[None, None, None]:
+        yield from self._answer() if self._backend else self._connect()
+        while True:
+            while self._position < len(self._steps) and not self._given_up:
+                yield from self._take(self._steps[self._position])
+                self._position += 1
+            if not self._finished:
+                self._finished = True
+                self._around.ended(self)
+            if self._stream is not None:
+                self._pull(1 << 30)  # nobody expects it any more
+            yield
+
+    def _connect(self) -> Generator[None, None, None]:
+        while (stream := self._around.meet(self)) is None:
+            yield
+        self._attach(stream.other)
+
+    def _answer(self) -> Generator[None, None, None]:
+        """Be connected to."""
+        while self._dialled is None:
+            yield
+        yield from self._wait(SYN_TIMEOUT if self._delay is None else self._delay)
+        error = ECONNREFUSED if self._refuses else ETIMEDOUT if self._delay is None else 0
+        self._around.answer(self, self._dialled, error)
+        if self._stream is None:
+            self._given_up = True
+
+    @property
+    def _end(self) -> Stream:
+        assert self._stream is not None
+        return self._stream
+
+    # -- steps ----------------------------------------------------------------------------------
+
+    def _take(self, step: Step) -> Taken:
+        """Take a step; returns the bytes that it took in."""
+        match step:
+            case Sends():
+                yield from self._send(step.data)
+            case Expects(bytes(), None):
+                return (yield from self._expect_bytes(step))
+            case Expects():
+                return (yield from self._expect_until(step))
+            case ExpectsNothing():
+                yield from self._expect_nothing(step)
+            case ExpectsEof():
+                yield from self._expect_eof()
+            case Receives():
+                return (yield from self._receive(step))
+            case ShutsDown():
+                self._end.finish()
+            case Closes():
+                self._discard()
+                self._end.close()
+            case Resets():
+                self._end.close(reset=True)
+            case Waits():
+                yield from self._wait(step.seconds)
+            case ReadsSlowly():
+                self._pace = (step.size, nanoseconds(step.every))
+            case Does():
+                step.function()
+            case Plays():
+                yield from self._play(step)
+            case _ as unreachable:
+                assert_never(unreachable)
+        return b""
+
+    def _send(self, data: bytes) -> Generator[None, None, None]:
+        sent = 0
+        while sent < len(data):
+            end = self._end
+            if end.closed:
+                raise RuntimeError(f"{self.name} cannot send any more: its script has it close before this step")
+            if end.mute:
+                raise RuntimeError(f"{self.name} cannot send any more: its script has it shut down before this step")
+            if end.other.closed or end.dead:
+                self._unmet(f"has {bytes_text(excerpt(data[sent:]))} to send, but {self._gone()}")
+                return
+            room = end.room
+            if room:
+                end.put(data[sent : sent + room])
+                sent += room
+            else:
+                self._waits_for = "for room to send"
+                yield
+
+    def _expect_bytes(self, step: Expects) -> Taken:
+        assert isinstance(step.what, bytes)
+        got = bytearray()
+        while len(got) < len(step.what):
+            if not (yield from self._more(step, got, len(step.what) - len(got))):
+                return bytes(got)
+        if bytes(got) != step.what and self._around.in_force("unexpected-send", self):
+            self._unexpected(f"{bytes_text(excerpt(bytes(got)))} where it expects {bytes_text(excerpt(step.what))}")
+        return bytes(got)
+
+    def _expect_until(self, step: Expects) -> Taken:
+        until = step.until
+        got = bytearray()
+        while True:
+            if isinstance(until, bytes):
+                if got.endswith(until):
+                    break
+                size = self._up_to(until, got)
+            elif isinstance(until, int):
+                if len(got) == until:
+                    break
+                size = until - len(got)
+            else:
+                size = 1 << 30
+            if until == "eof" and self._at_end() and not self._end.size:
+                if self._end.dead:
+                    self._unmet(f"expects the end, but {self._gone()}")
+                break
+            if not (yield from self._more(step, got, size)) and until != "eof":
+                return bytes(got)
+        if not _judged(step.what, bytes(got)) and self._around.in_force("unexpected-send", self):
+            self._unexpected(f"{bytes_text(excerpt(bytes(got)))}, which is not {str(step).removeprefix('expects ')}")
+        self._resume_judging()
+        return bytes(got)
+
+    def _up_to(self, delimiter: bytes, got: bytearray) -> int:
+        """How many of the bytes that have come may be taken, so that what follows the delimiter is left."""
+        end = self._end
+        if not end.size:
+            return 1
+        came = bytes(got[-len(delimiter) + 1 :] if len(delimiter) > 1 else b"") + b"".join(end.chunks)[end._offset :]
+        found = came.find(delimiter)
+        kept = len(came) - end.size
+        return end.size if found < 0 else found + len(delimiter) - kept
+
+    def _more(self, step: Step, got: bytearray, size: int) -> Generator[None, None, bool]:
+        """Wait for some more bytes; False: none will come."""
+        data = self._pull(size)
+        if data:
+            got += data
+            return True
+        if self._at_end() and not self._end.size:
+            if not (isinstance(step, Expects) and step.until == "eof" and not self._end.dead):
+                self._unmet(f"{step}, but {self._gone()}{_so_far(got)}")
+            return False
+        self._waits_for = f"for {str(step).removeprefix('expects ')}{_so_far(got)}"
+        yield
+        return True
+
+    def _expect_nothing(self, step: ExpectsNothing) -> Generator[None, None, None]:
+        until = self._around.now() + nanoseconds(step.seconds)
+        while self._around.now() < until:
+            self._until = until
+            yield
+        if self._end.size and self._around.in_force("unexpected-send", self):
+            came = bytes_text(excerpt(b"".join(self._end.chunks)[self._end._offset :]))
+            self._unexpected(f"{came} where it expects nothing")
+        self._discard()
+
+    def _expect_eof(self) -> Generator[None, None, None]:
+        while not self._at_end():
+            self._waits_for = "for the end of the connection"
+            yield
+        if self._end.dead:
+            self._unmet(f"expects the end, but {self._gone()}")
+        if self._end.size and self._around.in_force("unexpected-send", self):
+            came = bytes_text(excerpt(b"".join(self._end.chunks)[self._end._offset :]))
+            self._unexpected(f"{came} where it expects the end")
+        self._discard()
+
+    def _receive(self, step: Receives) -> Taken:
+        while True:
+            data = self._pull(step.size)
+            if data or (self._at_end() and not self._end.size):
+                self._resume_judging()
+                return data
+            self._waits_for = "for anything"
+            yield
+
+    def _wait(self, seconds: float) -> Generator[None, None, None]:
+        until = self._around.now() + nanoseconds(seconds)
+        while self._around.now() < until:
+            self._until = until
+            yield
+
+    def _play(self, step: Plays) -> Generator[None, None, None]:
+        play: Play = step.play() if callable(step.play) else step.play
+        try:
+            inner = next(play)
+            while not self._given_up:
+                self._step = inner
+                came = yield from self._take(inner)
+                inner = play.send(came)
+        except StopIteration:
+            pass
+        finally:
+            self._step = None
+        self._resume_judging()
+
+    # -- reading --------------------------------------------------------------------------------
+
+    def _pull(self, size: int) -> bytes:
+        """Read at most `size` bytes of what has come, as fast as this peer reads."""
+        end = self._end
+        if self._pace is not None and end.size:
+            if self._around.now() < self._next_read:
+                self._until = self._next_read
+                return b""
+            size = min(size, self._pace[0])
+            self._next_read = self._around.now() + self._pace[1]
+        parts: list[bytes] = []
+        while end.chunks and size > 0:
+            data = end.peek(size)
+            end.drop(len(data))
+            size -= len(data)
+            parts.append(data)
+        data = b"".join(parts)
+        self._received += data
+        if self._pace is not None and end.size:
+            self._until = self._next_read
+        return data
+
+    def _discard(self) -> None:
+        while self._end.chunks:
+            data = self._end.peek(1 << 30)
+            self._end.drop(len(data))
+            self._received += data
+
+    def _at_end(self) -> bool:
+        end = self._end
+        return end.ended or end.dead or end.closed
+
+    # -- judging what the server sends ----------------------------------------------------------
+
+    def judge(self, data: bytes) -> tuple[str, str, int] | None:
+        """Compare what the server is about to send with what must come next.
+
+        Returns None, or what is wrong with it: what is said of it, the lines that show it, the step.
+        """
+        if self._cursor is None or self._given_up:
+            return None
+        index, offset = self._cursor
+        at = 0
+        while at < len(data):
+            step = self._steps[index] if index < len(self._steps) else None
+            match step:
+                case Expects(bytes(what), None):
+                    size = min(len(data) - at, len(what) - offset)
+                    if data[at : at + size] != what[offset : offset + size]:
+                        return self._difference(data[at : at + size], what, offset, index)
+                    at, offset = at + size, offset + size
+                    if offset == len(what):
+                        index, offset = index + 1, 0
+                case ExpectsNothing() if index < self._position:
+                    index += 1
+                case ExpectsNothing() | ExpectsEof():
+                    wanted = "nothing" if isinstance(step, ExpectsNothing) else "the end"
+                    return f"{bytes_text(excerpt(data[at:]))} where it expects {wanted}", "", index
+                case Sends() | Waits() | Does() | ShutsDown() | ReadsSlowly():
+                    index += 1
+                case _:  # judged later, or not at all
+                    self._cursor = None
+                    return None
+        self._cursor = (index, offset)
+        return None
+
+    def _difference(self, data: bytes, what: bytes, offset: int, index: int) -> tuple[str, str, int]:
+        wanted = what[offset : offset + len(data)]
+        same = next(number for number in range(len(data)) if data[number] != wanted[number])
+        begin = max(0, same - 20)
+        lines = [
+            f"expected   {'... ' * bool(begin)}{what[offset + begin : offset + same + 30]!r}",
+            f"sent       {'... ' * bool(begin)}{data[begin : same + 30]!r}",
+        ]
+        mark = len(repr(data[begin:same])) - 1 + 4 * bool(begin)
+        lines.append(" " * (11 + mark) + f"^ byte {offset + same} of what it expects here")
+        said = f"{bytes_text(excerpt(data))} where it expects {bytes_text(excerpt(what[offset:]))}"
+        return said, "\n".join(lines), index
+
+    def stop_judging(self) -> None:
+        """What the server sends is wrong, and allowed."""
+        self._cursor = None
+
+    def _resume_judging(self) -> None:
+        """A step that judges by itself is taken; what follows is compared again."""
+        if self._step is not None:
+            return  # in the middle of a generator
+        self._cursor = (self._position + 1, 0)
+        came = b"".join(self._end.chunks)[self._end._offset :]
+        wrong = self.judge(came)
+        if wrong is not None and self._around.in_force("unexpected-send", self):
+            self._unexpected(wrong[0], wrong[1], wrong[2])
+
+    # -- telling --------------------------------------------------------------------------------
+
+    def place_of(self, step: int) -> Place:
+        """Where a step was written."""
+        return self._place(step)
+
+    def place(self) -> Place:
+        """Where the step at which it is was written."""
+        return self._place(min(self._position, len(self._steps) - 1) if self._steps else None)
+
+    def doing(self) -> str:
+        """What it waits for, as half a sentence."""
+        if self._stream is not None and (self._finished or self._stream.closed):
+            return "its script is at its end"
+        if self._stream is not None and self._until is not None:
+            return f"it {self._step or self._steps[self._position]}"
+        return f"it waits {self._waits_for}"
+
+    def conversation(self, at: int | None = None) -> str:
+        """Its steps, with how far it has come."""
+        here = self._position if at is None else at
+        first = max(0, here - SHOWN)
+        lines = [f"the script of {self.name}:"]
+        lines += [f"    ... {first} more"] * bool(first)
+        shown = self._steps[first : here + SHOWN]
+        width = max((len(str(step)) for step in shown), default=0)
+        for number, step in enumerate(shown, first):
+            mark = ">>" if number == here else "ok" if number < here else "  "
+            where = self._place(number)
+            line = f"{mark}  {step!s:<{width}}  {shown_path(where.file)}:{where.line}"
+            lines.append(line)
+            if number == here and self._step is not None:
+                lines.append(f"    ... which {self._step}")
+        more = len(self._steps) - here - SHOWN
+        lines += [f"    ... {more} more"] * (more > 0)
+        if here >= len(self._steps):
+            lines.append(">>  (the end)")
+        return "\n".join(lines)
+
+    def _gone(self) -> str:
+        """How the connection came to its end, as half a sentence."""
+        end = self._end
+        if end.dead:
+            unread = "with unread data, which resets it" if end.other.lost else "by a reset"
+            return f"the server has closed the connection {unread}"
+        if end.closed:
+            return "its script has closed the connection"
+        if end.other.closed:
+            return "the server has closed the connection"
+        return "the server has shut down writing"
+
+    def _unmet(self, what: str) -> None:
+        if self._around.in_force("unmet-expectation", self):
+            self._around.fail(
+                Finding("unmet-expectation", self.name, {"what": what}, block=self.conversation(), made=self.place())
+            )
+        self._given_up = True
+
+    def _unexpected(self, what: str, lines: str = "", at: int | None = None) -> NoReturn:
+        block = f"{lines}\n\n{self.conversation(at)}".strip("\n")
+        fields = {"what": what, "moment": "went to sleep"}
+        made = self._place(self._position if at is None else at)
+        self._around.fail(Finding("unexpected-send", self.name, fields, block=block, made=made))
+
+
+def _judged(what: bytes | re.Pattern[bytes] | Callable[[bytes], object], got: bytes) -> bool:
+    if isinstance(what, bytes):
+        return what == got
+    if isinstance(what, re.Pattern):
+        return what.fullmatch(got) is not None
+    return bool(what(got))
+
+
+def _so_far(got: bytearray) -> str:
+    return f" (after {bytes_text(excerpt(bytes(got)))})" if got else ""

@@ -1,0 +1,327 @@
+"""`Scenario`: conversations with an unmodified server, on a simulated network in virtual time.
+
+Owns what a test says of a scenario: its peers, how the server is run, and the end. What then
+happens is the world's business.
+"""
+
+from __future__ import annotations
+
+import os
+import runpy
+import sys
+import warnings
+from contextlib import contextmanager
+from heapq import heappush
+from typing import TYPE_CHECKING, Any, Final
+
+from ._clock import DATE, nanoseconds
+from ._ending import EndException
+from ._install import installed
+from ._network import AF_UNIX, ANY
+from ._peers import Peer
+from ._script import require_name, require_seconds, require_size
+from ._simulated import SimSelector, make
+from ._sockets import checked_rules
+from ._trace import caller, place
+from ._world import World
+
+if TYPE_CHECKING:
+    import socket
+    from collections.abc import Callable, Collection, Generator, Sequence
+    from types import TracebackType
+    from typing import TypeVar
+
+    from typing_extensions import ParamSpec, Self
+
+    from ._rules import RuleId
+    from ._script import Step
+    from ._shell import Address
+    from ._table import SocketTable
+    from ._trace import Trace
+
+    P = ParamSpec("P")
+    R = TypeVar("R")
+
+__tracebackhide__ = True  # pytest: end tracebacks at the server's own line
+
+BUFFER: Final = 65536
+"""How many bytes fit into a connection in each direction, unless the test says otherwise."""
+
+
+class Scenario:
+    """Peers, and a server that is run against them.
+
+    allow: ids of rules that are not judged. pedantic: judge the pedantic rules too.
+    patience: seconds of virtual time after which a peer that waits in vain is `stuck`. grace:
+    seconds of virtual time for which a run goes on after the last step, if connections are still open.
+    buffer: bytes that fit into a connection in each direction. date: what `time.time()` says at the
+    beginning, in seconds since the epoch (default: 2026-01-01 00:00 UTC).
+
+    Used as `with Scenario() as net:`; leaving the block judges the end, as `verify()` does.
+    """
+
+    def __init__(
+        self,
+        *,
+        allow: Collection[RuleId] = (),
+        pedantic: bool = False,
+        patience: float = 3600.0,
+        grace: float = 60.0,
+        buffer: int = BUFFER,
+        date: float = DATE,
+    ) -> None:
+        require_size("buffer", buffer)
+        for name, value in (("patience", patience), ("grace", grace)):
+            require_seconds(name, value)
+        frame = caller(1)
+        self._world = World(
+            place(frame.f_code, frame.f_lasti), frame.f_code, allow=checked_rules(allow), pedantic=pedantic,
+            patience=patience, grace=grace, buffer=buffer, date=date,
+        )  # fmt: skip
+        self._settled = False
+        self._finished = False
+
+    # -- who takes part -------------------------------------------------------------------------
+
+    def client(
+        self,
+        name: str | None = None,
+        steps: Sequence[Step] = (),
+        *,
+        to: int | tuple[Any, ...] | str | None = None,
+        address: tuple[Any, ...] | None = None,
+        buffer: int | None = None,
+        allow: Collection[RuleId] = (),
+    ) -> Peer:
+        """A new client, which connects as soon as somebody listens; chain its steps to it.
+
+        name: how errors and the trace call it; else "client 1" and so on. to: the port, address or
+        path that it connects to; None: whoever has begun to listen first. address: where it comes
+        from, as `accept()` returns it. buffer: bytes that fit into its connection in each direction.
+        """
+        return self._add(name, steps, to=to, source=address, buffer=buffer, allow=allow)
+
+    def backend(
+        self,
+        address: tuple[str, int] | str,
+        name: str | None = None,
+        steps: Sequence[Step] = (),
+        *,
+        refuses: bool = False,
+        delay: float | None = 0.0,
+        buffer: int | None = None,
+        allow: Collection[RuleId] = (),
+    ) -> Peer:
+        """Whoever is at the other end when the program under test connects to `address`; once.
+
+        The first connection to an address gets its first backend, the second its second. refuses:
+        the connection is refused. delay: seconds until it is made, or refused; None: nobody answers.
+        """
+        if delay is not None:
+            require_seconds("delay", delay)
+        network = self._world.network
+        host = address[0] if isinstance(address, tuple) else address
+        if isinstance(address, tuple):
+            network.know(address[0])
+        peer = self._add(
+            name or host, steps, to=address, source=None, buffer=buffer, allow=allow, backend=True, refuses=refuses,
+            delay=delay,
+        )  # fmt: skip
+        where: Address = address
+        if isinstance(address, tuple):
+            family = next(one for one in ANY if (":" in network.host(address[0], one)) == (ANY[one] == "::"))
+            where = network.resolved(family, address, "backend")[:2]
+        self._world.backends.append((where, peer))
+        return peer
+
+    def _add(
+        self, name: str | None, steps: Sequence[Step], *, to: Address, source: Address, buffer: int | None,
+        allow: Collection[RuleId], backend: bool = False, refuses: bool = False, delay: float | None = 0.0,
+    ) -> Peer:  # fmt: skip
+        world = self._world
+        require_name(name)
+        if buffer is not None:
+            require_size("buffer", buffer)
+        if self._finished:
+            raise RuntimeError("this scenario is at its end: add clients before, or from inside of a does() step")
+        peer = Peer(
+            world, len(world.peers), world.monitor.name_for(name, "client"), steps, caller(2), to=to, source=source,
+            buffer=world.buffer if buffer is None else buffer, allow=checked_rules(allow), backend=backend,
+            refuses=refuses, delay=delay,
+        )  # fmt: skip
+        world.add(peer)
+        return peer
+
+    # -- running the server ---------------------------------------------------------------------
+
+    def run(self, function: Callable[P, R], /, *args: P.args, **kwargs: P.kwargs) -> R | None:
+        """Call the server, with this scenario under it; returns what it returns.
+
+        None if the run came to its end while the server was still at work. Raises what the server
+        raises, and the `ScenarioError` of the run if it has one.
+        """
+        world = self._world
+        if self._finished:
+            raise RuntimeError("this scenario is at its end: a script is played once; make a new Scenario")
+        before = world.ending.outside
+        world.returned = False
+        world.ending.outside = caller(1).f_code
+        try:
+            with installed(world):
+                result = function(*args, **kwargs)
+        except BaseException as error:
+            world.ending.left()
+            self._left(error)
+            return None
+        finally:
+            world.ending.left()
+            world.ending.outside = before
+        world.returned = not world.ending.times
+        self._left(None)
+        return result
+
+    def run_path(self, path: str | os.PathLike[str], argv: Sequence[str] = ()) -> dict[str, Any] | None:
+        """Run a file as `python path argv...` does; returns its globals.
+
+        Whatever it does at import is inside of the scenario. `sys.exit()` without an error ends it.
+        """
+        path = os.fspath(path)
+        folder = os.path.dirname(os.path.abspath(path))
+        return self._run_script(lambda: runpy.run_path(path, run_name="__main__"), [path, *argv], folder)
+
+    def run_module(self, name: str, argv: Sequence[str] = ()) -> dict[str, Any] | None:
+        """Run a module as `python -m name argv...` does; returns its globals."""
+        return self._run_script(
+            lambda: runpy.run_module(name, run_name="__main__", alter_sys=True), [name, *argv], os.getcwd()
+        )
+
+    def _run_script(self, script: Callable[[], dict[str, Any]], argv: list[str], folder: str) -> dict[str, Any] | None:
+        before = sys.argv, sys.path[:]
+        sys.argv, sys.path[:] = argv, [folder, *sys.path]
+
+        def main() -> dict[str, Any] | None:
+            try:
+                return script()
+            except SystemExit as error:
+                if error.code not in (None, 0):
+                    raise
+                return None
+
+        try:
+            return self.run(main)
+        finally:
+            sys.argv, sys.path[:] = before
+
+    @contextmanager
+    def installed(self) -> Generator[None, None, None]:
+        """For the time of a block, sockets, selectors and time are this scenario's: to import, or to set up."""
+        with installed(self._world):
+            yield
+
+    def selector(self) -> SimSelector:
+        """A selector of this scenario, to pass in by hand."""
+        return SimSelector(self._world)
+
+    def listener(self, address: tuple[Any, ...] | str = ("localhost", 0), *, backlog: int = 128) -> socket.socket:
+        """A socket that listens there, to pass in by hand."""
+        family = int(AF_UNIX or 0) if isinstance(address, str) else list(ANY)[":" in address[0]]
+        sock = make(self._world, family)
+        sock.bind(address)
+        sock.listen(backlog)
+        return sock
+
+    def on_end(self, function: Callable[[], object]) -> None:
+        """Call this when all peers are done, to let the server stop by itself; it then has `grace` seconds."""
+        self._world.on_end.append(function)
+
+    def interrupts(self, at: float | None = None) -> None:
+        """Raise KeyboardInterrupt in the server: at so many seconds, or, None, when all peers are done."""
+        if at is None:
+            self._world.interrupt_at_end = True
+            return
+        require_seconds("at", at)
+        heappush(self._world.interrupts, nanoseconds(at))
+
+    # -- looking and judging ----------------------------------------------------------------------
+
+    @property
+    def trace(self) -> Trace:
+        """All that has happened, oldest first."""
+        return self._world.monitor.trace
+
+    @property
+    def now(self) -> float:
+        """Seconds of virtual time since the scenario began."""
+        return self._world.clock.now / 1e9
+
+    def sockets(self) -> SocketTable:
+        """All open sockets of the server, and the peers that have none yet; print it."""
+        return self._world.table()
+
+    def verify(self) -> None:
+        """Judge the end: raise the violation of the run if it had one, and see what is left over.
+
+        Leaving the `with` block does the same.
+        """
+        self._finish()
+        self._settled = True
+        if self._world.monitor.violation is not None:
+            raise self._world.monitor.violation
+
+    def __enter__(self) -> Self:
+        self._world.ending.outside = caller(1).f_code
+        return self
+
+    def __exit__(
+        self, exc_type: type[BaseException] | None, exc_val: BaseException | None, exc_tb: TracebackType | None
+    ) -> bool:
+        world = self._world
+        world.ending.left()
+        before = world.monitor.violation
+        own = self._is_own(exc_val)
+        if exc_val is None and not world.ending.times:
+            world.returned = True
+        if exc_val is None or own:
+            self._finish()
+        world.monitor.finished = True
+        self._settled = True
+        return world.ending.settle(exc_val, own=own, before=before)
+
+    def __del__(self) -> None:
+        world: World | None = getattr(self, "_world", None)
+        if world is None or self._settled or sys.is_finalizing() or not world.peers:
+            return
+        self._finish()
+        if world.monitor.violation is not None:
+            text = (
+                "a Scenario was dropped, and nobody has seen what it found: use `with Scenario() as net:` or"
+                f" net.verify()\n\n{world.monitor.violation}"
+            )
+            warnings.warn_explicit(text, UserWarning, world.script.file, world.script.line)
+
+    def _is_own(self, error: BaseException | None) -> bool:
+        return isinstance(error, EndException) and error.args[0] is self._world
+
+    def _left(self, error: BaseException | None) -> None:
+        """The server has come back, with an exception or without: what the test gets of that."""
+        world = self._world
+        own = self._is_own(error)
+        if isinstance(error, KeyboardInterrupt) and world.interrupted:
+            own = world.returned = True
+        before = world.monitor.violation
+        if own and not world.returned:
+            self._finish()
+        if not world.ending.settle(error, own=own, before=before) and error is not None:
+            raise error
+
+    def _finish(self) -> None:
+        """Judge the end of the run."""
+        if self._finished:
+            return
+        self._finished = True
+        world = self._world
+        if not world.ending.times and world.monitor.violation is None:
+            world.settle()
+        open_selectors = tuple(world.open_selectors) if world.returned else ()
+        world.monitor.finish(None, returned=world.returned, open_selectors=open_selectors, more=world.findings())
+        world.network.remove_files()

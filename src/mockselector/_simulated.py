@@ -1,0 +1,819 @@
+"""The sockets and selectors of a scenario: what stands in for `socket.socket` and the `selectors`.
+
+Owns `SimSocket` and `SimSelector`: thin shells, whose data comes from the simulated network, whose
+waiting is the world's, and whose every step passes the `Monitor`. Owns, too, which world is current:
+the classes are put in the place of the real ones (by `_install`), and code that has got hold of one
+keeps it; outside of a scenario, and in other threads, they make real sockets and selectors.
+"""
+
+# A socket of ours has plain attributes where the real one has properties, and stand-ins of its own for
+# what `selectors` defines in terms of itself.
+# pyright: reportIncompatibleMethodOverride=false, reportIncompatibleVariableOverride=false
+
+from __future__ import annotations
+
+import os
+import selectors as _selectors
+import socket as _socket
+from _thread import get_ident
+from abc import ABCMeta
+from errno import EAGAIN, EBADF, EINPROGRESS, EINVAL, ENOTCONN, EPIPE, ETIMEDOUT
+from selectors import _BaseSelectorImpl  # MockSelector's base, too
+from typing import TYPE_CHECKING, Any, Final
+
+from ._clock import nanoseconds
+from ._errors import Finding
+from ._monitor import IN_VAIN, number_of, os_error
+from ._network import AF_UNIX, Stream
+from ._rules import MEMBERSHIP, shut_operation
+from ._shell import DONTWAIT, PEEK, WAITALL, Shell, checked_flags, real_socket
+from ._sockets import FIRST_NUMBER
+from ._trace import BYTES_SHOWN, caller, excerpt, mask_text, place, seconds_text
+from .selector import CLOSED, REAL_SELECTORS
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from selectors import SelectorKey
+    from typing import NoReturn
+
+    from typing_extensions import Buffer
+
+    from ._monitor import Record
+    from ._network import Descriptor
+    from ._rules import Membership, Operation, Registration
+    from ._shell import Address
+    from ._world import World
+    from .selector import FileObject
+
+__tracebackhide__ = True  # pytest: end tracebacks at the server's own line
+
+_NONBLOCK: Final = int(getattr(_socket, "SOCK_NONBLOCK", 0))
+_CLOEXEC: Final = int(getattr(_socket, "SOCK_CLOEXEC", 0))
+_REUSE: Final = {_socket.SO_REUSEADDR: 1, getattr(_socket, "SO_REUSEPORT", -1): 2}
+_READ_NOTHING: Final[tuple[Operation, ...]] = ("recv:again", "recv:timeout", "recv:blocks")
+_SEND_NOTHING: Final[tuple[Operation, ...]] = ("send:again", "send:timeout", "send:blocks")
+_ACCEPT_NOTHING: Final[tuple[Operation, ...]] = ("accept:again", "accept:timeout", "accept:blocks")
+_FAMILIES: Final = (_socket.AF_INET, _socket.AF_INET6, AF_UNIX)
+
+_current: list[World] = []
+
+
+def current() -> World | None:
+    """The world that is put under this thread's code; None: the real one."""
+    return _current[-1] if _current and _current[-1].thread == get_ident() else None
+
+
+def enter(world: World) -> None:
+    """From now on sockets are made in this world."""
+    _current.append(world)
+
+
+def leave() -> None:
+    """The world before is current again."""
+    _current.pop()
+
+
+class StandIn(ABCMeta):
+    """The type of a class that stands in for a real one: what is one of those is one of these."""
+
+    real: type
+
+    def __new__(cls, name: str, bases: tuple[type, ...], space: dict[str, Any], **options: Any) -> Any:
+        """Code that derives a class from a stand-in gets one that is derived from the real class."""
+        if any("real" in vars(base) for base in bases):
+            real = tuple(vars(base).get("real", base) for base in bases)
+            return type(real[0])(name, real, space, **options)
+        return super().__new__(cls, name, bases, space)
+
+    def __instancecheck__(cls, instance: object) -> bool:
+        return isinstance(instance, cls.real)
+
+    def __subclasscheck__(cls, subclass: type) -> bool:
+        return issubclass(subclass, cls.real)
+
+
+class SimSocket(Shell):
+    """A socket in a scenario."""
+
+    __slots__ = ("_descriptor", "_linger", "_record", "_serial", "_world", "family", "proto", "type")
+
+    def __init__(self, world: World, descriptor: Descriptor, record: Record, proto: int = 0) -> None:
+        # No super().__init__(): it would open a descriptor.
+        self._io_refs = 0
+        self._closed = False
+        self._world = world
+        self._descriptor = descriptor
+        self._record = record
+        self._options = None
+        self._linger = False
+        self._timeout = _socket.getdefaulttimeout()
+        self._serial = len(world.monitor.records)
+        self.family = _socket.AddressFamily(descriptor.family)
+        self.type = _socket.SOCK_STREAM
+        self.proto = proto
+
+    def __hash__(self) -> int:
+        return self._serial  # a server that broadcasts over a set does so in the same order every time
+
+    def __eq__(self, other: object) -> bool:
+        return self is other
+
+    def __repr__(self) -> str:
+        closed = " [closed]" if self._closed else ""
+        return f"<socket.socket {self._record.name!r}{closed} fd={self.fileno()}>"
+
+    def __del__(self) -> None:
+        record: Record | None = getattr(self, "_record", None)
+        if record is None or record.monitor.finished or self._closed or record.phase == "detached":
+            return
+        try:
+            record.monitor.perform(record, "close", "dropped: nothing refers to it any more")
+        except Exception:  # noqa: S110  (nobody is there to get it; a violation is remembered)
+            pass
+        self._release()
+
+    # -- as a whole -----------------------------------------------------------------------------
+
+    def _do(self, operation: Operation, detail: object = None) -> None:
+        self._record.monitor.perform(self._record, operation, detail)
+
+    def _refuse(self, what: str) -> NoReturn:
+        self._world.refuse(what)
+
+    def fileno(self) -> int:
+        """A number from 2**30 up, the lowest that is free; -1 once closed."""
+        return -1 if self._closed and self._io_refs <= 0 else self._descriptor.number
+
+    def _waits(self, flags: int = 0) -> int:
+        """How a call waits: 0 not at all, 1 for a while, 2 until something comes."""
+        if self._timeout == 0 or flags & DONTWAIT:
+            return 0
+        return 2 if self._timeout is None else 1
+
+    def _wait(self, done: Callable[[], bool], nothing: tuple[Operation, ...], flags: int, *, ends: bool = False) -> int:
+        """Wait for something to come, as this socket waits; returns how long it took, in nanoseconds.
+
+        nothing: the operations that it is if nothing comes. ends: it is where a server waits when all is done.
+        """
+        world = self._world
+        how = self._waits(flags)
+        if how == 0:
+            self._do(nothing[0])
+            raise os_error(EAGAIN)
+        world.check_running(None)
+        start = world.clock.now
+        deadline = None if self._timeout is None else start + nanoseconds(self._timeout)
+        call = (nothing[0].partition(":")[0], self._record.name)
+        never = None if ends or how == 1 else (lambda: self._do(nothing[2]))
+        if not world.until(done, deadline, call, never):
+            self._do(nothing[1])
+            raise os_error(ETIMEDOUT)
+        return world.clock.now - start
+
+    # -- reading --------------------------------------------------------------------------------
+
+    def recv(self, bufsize: int, flags: int = 0, /) -> bytes:
+        """At most `bufsize` bytes of what the peer has sent by one `sends`."""
+        return self._read(bufsize, flags)
+
+    def _read(self, size: int, flags: int) -> bytes:
+        if size < 0:
+            raise ValueError("negative buffersize in recv")
+        if flags:
+            flags = checked_flags(flags, self._refuse)
+            if flags & WAITALL and not flags & PEEK:
+                return self._read_all(size, flags & ~WAITALL)
+        stream = self._descriptor.stream
+        if stream is None:
+            return self._read_unconnected()
+        if not size:
+            self._do("peek", b"")
+            return b""
+        if not stream.readable:
+            took = self._wait(lambda: stream.readable, _READ_NOTHING, flags)
+            if took and self._timeout is None and self._record.monitor.in_force("blocking-read", self._record):
+                self._do("recv:waits", seconds_text(took))
+        if stream.chunks:
+            data = stream.peek(size)
+            self._do("peek" if flags & PEEK else "recv", excerpt(data))
+            if not flags & PEEK:
+                self._world.progress += 1
+                stream.drop(len(data))
+            return data
+        if stream.error and not stream.ended:
+            self._fails("recv:reset", stream.take_error())
+        if not flags & PEEK:
+            self._do("recv:eof")
+        return b""
+
+    def _read_all(self, size: int, flags: int) -> bytes:
+        """MSG_WAITALL: until `size` bytes are there, or the end is (man 2 recv)."""
+        data = b""
+        while len(data) < size:
+            try:
+                more = self._read(size - len(data), flags)
+            except (BlockingIOError, TimeoutError):
+                if data:
+                    break
+                raise
+            if not more:
+                break
+            data += more
+        return data
+
+    def _read_unconnected(self) -> bytes:
+        descriptor = self._descriptor
+        if descriptor.error:
+            error, descriptor.error = descriptor.error, 0
+            self._fails("recv:reset", error)
+        if descriptor.connecting and self._waits():
+            self._await_connection()
+            return self._read(1, 0)
+        self._do("recv")
+        return b""  # after a connection that was refused
+
+    def _fails(self, operation: Operation, number: int) -> NoReturn:
+        """A call that reports how the connection has failed."""
+        error = os_error(number)
+        self._do(operation, type(error))
+        raise error
+
+    # -- writing --------------------------------------------------------------------------------
+
+    def _push(self, data: Buffer, taken: int | None = None, flags: int = 0) -> int:
+        """As the base class has it: what there is room for; a socket that blocks sends all."""
+        if isinstance(data, str):
+            raise TypeError("a bytes-like object is required, not 'str'")
+        if not isinstance(data, bytes):
+            data = bytes(memoryview(data))
+        stream = self._sending_stream()
+        if data and stream.room == 0:
+            self._wait_for_room(stream, flags)
+            if stream.error or stream.dead:
+                self._fails("send:reset", stream.take_error() or EPIPE)
+        size = min(stream.room, len(data))
+        self._judge(stream, data[:size])
+        blocks = self._waits(flags) == 2
+        whole = size == len(data) or blocks
+        start = data[:BYTES_SHOWN]
+        self._do("send", excerpt(data) if whole else (start, len(data), size))
+        self._put(stream, data[:size])
+        while blocks and size < len(data) and not stream.dead:
+            self._wait_for_room(stream, flags)
+            more = data[size : size + stream.room]
+            self._judge(stream, more)
+            if not stream.dead:
+                self._put(stream, more)
+                size += len(more)
+        record = self._record
+        if (size < len(data) or record.unsent) and not stream.dead:
+            record.monitor.sent(record, data, size)
+        return size
+
+    def _sending_stream(self) -> Stream:
+        """The connection, if there is one that can be written to."""
+        descriptor = self._descriptor
+        if descriptor.connecting and self._waits():
+            self._await_connection()
+        stream = descriptor.stream
+        if stream is None and descriptor.error:
+            error, descriptor.error = descriptor.error, 0
+            self._fails("send:reset", error)
+        if stream is None or stream.mute:
+            self._do("send")
+            raise os_error(EPIPE)
+        if stream.error or stream.dead:
+            self._fails("send:reset", stream.take_error() or EPIPE)
+        if stream.unix and stream.other.closed:
+            self._fails("send:reset", EPIPE)
+        return stream
+
+    def _put(self, stream: Stream, data: bytes) -> None:
+        self._world.progress += bool(data)
+        stream.put(data)
+
+    def _wait_for_room(self, stream: Stream, flags: int) -> None:
+        took = self._wait(lambda: stream.room > 0 or stream.dead, _SEND_NOTHING, flags)
+        if took and self._timeout is None and self._record.monitor.in_force("blocking-send", self._record):
+            self._do("send:waits", seconds_text(took))
+
+    def _judge(self, stream: Stream, data: bytes) -> None:
+        """Hold what is to be sent against what the peer expects."""
+        peer = self._world.peer_of(stream)
+        if peer is None or stream.other.closed:
+            return
+        wrong = peer.judge(data)
+        if wrong is None:
+            return
+        monitor = self._record.monitor
+        if not (monitor.in_force("unexpected-send", self._record) and self._world.in_force("unexpected-send", peer)):
+            peer.stop_judging()
+            return
+        said, lines, step = wrong
+        block = f"{lines}\n\n{peer.conversation(step)}".strip("\n")
+        fields = {"what": said, "moment": "sent"}
+        finding = Finding("unexpected-send", self._record.name, fields, block=block, made=peer.place_of(step))
+        monitor.breach(finding, "send", self._record.name, excerpt(data))
+
+    def _push_all(self, data: Buffer) -> None:
+        view = memoryview(data).cast("B")
+        deadline = None if not self._timeout else self._world.clock.now + nanoseconds(self._timeout)
+        sent = 0
+        try:
+            while True:
+                sent += self._push(bytes(view[sent:]))
+                if sent >= len(view):
+                    return
+                if deadline is not None and self._world.clock.now >= deadline:
+                    raise os_error(ETIMEDOUT)
+        except OSError:
+            self._record.unsent = None  # the exception has said so
+            raise
+
+    # -- coming and going -----------------------------------------------------------------------
+
+    def _bind(self, address: Address) -> None:
+        record = self._record
+        if record.moves["bind"] != "bound":
+            self._do("bind")
+            return
+        try:
+            self._world.network.bind(self._descriptor, address)
+        except Exception as error:
+            record.monitor.refused("bind", record.name, error)
+            raise
+        record.monitor.rename(record, None, "listener")
+        self._do("bind", str(self._descriptor.local))
+
+    def _listen(self, backlog: int) -> None:
+        self._world.monitor.rename(self._record, None, "listener")
+        self._do("listen")
+        self._world.network.listen(self._descriptor, backlog)
+        self._world.listens()
+
+    def listen(self, backlog: int = 128, /) -> None:
+        """Become a listener; `backlog` and one may wait to be accepted."""
+        self._listen(backlog)
+
+    def _accept(self) -> tuple[_socket.socket, Address]:
+        record, world = self._record, self._world
+        backlog = self._descriptor.backlog
+        if backlog is None or record.moves["accept"] is not None:
+            self._do("accept")
+            raise os_error(EINVAL)
+        if not backlog:
+            self._wait(lambda: bool(backlog), _ACCEPT_NOTHING, 0, ends=not record.ever_registered)
+        stream = backlog[0]
+        peer = world.peer_of(stream)
+        descriptor = world.network.open(self._descriptor.family, world.script)
+        descriptor.connected(stream)
+        newcomer = world.admit(descriptor, peer.name if peer else None, "client", peer._allow if peer else frozenset())
+        newcomer.monitor.becomes(newcomer, "connected")
+        self._do("accept", newcomer.name)
+        backlog.popleft()
+        world.progress += 1
+        world.accepts(self._descriptor)
+        world.monitor.accepted(newcomer)
+        sock = SimSocket(world, descriptor, newcomer)
+        return sock, stream.remote
+
+    def _connect(self, address: Address) -> None:
+        record, descriptor = self._record, self._descriptor
+        if record.moves["connect:later"] != "connecting":
+            self._connect_again(record, descriptor)
+            return
+        error, descriptor.error = descriptor.error, 0
+        if error:
+            self._fails("connect:refused", error)
+        where = self._world.network.resolved(self.family, address, "connect")
+        self._world.dial(descriptor, record, where, address)
+        if descriptor.stream is not None and (self._waits() or self.family == AF_UNIX):
+            self._do("connect:done", str(address))
+            return
+        self._do("connect:later", str(address))
+        if descriptor.stream is not None:  # a listener of the program's own: nobody has to wait
+            descriptor.fresh = True
+            record.monitor.becomes(record, "connected")
+        elif self._waits() or self.family == AF_UNIX:
+            self._await_connection()
+            return
+        raise OSError(EINPROGRESS, os.strerror(EINPROGRESS))
+
+    def _connect_again(self, record: Record, descriptor: Descriptor) -> None:
+        if descriptor.connecting and self._waits():
+            self._await_connection()
+        elif descriptor.fresh:  # the first call after that says that all is well
+            descriptor.fresh = False
+        else:
+            self._do("connect")
+
+    def _await_connection(self) -> None:
+        """A connection is under way, and the socket waits for it."""
+        descriptor, world = self._descriptor, self._world
+        if not world.check_running(None):
+            return
+        deadline = None if self._timeout is None else world.clock.now + nanoseconds(self._timeout)
+        error: OSError | None = None
+        if not world.until(lambda: not descriptor.connecting, deadline, ("connect", self._record.name)):
+            error = os_error(ETIMEDOUT)
+        elif descriptor.error:
+            number, descriptor.error = descriptor.error, 0
+            error = OSError(number, os.strerror(number))
+        descriptor.fresh = False
+        if error is not None:
+            self._record.monitor.refused("connect", self._record.name, error)
+            raise error
+
+    def _shut(self, how: int) -> None:
+        record, descriptor = self._record, self._descriptor
+        operation = shut_operation(how, record.phase)
+        stream = descriptor.stream
+        if stream is not None and (stream.dead or (stream.mute and stream.ended)) and record.phase != "closed":
+            error = os_error(ENOTCONN)
+            record.monitor.refused("shutdown", record.name, error)
+            raise error
+        self._do(operation)
+        if descriptor.backlog is not None and record.phase != "listening":
+            descriptor.stop_listening()
+            self._world.network.listeners.remove(descriptor)
+        if stream is None:
+            return
+        if how != _socket.SHUT_WR:
+            stream.deaf = True
+        if how != _socket.SHUT_RD and not stream.mute:
+            stream.finish()
+        descriptor.touch()
+
+    def _close(self) -> None:
+        if self._io_refs <= 0 and not self._gone():
+            stream = self._descriptor.stream
+            if stream is not None and stream.other.closed:
+                self._record.unsent = None  # nobody is there to miss it
+            self._do("close")
+            self._release()
+        self._closed = True
+
+    def _gone(self) -> bool:
+        return self._record.phase in ("closed", "detached")
+
+    def _release(self) -> None:
+        """The kernel's part of a close."""
+        world, descriptor = self._world, self._descriptor
+        if descriptor.stream is not None and not descriptor.closed:
+            world.closed()
+        world.progress += 1
+        world.network.close(descriptor, reset=self._linger)
+
+    def detach(self) -> int:
+        """Give the number away; `socket.socket(fileno=...)` takes it up again."""
+        number = self.fileno()
+        if number >= 0:
+            self._do("detach")
+            self._world.detached[number] = (self._descriptor, self._record.name)
+        self._closed = True
+        return number
+
+    def getsockname(self) -> Address:
+        """The address that it is bound to."""
+        self._do("option", "getsockname()")
+        return self._descriptor.local
+
+    def getpeername(self) -> Address:
+        """The address of the other end. OSError (ENOTCONN) once it was reset."""
+        stream = self._descriptor.stream
+        gone = stream is None or stream.dead or (stream.mute and stream.ended)
+        if gone and self._record.moves["getpeername"] is None:
+            error = os_error(ENOTCONN)
+            self._record.monitor.refused("getpeername", self._record.name, error)
+            raise error
+        self._do("getpeername")
+        assert stream is not None
+        return stream.remote
+
+    def setsockopt(self, level: int, optname: int, value: int | Buffer | None, optlen: int = 0, /) -> None:
+        """Remembered for `getsockopt()`; SO_REUSEADDR, SO_REUSEPORT and SO_LINGER have their effect."""
+        super().setsockopt(level, optname, value, optlen)
+        if level != _socket.SOL_SOCKET:
+            return
+        if optname in _REUSE and isinstance(value, int):
+            bit = _REUSE[optname]
+            self._descriptor.reuse = self._descriptor.reuse | bit if value else self._descriptor.reuse & ~bit
+        elif optname == _socket.SO_LINGER and not isinstance(value, (int, type(None))):
+            raw = bytes(memoryview(value))
+            half = len(raw) // 2
+            self._linger = any(raw[:half]) and not any(raw[half:])
+
+    def getsockopt(self, level: int, optname: int, buflen: int = 0, /) -> Any:  # Any: as the base class has it
+        """As the base class has it; SO_ERROR and SO_ACCEPTCONN are the network's."""
+        value = super().getsockopt(level, optname, buflen)
+        if level != _socket.SOL_SOCKET or buflen:
+            return value
+        descriptor = self._descriptor
+        if optname == _socket.SO_ERROR:
+            if descriptor.stream is not None:
+                return descriptor.stream.take_error()
+            error, descriptor.error = descriptor.error, 0
+            return error
+        if optname == getattr(_socket, "SO_ACCEPTCONN", None):
+            return int(descriptor.backlog is not None)
+        if optname in (_socket.SO_SNDBUF, _socket.SO_RCVBUF) and not value:
+            return self._world.buffer
+        return value
+
+
+class Socket(SimSocket, metaclass=StandIn):
+    """What stands in for `socket.socket` while a scenario is installed."""
+
+    __slots__ = ()
+
+    real = real_socket
+
+    def __new__(  # pyright: ignore[reportInconsistentConstructor]  # it never makes one of its own
+        cls,
+        family: int = -1,
+        type: int = -1,  # noqa: A002  (its name)
+        proto: int = -1,
+        fileno: int | None = None,
+    ) -> Any:  # Any: of either kind
+        """A socket of the current world; a real one outside of any, and for a real descriptor."""
+        world = current()
+        if world is None or (fileno is not None and fileno not in world.detached):
+            return real_socket(family, type, proto, fileno)
+        if fileno is not None:
+            descriptor, name = world.detached.pop(fileno)
+            record = world.admit(descriptor, name, "socket")
+            connected = descriptor.stream is not None
+            world.monitor.becomes(
+                record, "connected" if connected else "listening" if descriptor.backlog is not None else "new"
+            )
+            return SimSocket(world, descriptor, record)
+        family = _socket.AF_INET if family == -1 else family
+        kind = _socket.SOCK_STREAM if type == -1 else int(type) & ~(_NONBLOCK | _CLOEXEC)
+        if family not in _FAMILIES or kind != _socket.SOCK_STREAM:
+            world.refuse(
+                f"a scenario has TCP and AF_UNIX stream sockets only; socket({family!r}, {type!r}) is not simulated."
+                " Replace what uses it in the test"
+            )
+        return make(world, family, max(proto, 0), blocking=not (type != -1 and int(type) & _NONBLOCK))
+
+
+def make(world: World, family: int, proto: int = 0, *, blocking: bool = True) -> SimSocket:
+    """A new socket, not yet bound or connected."""
+    frame = caller(1)
+    descriptor = world.network.open(family, place(frame.f_code, frame.f_lasti))
+    sock = SimSocket(world, descriptor, world.admit(descriptor, None, "socket"), proto)
+    if not blocking:
+        sock._timeout = 0.0
+    return sock
+
+
+class SimSelector(_BaseSelectorImpl):
+    """A selector in a scenario: level-triggered, over simulated and real descriptors."""
+
+    def __init__(self, world: World | None = None) -> None:
+        super().__init__()
+        self._world: World = world or current() or _no_world()
+        self._candidates: dict[int, None] = {}  # numbers of what may be ready, in order of arrival
+        self._watched: dict[int, Descriptor] = {}
+        self._real: _selectors.BaseSelector | None = None  # for real descriptors: self-pipes and the like
+        self._closed = False
+        self._modifying = False
+        self._given = ""
+        self._world.monitor.maps.append(self._fd_to_key)
+
+    if TYPE_CHECKING:
+        _fd_to_key: dict[int, SelectorKey]  # the base's
+
+    @property
+    def _name(self) -> str:
+        """What it is called, from when it is first used."""
+        if not self._given:
+            self._given = self._world.name_selector()
+        return self._given
+
+    def fileno(self) -> int:
+        """Refused: there is no descriptor behind it."""
+        self._world.refuse("fileno() of a selector is not simulated: a selector cannot be watched by another one")
+
+    # -- registration -----------------------------------------------------------------------------
+
+    def register(self, fileobj: FileObject, events: int, data: Any = None) -> SelectorKey:  # Any: as `selectors`
+        """As `selectors.BaseSelector.register`."""
+        return self._registered(
+            "register", fileobj, lambda: _BaseSelectorImpl.register(self, fileobj, events, data), events
+        )
+
+    def unregister(self, fileobj: FileObject) -> SelectorKey:
+        """As `selectors.BaseSelector.unregister`."""
+        return self._registered("unregister", fileobj, lambda: _BaseSelectorImpl.unregister(self, fileobj))
+
+    def modify(self, fileobj: FileObject, events: int, data: Any = None) -> SelectorKey:  # Any: as `selectors`
+        """As `selectors.BaseSelector.modify`."""
+        return self._registered("modify", fileobj, lambda: self._modified(fileobj, events, data), events)
+
+    def get_key(self, fileobj: FileObject) -> SelectorKey:
+        """As `selectors.BaseSelector.get_key`."""
+        return self._registered("get_key", fileobj, lambda: _BaseSelectorImpl.get_key(self, fileobj))
+
+    def close(self) -> None:
+        """As `selectors.BaseSelector.close`."""
+        for number, descriptor in self._watched.items():
+            self._unwatch(number, descriptor)
+        self._watched.clear()
+        if self._real is not None:
+            self._real.close()
+        super().close()
+        self._closed = True
+        self._world.open_selectors.pop(self._given, None)
+
+    def _registered(
+        self, operation: Registration, fileobj: FileObject, act: Callable[[], SelectorKey], events: int | None = None
+    ) -> SelectorKey:
+        """A call about registration: what `selectors` makes of it, and a row in the trace."""
+        if self._modifying:
+            return act()
+        assert self._name, "from now on it has one"
+        monitor = self._world.monitor
+        record = self._record_of(fileobj)
+        number = record.number
+        before = self._fd_to_key.get(number)
+        state: Membership = "closed" if self._closed else "member" if before is not None else "absent"
+        self._modifying = True
+        try:
+            if MEMBERSHIP[state][operation] is ValueError:
+                raise ValueError(CLOSED)
+            key = act()
+            self._follow(operation, key, before)
+        except Exception as error:
+            monitor.refused(operation, record.name, error)
+            raise
+        finally:
+            self._modifying = False
+        same = operation == "modify" and before == key
+        monitor.registered(record, "modify:same" if same else operation, events)
+        return key
+
+    def _modified(self, fileobj: FileObject, events: int, data: Any) -> SelectorKey:  # Any: as `selectors`
+        """As epoll has it: the mask is changed in place, and may be 0."""
+        try:
+            key = self._fd_to_key[self._lookup(fileobj)]
+        except KeyError:
+            raise KeyError(f"{fileobj!r} is not registered") from None
+        key = key._replace(events=events, data=data)
+        self._fd_to_key[key.fd] = key
+        return key
+
+    def _lookup(self, fileobj: FileObject) -> int:
+        """The number under which it is registered: its own, or, closed, that of the object."""
+        try:
+            return number_or_error(fileobj)
+        except ValueError:
+            for key in self._fd_to_key.values():
+                if key.fileobj is fileobj:
+                    return key.fd
+            raise
+
+    def _follow(self, operation: Registration, key: SelectorKey, before: SelectorKey | None) -> None:
+        """Keep what is watched what is registered."""
+        number = key.fd
+        if operation == "register":
+            descriptor = self._world.network.descriptors.get(number)
+            if descriptor is not None:
+                self._watched[number] = descriptor
+                descriptor.watchers.append(self._candidates)
+                self._candidates[number] = None
+            elif number >= FIRST_NUMBER:
+                del self._fd_to_key[number]
+                raise os_error(EBADF)
+            else:
+                self._register_real(key)
+        elif operation == "modify" and number in self._watched:
+            self._candidates[number] = None
+            if self._watched[number].closed:
+                del self._fd_to_key[number]
+                raise os_error(EBADF)
+        elif operation == "modify" and self._real is not None and before is not None:
+            self._real.modify(number, key.events) if key.events else self._real.unregister(number)
+        elif operation == "unregister":
+            watched = self._watched.pop(number, None)
+            if watched is not None:
+                self._unwatch(number, watched)
+            elif self._real is not None:
+                self._real.unregister(number)
+
+    def _register_real(self, key: SelectorKey) -> None:
+        real: _selectors.BaseSelector = self._real or REAL_SELECTORS["DefaultSelector"]()
+        self._real = real
+        try:
+            real.register(key.fd, key.events)
+        except Exception:
+            del self._fd_to_key[key.fd]
+            raise
+
+    def _unwatch(self, number: int, descriptor: Descriptor) -> None:
+        self._candidates.pop(number, None)
+        descriptor.watchers = [one for one in descriptor.watchers if one is not self._candidates]
+
+    def _record_of(self, fileobj: object) -> Record:
+        """The record of whatever stands for a socket: itself, its number, a wrapper."""
+        if isinstance(fileobj, SimSocket):
+            return fileobj._record
+        number = number_of(fileobj)
+        if number < 0:
+            number = next((key.fd for key in self._fd_to_key.values() if key.fileobj is fileobj), -1)
+        descriptor = self._watched.get(number) or self._world.network.descriptors.get(number)
+        if descriptor is not None:
+            return self._world.records[descriptor]
+        if number < 0:
+            return self._world.monitor.admit_foreign(fileobj, "descriptor")
+        return self._world.foreign(number, fileobj)
+
+    # -- events -----------------------------------------------------------------------------------
+
+    def select(self, timeout: float | None = None) -> list[tuple[SelectorKey, int]]:
+        """What is ready, or will be within `timeout` seconds of virtual time.
+
+        Raises `EndException` when all peers are done, and `ScenarioError` for what is found meanwhile.
+        """
+        world, monitor = self._world, self._world.monitor
+        if not world.check_running(timeout):
+            return []
+        if self._closed:
+            closed = ValueError(CLOSED)
+            monitor.refused("select", self._name, closed)
+            raise closed
+        ready: list[tuple[SelectorKey, int]] = []
+
+        def done() -> bool:
+            ready[:] = self._ready()
+            return bool(ready)
+
+        call = ("select", self._name)
+        if timeout is not None and timeout <= 0:
+            world.poll(call)
+            done()
+        else:
+            monitor.sleep(self._name)
+            world.until(done, None if timeout is None else world.clock.now + nanoseconds(timeout), call)
+        reported = tuple((self._name_of(key), mask) for key, mask in ready)
+        monitor.selected(self._name, reported)
+        if ready and not world.woken(self._record_of(ready[0][0].fileobj)):
+            what = f"select() returned {IN_VAIN} times in a row ({_events(reported)}), and no byte was moved in between"
+            fields = {"what": what, "moment": "returned again"}
+            monitor.raise_violation(Finding("busy-loop", reported[0][0], fields))
+        return ready
+
+    def _ready(self) -> list[tuple[SelectorKey, int]]:
+        ready: list[tuple[SelectorKey, int]] = []
+        keys = self._fd_to_key
+        for number in tuple(self._candidates):
+            mask = self._watched[number].ready() & keys[number].events if number in keys else 0
+            if mask:
+                ready.append((keys[number], mask))
+            else:
+                del self._candidates[number]
+        if self._real is not None:
+            ready += [(keys[key.fd], mask) for key, mask in self._real.select(0) if key.fd in keys]
+        return ready
+
+    def _name_of(self, key: SelectorKey) -> str:
+        descriptor = self._watched.get(key.fd)
+        if descriptor is not None:
+            return self._world.records[descriptor].name
+        return self._world.foreign(key.fd, key.fileobj).name
+
+
+def _events(reported: tuple[tuple[str, int], ...]) -> str:
+    return ", ".join(f"{name} {mask_text(mask)}" for name, mask in reported)
+
+
+def number_or_error(fileobj: FileObject) -> int:
+    """The number of a file object, or the ValueError that `selectors` raises."""
+    number = number_of(fileobj)
+    if number < 0:
+        raise ValueError(f"Invalid file descriptor: {number}")
+    return number
+
+
+def _no_world() -> NoReturn:
+    raise RuntimeError("a SimSelector is made by a scenario")
+
+
+def stand_in(name: str) -> type:
+    """A class that stands in for one of `selectors`."""
+    real: type = REAL_SELECTORS[name]
+
+    class Selector(SimSelector, metaclass=StandIn):
+        __doc__ = f"What stands in for `selectors.{name}` while a scenario is installed."
+
+        def __new__(cls) -> Any:  # pyright: ignore[reportInconsistentConstructor]  # Any: of either kind
+            """A selector of the current world; a real one outside of any."""
+            world = current()
+            return real() if world is None else SimSelector(world)
+
+    Selector.__name__ = Selector.__qualname__ = name
+    Selector.real = real
+    return Selector
+
+
+STAND_INS: Final = {name: stand_in(name) for name in REAL_SELECTORS}
