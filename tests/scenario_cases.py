@@ -124,7 +124,8 @@ SCENARIO_CASES = [
     Case(
         "read-past-eof",
         changed(
-            "            sel.unregister(conn)\n", "            conn.recv(1024)\n            sel.unregister(conn)\n"
+            "            sel.unregister(conn)\n",
+            "            for _ in range(3):\n                conn.recv(1024)\n            sel.unregister(conn)\n",
         ),
         ECHO,
         script(),

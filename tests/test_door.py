@@ -117,6 +117,10 @@ def at_phase(phase: Phase) -> tuple[MockSelector, MockSocket | ListenSocket]:
     if phase == "reset":
         with pytest.raises(ConnectionResetError):
             sock.recv(1)
+    if phase == "broken":
+        sock.send.side_effect = [BrokenPipeError()]
+        with pytest.raises(BrokenPipeError):
+            sock.send(b"x")
     if phase == "closed":
         sock.close()
     if phase == "detached":
@@ -139,12 +143,12 @@ def simulated_at(phase: Phase) -> tuple[Scenario, socket.socket]:
             net.backend(("db", 1), refuses=phase == "refused", delay=1)
             sock.setblocking(phase == "refused")
             assert sock.connect_ex(("db", 1)) == (errno.ECONNREFUSED if phase == "refused" else errno.EINPROGRESS)
-        if phase in ("connected", "eof", "shut", "shut-eof", "reset", "closed", "detached"):
-            sock = accepted_at(phase, client)
+        if phase in ("connected", "eof", "shut", "shut-eof", "broken", "reset", "closed", "detached"):
+            sock = accepted_at(phase, client, net)
     return net, sock
 
 
-def accepted_at(phase: Phase, client: Peer) -> socket.socket:
+def accepted_at(phase: Phase, client: Peer, net: Scenario) -> socket.socket:
     sock, _ = socket.create_server(("localhost", 8888)).accept()
     if phase in ("shut", "shut-eof"):
         sock.shutdown(socket.SHUT_WR)
@@ -155,6 +159,11 @@ def accepted_at(phase: Phase, client: Peer) -> socket.socket:
         client.resets()
         with pytest.raises(ConnectionResetError):
             sock.recv(1)
+    if phase == "broken":
+        client.resets()
+        net._world.poll(("select", "selector"))
+        with pytest.raises(ConnectionResetError):
+            sock.send(b"x")
     if phase == "closed":
         sock.close()
     if phase == "detached":
@@ -262,7 +271,9 @@ def test_every_way_to_read_in_a_scenario_is_refused_where_the_table_refuses_it(
 
 def check_read(phase: Phase, sock: socket.socket, read: Callable[[socket.socket], object]) -> None:
     cell = LIFE[phase]["recv"]
-    if phase == "shut":
+    if phase == "broken":
+        assert not read(sock), "the end"
+    elif phase == "shut":
         cell = errno.EAGAIN if isinstance(sock, SimSocket) else None  # nothing is there
     if isinstance(cell, int):
         with pytest.raises(OSError) as caught:

@@ -58,15 +58,17 @@ class Ending:
         self._undo: Callable[[], None] | None = None  # what escape() returned
 
     def again(self, run: object, timeout: float | None) -> None:
-        """A call that may wait, after a violation or the end. Returns if it is a poll, which finds nothing."""
+        """A `select()` or another call that may wait, after a violation or the end.
+
+        Returns if it is a poll, which finds nothing: an event loop that cleans up does that.
+        """
         violation = self.monitor.violation
+        if timeout is not None and timeout <= 0 and self._polls < POLLS:
+            self._polls += 1
+            return
         if violation is not None and not self._repeated:
             self._repeated = True
             raise violation
-        if self.times and timeout is not None and timeout <= 0:
-            self._polls += 1
-            if self._polls <= POLLS:
-                return
         self.end(run)
 
     def end(self, run: object) -> NoReturn:

@@ -129,7 +129,7 @@ def _last(proof: str, socket: str | None, rows: Sequence[Row]) -> int | None:
     for number in range(len(rows) - 1, -1, -1):
         done, name, kept = rows[number][:3]
         detail: Any = kept  # Any: what it is depends on the operation
-        if done != operation or isinstance(kept, type):
+        if done != operation or (isinstance(kept, type) and not done.endswith(":reset")):
             continue
         if operation == "select":
             names: list[str] = [ready[0] for ready in detail] if isinstance(kept, tuple) else []

@@ -16,13 +16,16 @@ import sys
 import threading
 import time as _time
 from contextlib import contextmanager
-from socket import AF_INET, AF_INET6, AI_PASSIVE, SOCK_STREAM
+from errno import EBADF, ENETUNREACH
+from selectors import _BaseSelectorImpl
+from socket import AF_INET, AF_INET6, AI_PASSIVE, SOCK_DGRAM, SOCK_STREAM
 from typing import TYPE_CHECKING, Any, Final
 
 from ._clock import SECOND
+from ._monitor import number_of
 from ._network import LOOPBACK
 from ._shell import real_socket
-from ._simulated import STAND_INS, SimSelector, SimSocket, Socket, current, enter, leave
+from ._simulated import STAND_INS, SimSelector, SimSocket, Socket, current, enter, leave, when_selector_is_made
 from ._sockets import FIRST_NUMBER
 from .selector import REAL_SELECTORS
 
@@ -30,6 +33,11 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterable
 
     from ._world import World
+
+try:
+    import fcntl
+except ImportError:  # Windows
+    fcntl = None  # type: ignore[assignment]  # there, nobody asks for it
 
 __tracebackhide__ = True  # pytest: end tracebacks at the server's own line
 
@@ -100,6 +108,26 @@ def _poll_stand_in(name: str) -> Callable[..., Any]:
     return stand_in
 
 
+# -- descriptors -----------------------------------------------------------------------------------
+
+
+def _fcntl_stand_in(real: Callable[..., Any], get_fd: int, set_fd: int, get_fl: int, set_fl: int) -> Callable[..., Any]:
+    def fcntl(fd: Any, cmd: int, arg: Any = 0, /) -> Any:
+        world = current()
+        number = fd if isinstance(fd, int) else fd.fileno()
+        if world is None or number < FIRST_NUMBER:
+            return real(fd, cmd, arg)
+        if number not in world.network.descriptors:
+            raise OSError(EBADF, os.strerror(EBADF))
+        if cmd in (get_fd, set_fd):
+            return int(cmd == get_fd)  # FD_CLOEXEC, as Python sets it; there is no exec to see it
+        if cmd in (get_fl, set_fl):
+            world.refuse("fcntl(F_GETFL or F_SETFL) is not simulated; use setblocking()")
+        world.refuse(f"fcntl({cmd}) on a scenario's socket is not simulated")
+
+    return fcntl
+
+
 # -- names -----------------------------------------------------------------------------------------
 
 _real_getaddrinfo: Final = _socket_module.getaddrinfo
@@ -131,6 +159,8 @@ def getaddrinfo(
             where = (address, number) if one == AF_INET else (address, number, 0, 0)
             found.append((one, _socket_module.SocketKind(kind), proto or 6, "", where))
     if not found:
+        if isinstance(host, str):
+            world.unknown_host(host)
         raise _socket_module.gaierror(_socket_module.EAI_NONAME, "Name or service not known")
     return found
 
@@ -173,11 +203,15 @@ def _host_name(_: World) -> str:
 
 
 def _by_name(world: World, host: str) -> str:
-    return world.network.host(host, AF_INET)
+    try:
+        return world.network.host(host, AF_INET)
+    except OSError:
+        world.unknown_host(host)
+        raise
 
 
 def _by_name_ex(world: World, host: str) -> tuple[str, list[str], list[str]]:
-    return host, [], [world.network.host(host, AF_INET)]
+    return host, [], [_by_name(world, host)]
 
 
 def _by_address(world: World, address: str) -> tuple[str, list[str], list[str]]:
@@ -232,6 +266,48 @@ def wait(self: threading.Condition, timeout: float | None = None) -> bool:
             inside._waiters.remove(waiter)
 
 
+_real_of_loop: Final[dict[str, Callable[..., Any]]] = {}
+
+
+async def _loop_getaddrinfo(
+    self: Any,
+    host: Any,
+    port: Any,
+    *,
+    family: int = 0,
+    type: int = 0,  # noqa: A002  (its name)
+    proto: int = 0,
+    flags: int = 0,
+) -> Any:
+    """As an event loop's `getaddrinfo`; in a scenario without the thread that it takes."""
+    if current() is None:
+        return await _real_of_loop["getaddrinfo"](self, host, port, family=family, type=type, proto=proto, flags=flags)
+    return getaddrinfo(host, port, family, type, proto, flags)
+
+
+async def _loop_getnameinfo(self: Any, sockaddr: Any, flags: int = 0) -> Any:
+    """As an event loop's `getnameinfo`, likewise."""
+    world = current()
+    if world is None:
+        return await _real_of_loop["getnameinfo"](self, sockaddr, flags)
+    return _name_info(world, sockaddr, flags)
+
+
+_real_register: Final = _BaseSelectorImpl.register
+
+
+def _register(self: Any, fileobj: Any, events: int, data: Any = None) -> Any:
+    """As a real selector's `register`, which a class derived from one has kept."""
+    world = current()
+    if world is not None and isinstance(self, tuple(REAL_SELECTORS.values())) and number_of(fileobj) >= FIRST_NUMBER:
+        world.refuse(
+            "a real selector is given a scenario's socket. The selector was made before the scenario began (at import:"
+            " import the module inside of `with net.installed():`, or use net.run_path() or net.run_module()), or its"
+            " class is derived from one of `selectors`, which is not simulated"
+        )
+    return _real_register(self, fileobj, events, data)
+
+
 # -- real sockets ----------------------------------------------------------------------------------
 
 
@@ -240,6 +316,10 @@ def _guarded(name: str) -> Callable[..., Any]:
 
     def guard(self: Any, *args: Any) -> Any:
         world = current()
+        if world is not None and self.type == SOCK_DGRAM:
+            if name == "connect":  # how programs ask for this machine's address; they can do without
+                raise OSError(ENETUNREACH, os.strerror(ENETUNREACH))
+            world.refuse(f"{name}() is called on a UDP socket: UDP is not simulated. Replace what uses it in the test")
         if world is not None:
             world.refuse(
                 f"{name}() is called on a real socket. It was made before the scenario began (at import: import the"
@@ -294,6 +374,9 @@ def _replacements() -> dict[int, tuple[object, object]]:
         for owner, name in threads
         if hasattr(owner, name)
     ]
+    if fcntl is not None:
+        commands = (fcntl.F_GETFD, fcntl.F_SETFD, fcntl.F_GETFL, fcntl.F_SETFL)
+        pairs.append((fcntl.fcntl, _fcntl_stand_in(fcntl.fcntl, *commands)))
     return {id(real): (real, ours) for real, ours in pairs}
 
 
@@ -347,17 +430,34 @@ def _replace_names(world: World) -> None:
 
 
 _classes: list[tuple[type, str, object]] = []
+when_selector_is_made.append(lambda: _replace_late_classes())  # asyncio has been imported by then
 
 
 def _replace_classes() -> None:
     wanted: list[tuple[Any, str, object]] = [
         (threading.Thread, "start", _thread_stand_in(threading.Thread.start)),
         (threading.Condition, "wait", wait),
+        (_BaseSelectorImpl, "register", _register),
     ]
     wanted += [(real_socket, name, _guarded(name)) for name in ("bind", "connect", "connect_ex", "listen", "sendto")]
     ssl = sys.modules.get("ssl")
     if ssl is not None:
         wanted.append((ssl.SSLContext, "wrap_socket", _wrap_stand_in(ssl.SSLContext.wrap_socket)))
+    _put_classes(wanted)
+    _replace_late_classes()
+
+
+def _replace_late_classes() -> None:
+    """Those of modules that may be imported when the server already runs."""
+    asyncio: Any = sys.modules.get("asyncio.base_events")
+    loop = getattr(asyncio, "BaseEventLoop", None)
+    if loop is not None and loop.getaddrinfo is not _loop_getaddrinfo and _depth:
+        for name in ("getaddrinfo", "getnameinfo"):
+            _real_of_loop[name] = getattr(loop, name)
+        _put_classes([(loop, "getaddrinfo", _loop_getaddrinfo), (loop, "getnameinfo", _loop_getnameinfo)])
+
+
+def _put_classes(wanted: list[tuple[Any, str, object]]) -> None:
     for owner, name, ours in wanted:
         _classes.append((owner, name, owner.__dict__.get(name)))
         setattr(owner, name, ours)

@@ -32,6 +32,8 @@ if TYPE_CHECKING:
     class FarEnd(Protocol):
         """Who is at the other end of a connection, for the texts."""
 
+        @property
+        def name(self) -> str: ...
         def place(self) -> Place:
             """Where its script was written."""
             ...
@@ -117,9 +119,14 @@ class Stream:
     def put(self, data: bytes) -> None:
         """Send what there is room for. To an end that is closed: it answers with a reset."""
         other = self.other
+        if not data:
+            return
         if other.closed:
             self._reset()
-        elif data:
+        elif other.deaf and other.mute and not self.unix:  # as if it were closed, and it is told (tcp_reset)
+            other._reset()
+            self._reset()
+        else:
             other.chunks.append(data)
             other.size += len(data)
             other.changed()
@@ -139,10 +146,15 @@ class Stream:
         self.lost = b"" if self.dead or self.deaf else b"".join(self.chunks)[self._offset :]
         if self.dead:
             return
-        if reset or self.size:
+        if (reset and not self.unix) or self.size:
             self.other._reset()
         else:
             self.finish()
+
+    def forget(self) -> None:
+        """What has come will not be read."""
+        self.chunks.clear()
+        self.size = self._offset = 0
 
     def take_error(self) -> int:
         """The error that is to be reported, which is then reported."""
@@ -171,7 +183,7 @@ class Descriptor:
         self.number: Final = number
         self.family: Final = family
         self.made = made
-        self.local: Address = ("", 0) if family not in ANY else _unbound(family)
+        self.local: Address = "" if family not in ANY else _unbound(family)
         self.bound = False
         self.reuse = 0  # SO_REUSEADDR: 1, SO_REUSEPORT: 2
         self.backlog: deque[Stream] | None = None
@@ -228,9 +240,11 @@ class Descriptor:
 
     def _leftover(self) -> tuple[RuleId, str] | None:
         stream = self.stream
-        waiting = self.backlog or self.never_came
+        waiting = [one for one in self.backlog or self.never_came if one.other.peer is not None]
         if waiting:
-            return "unaccepted-connection", ", ".join(str(getattr(one.other.peer, "name", "one")) for one in waiting)
+            return "unaccepted-connection", ", ".join(
+                one.other.peer.name for one in waiting if one.other.peer is not None
+            )
         if stream is None or stream.dead or not (left := stream.lost or b"".join(stream.chunks)):
             return None
         return "unread-data", bytes_text(excerpt(left))
@@ -355,6 +369,9 @@ class Network:
         """Let it accept; `backlog` and one may wait, as Linux has it."""
         if not descriptor.bound:
             self.bind(descriptor, ("", 0))
+        for other in self.listeners:
+            if other.local == descriptor.local and other is not descriptor and not descriptor.reuse & other.reuse & 2:
+                raise _os_error(EADDRINUSE)
         descriptor.limit = max(0, backlog) + 1
         if descriptor.backlog is None:
             descriptor.backlog = deque()
@@ -398,6 +415,8 @@ class Network:
     def near(self, family: int) -> Address:
         """An address of this machine that nobody has had."""
         self._clients_port += 1
+        if family not in ANY:
+            return ""
         host = LOOPBACK[_socket.AddressFamily(family)]
         return (host, self._clients_port) if family == AF_INET else (host, self._clients_port, 0, 0)
 
@@ -405,6 +424,7 @@ class Network:
 
     def know(self, host: str) -> None:
         """A host that the scenario speaks of: it gets an address (of a network kept for tests, RFC 2544)."""
+        host = host.lower()
         if host not in ("", "localhost") and not _is_literal(host):
             number = len(self.hosts) + 1
             self.hosts.setdefault(host, f"198.18.{number // 256}.{number % 256}")
@@ -445,8 +465,8 @@ class Network:
             return LOOPBACK[_socket.AddressFamily(family)]
         if _is_literal(host):
             return host
-        if host in self.hosts:
-            return self.hosts[host]
+        if host.lower() in self.hosts:
+            return self.hosts[host.lower()]
         raise _socket.gaierror(_socket.EAI_NONAME, "Name or service not known")
 
 

@@ -32,6 +32,8 @@ from ._script import (
     Sends,
     ShutsDown,
     Waits,
+    is_play,
+    is_step,
 )
 from ._trace import bytes_text, excerpt, shown_path
 
@@ -42,7 +44,7 @@ if TYPE_CHECKING:
 
     from ._network import Descriptor
     from ._rules import RuleId
-    from ._script import Play, Step
+    from ._script import Step
     from ._shell import Address
     from ._trace import Place
 
@@ -65,12 +67,29 @@ if TYPE_CHECKING:
             """The peer's last step is taken."""
             ...
 
+        def resumed(self, peer: Peer) -> None:
+            """It has got more steps after that."""
+            ...
+
+        def stepped(self) -> None:
+            """A step is taken."""
+            ...
+
+        def check_open(self) -> None:
+            """RuntimeError if nothing more can be played."""
+            ...
+
     Taken: TypeAlias = "Generator[None, None, bytes]"
 
 __tracebackhide__ = True  # pytest: end tracebacks at the server's own line
 
 SYN_TIMEOUT: Final = 127.0
 """Seconds until a connection is given up that nobody answers (man 7 tcp, tcp_syn_retries)."""
+
+MOST_YIELDED: Final = 100_000
+"""So many steps that a generator yields have no end."""
+
+ROOM: Final = "for room to send"
 
 SHOWN: Final = 8
 """How many steps around the one in question an error shows."""
@@ -124,9 +143,11 @@ class Peer(Conversation):
     # -- scheduling -----------------------------------------------------------------------------
 
     def _grown(self) -> None:
+        self._around.check_open()
         if self._finished:
             self._finished = False
             self._cursor = (len(self._steps) - 1, 0)
+            self._around.resumed(self)
         self._around.wake(self)
 
     def _go(self) -> None:
@@ -162,6 +183,7 @@ class Peer(Conversation):
             yield
 
     def _connect(self) -> Generator[None, None, None]:
+        yield from self._wait(self._delay or 0)
         while (stream := self._around.meet(self)) is None:
             yield
         self._attach(stream.other)
@@ -170,8 +192,9 @@ class Peer(Conversation):
         """Be connected to."""
         while self._dialled is None:
             yield
-        yield from self._wait(SYN_TIMEOUT if self._delay is None else self._delay)
-        error = ECONNREFUSED if self._refuses else ETIMEDOUT if self._delay is None else 0
+        delay = SYN_TIMEOUT if self._delay is None else min(self._delay, SYN_TIMEOUT)
+        yield from self._wait(delay)
+        error = ETIMEDOUT if delay == SYN_TIMEOUT else ECONNREFUSED if self._refuses else 0
         self._around.answer(self, self._dialled, error)
         if self._stream is None:
             self._given_up = True
@@ -185,6 +208,9 @@ class Peer(Conversation):
 
     def _take(self, step: Step) -> Taken:
         """Take a step; returns the bytes that it took in."""
+        self._around.stepped()
+        if self._stream is not None and self._stream.closed and not isinstance(step, (Waits, Does, Plays)):
+            raise RuntimeError(f"{self.name} {step}, but its script has closed its connection before")
         match step:
             case Sends():
                 yield from self._send(step.data)
@@ -221,10 +247,8 @@ class Peer(Conversation):
         sent = 0
         while sent < len(data):
             end = self._end
-            if end.closed:
-                raise RuntimeError(f"{self.name} cannot send any more: its script has it close before this step")
             if end.mute:
-                raise RuntimeError(f"{self.name} cannot send any more: its script has it shut down before this step")
+                raise RuntimeError(f"{self.name} {Sends(data)}, but its script has shut down its sending before")
             if end.other.closed or end.dead:
                 self._unmet(f"has {bytes_text(excerpt(data[sent:]))} to send, but {self._gone()}")
                 return
@@ -233,7 +257,7 @@ class Peer(Conversation):
                 end.put(data[sent : sent + room])
                 sent += room
             else:
-                self._waits_for = "for room to send"
+                self._waits_for = ROOM
                 yield
 
     def _expect_bytes(self, step: Expects) -> Taken:
@@ -261,7 +285,7 @@ class Peer(Conversation):
             else:
                 size = 1 << 30
             if until == "eof" and self._at_end() and not self._end.size:
-                if self._end.dead:
+                if self._was_reset():
                     self._unmet(f"expects the end, but {self._gone()}")
                 break
             if not (yield from self._more(step, got, size)) and until != "eof":
@@ -288,7 +312,7 @@ class Peer(Conversation):
             got += data
             return True
         if self._at_end() and not self._end.size:
-            if not (isinstance(step, Expects) and step.until == "eof" and not self._end.dead):
+            if not (isinstance(step, Expects) and step.until == "eof" and not self._was_reset()):
                 self._unmet(f"{step}, but {self._gone()}{_so_far(got)}")
             return False
         self._waits_for = f"for {str(step).removeprefix('expects ')}{_so_far(got)}"
@@ -309,7 +333,7 @@ class Peer(Conversation):
         while not self._at_end():
             self._waits_for = "for the end of the connection"
             yield
-        if self._end.dead:
+        if self._was_reset():
             self._unmet(f"expects the end, but {self._gone()}")
         if self._end.size and self._around.in_force("unexpected-send", self):
             came = bytes_text(excerpt(b"".join(self._end.chunks)[self._end._offset :]))
@@ -332,10 +356,16 @@ class Peer(Conversation):
             yield
 
     def _play(self, step: Plays) -> Generator[None, None, None]:
-        play: Play = step.play() if callable(step.play) else step.play
+        play = step.play() if callable(step.play) else step.play
+        if not is_play(play):
+            raise TypeError(f"play= of {self.name} takes a generator of steps; its function returned {play!r}")
+        yielded = 0
         try:
             inner = next(play)
             while not self._given_up:
+                yielded += 1
+                if not is_step(inner) or yielded > MOST_YIELDED:
+                    raise self._bad_play(inner)
                 self._step = inner
                 came = yield from self._take(inner)
                 inner = play.send(came)
@@ -344,6 +374,13 @@ class Peer(Conversation):
         finally:
             self._step = None
         self._resume_judging()
+
+    def _bad_play(self, yielded: object) -> Exception:
+        if is_step(yielded):
+            return RuntimeError(
+                f"the generator that {self.name} plays has yielded {MOST_YIELDED:,} steps: has it no end?"
+            )
+        return TypeError(f"the generator that {self.name} plays yielded {yielded!r}; it takes steps, as Sends(b'hi')")
 
     # -- reading --------------------------------------------------------------------------------
 
@@ -377,6 +414,10 @@ class Peer(Conversation):
     def _at_end(self) -> bool:
         end = self._end
         return end.ended or end.dead or end.closed
+
+    def _was_reset(self) -> bool:
+        """Whether that is what it sees: after the server's end, it sees only that (man 2 recv)."""
+        return self._end.dead and not self._end.ended
 
     # -- judging what the server sends ----------------------------------------------------------
 
@@ -482,7 +523,7 @@ class Peer(Conversation):
         """How the connection came to its end, as half a sentence."""
         end = self._end
         if end.dead:
-            unread = "with unread data, which resets it" if end.other.lost else "by a reset"
+            unread = "with unread data, which resets it" if end.other.size else "by a reset"
             return f"the server has closed the connection {unread}"
         if end.closed:
             return "its script has closed the connection"

@@ -20,6 +20,8 @@ listen, recv, send, shutdown; man 7 tcp):
                  --detach()-> detached          shutdown(SHUT_WR)
                                                      v
                                                     shut --its end is read--> shut-eof
+
+`broken`: a send has failed. What had come before can still be read, and then the end.
 """
 
 from __future__ import annotations
@@ -62,8 +64,8 @@ if TYPE_CHECKING:
     """The id of a rule. Ids never change."""
 
     Phase = Literal[
-        "new", "bound", "listening", "connecting", "refused", "connected", "eof", "shut", "shut-eof", "reset",
-        "closed", "detached",
+        "new", "bound", "listening", "connecting", "refused", "connected", "eof", "shut", "shut-eof", "broken",
+        "reset", "closed", "detached",
     ]  # fmt: skip
 
     Operation = Literal[
@@ -149,43 +151,43 @@ _NETWORK: Final = NotSimulated()
 
 # fmt: off
 PHASES: Final[tuple[Phase, ...]] = (
-    "new", "bound", "listening", "connecting", "refused", "connected", "eof", "shut", "shut-eof", "reset", "closed",
-    "detached",
+    "new", "bound", "listening", "connecting", "refused", "connected", "eof", "shut", "shut-eof", "broken", "reset",
+    "closed", "detached",
 )
 
 _COLUMNS: Final[Mapping[Operation, tuple[Cell, ...]]] = {
-    #                  new           bound         listening     connecting    refused       connected     eof           shut          shut-eof      reset         closed        detached
-    "bind":            ("bound",      EINVAL,       EINVAL,       EINVAL,       EINVAL,       EINVAL,       EINVAL,       EINVAL,       None,         None,         EBADF,        EBADF),
-    "listen":          ("listening",  "listening",  None,         EINVAL,       EINVAL,       EINVAL,       EINVAL,       EINVAL,       EINVAL,       EINVAL,       EBADF,        EBADF),
-    "connect":         (_NETWORK,     _NETWORK,     EISCONN,      EALREADY,     _NETWORK,     EISCONN,      EISCONN,      EISCONN,      EISCONN,      EISCONN,      EBADF,        EBADF),
-    "connect:done":    ("connected",  "connected",  EISCONN,      "connected",  "connected",  EISCONN,      EISCONN,      EISCONN,      EISCONN,      EISCONN,      EBADF,        EBADF),
-    "connect:later":   ("connecting", "connecting", EISCONN,      EALREADY,     "connecting", EISCONN,      EISCONN,      EISCONN,      EISCONN,      EISCONN,      EBADF,        EBADF),
-    "connect:refused": ("refused",    "refused",    EISCONN,      "refused",    "refused",    EISCONN,      EISCONN,      EISCONN,      EISCONN,      EISCONN,      EBADF,        EBADF),
-    "accept":          (EINVAL,       EINVAL,       None,         EINVAL,       EINVAL,       EINVAL,       EINVAL,       EINVAL,       EINVAL,       EINVAL,       EBADF,        EBADF),
-    "accept:again":    (EINVAL,       EINVAL,       EAGAIN,       EINVAL,       EINVAL,       EINVAL,       EINVAL,       EINVAL,       EINVAL,       EINVAL,       EBADF,        EBADF),
-    "accept:timeout":  (EINVAL,       EINVAL,       ETIMEDOUT,    EINVAL,       EINVAL,       EINVAL,       EINVAL,       EINVAL,       EINVAL,       EINVAL,       EBADF,        EBADF),
-    "accept:blocks":   (EINVAL,       EINVAL,       _NO_CLIENT,   EINVAL,       EINVAL,       EINVAL,       EINVAL,       EINVAL,       EINVAL,       EINVAL,       EBADF,        EBADF),
-    "recv":            (ENOTCONN,     ENOTCONN,     ENOTCONN,     EAGAIN,       None,         None,         _PAST_EOF,    None,         _PAST_EOF,    _PAST_EOF,    EBADF,        EBADF),
-    "recv:error":      (ENOTCONN,     ENOTCONN,     ENOTCONN,     None,         None,         None,         _PAST_EOF,    None,         _PAST_EOF,    _PAST_EOF,    EBADF,        EBADF),
-    "recv:eof":        (ENOTCONN,     ENOTCONN,     ENOTCONN,     None,         None,         "eof",        _PAST_EOF,    "shut-eof",   _PAST_EOF,    _PAST_EOF,    EBADF,        EBADF),
-    "recv:reset":      (ENOTCONN,     ENOTCONN,     ENOTCONN,     "refused",    None,         "reset",      _PAST_EOF,    "reset",      _PAST_EOF,    _PAST_EOF,    EBADF,        EBADF),
-    "recv:again":      (ENOTCONN,     ENOTCONN,     ENOTCONN,     EAGAIN,       None,         EAGAIN,       _PAST_EOF,    EAGAIN,       _PAST_EOF,    _PAST_EOF,    EBADF,        EBADF),
-    "recv:timeout":    (ENOTCONN,     ENOTCONN,     ENOTCONN,     ETIMEDOUT,    None,         ETIMEDOUT,    _PAST_EOF,    ETIMEDOUT,    _PAST_EOF,    _PAST_EOF,    EBADF,        EBADF),
-    "recv:waits":      (ENOTCONN,     ENOTCONN,     ENOTCONN,     _WAITS,       None,         _WAITS,       _PAST_EOF,    _WAITS,       _PAST_EOF,    _PAST_EOF,    EBADF,        EBADF),
-    "recv:blocks":     (ENOTCONN,     ENOTCONN,     ENOTCONN,     _BLOCKS,      None,         _BLOCKS,      _PAST_EOF,    _BLOCKS,      _PAST_EOF,    _PAST_EOF,    EBADF,        EBADF),
-    "peek":            (ENOTCONN,     ENOTCONN,     ENOTCONN,     EAGAIN,       None,         None,         None,         None,         None,         None,         EBADF,        EBADF),
-    "send":            (EPIPE,        EPIPE,        EPIPE,        EAGAIN,       EPIPE,        None,         None,         EPIPE,        EPIPE,        EPIPE,        EBADF,        EBADF),
-    "send:reset":      (EPIPE,        EPIPE,        EPIPE,        "refused",    EPIPE,        "reset",      "reset",      EPIPE,        EPIPE,        EPIPE,        EBADF,        EBADF),
-    "send:again":      (EPIPE,        EPIPE,        EPIPE,        EAGAIN,       EPIPE,        EAGAIN,       EAGAIN,       EPIPE,        EPIPE,        EPIPE,        EBADF,        EBADF),
-    "send:timeout":    (EPIPE,        EPIPE,        EPIPE,        ETIMEDOUT,    EPIPE,        ETIMEDOUT,    ETIMEDOUT,    EPIPE,        EPIPE,        EPIPE,        EBADF,        EBADF),
-    "send:waits":      (EPIPE,        EPIPE,        EPIPE,        _SLOW,        EPIPE,        _SLOW,        _SLOW,        EPIPE,        EPIPE,        EPIPE,        EBADF,        EBADF),
-    "send:blocks":     (EPIPE,        EPIPE,        EPIPE,        _FULL,        EPIPE,        _FULL,        _FULL,        EPIPE,        EPIPE,        EPIPE,        EBADF,        EBADF),
-    "shutdown:read":   (ENOTCONN,     ENOTCONN,     "bound",      "new",        ENOTCONN,     None,         None,         None,         ENOTCONN,     ENOTCONN,     EBADF,        EBADF),
-    "shutdown:write":  (ENOTCONN,     ENOTCONN,     None,         "new",        ENOTCONN,     "shut",       "shut-eof",   None,         ENOTCONN,     ENOTCONN,     EBADF,        EBADF),
-    "getpeername":     (ENOTCONN,     ENOTCONN,     ENOTCONN,     ENOTCONN,     ENOTCONN,     None,         None,         None,         ENOTCONN,     ENOTCONN,     EBADF,        EBADF),
-    "option":          (None,         None,         None,         None,         None,         None,         None,         None,         None,         None,         EBADF,        EBADF),
-    "detach":          ("detached",   "detached",   "detached",   "detached",   "detached",   "detached",   "detached",   "detached",   "detached",   "detached",   None,         None),
-    "close":           ("closed",     "closed",     "closed",     "closed",     "closed",     "closed",     "closed",     "closed",     "closed",     "closed",     None,         None),
+    #                  new           bound         listening     connecting    refused       connected     eof           shut          shut-eof      broken        reset         closed        detached
+    "bind":            ("bound",      EINVAL,       EINVAL,       EINVAL,       EINVAL,       EINVAL,       EINVAL,       EINVAL,       None,         None,         None,         EBADF,        EBADF),
+    "listen":          ("listening",  "listening",  None,         EINVAL,       EINVAL,       EINVAL,       EINVAL,       EINVAL,       EINVAL,       EINVAL,       EINVAL,       EBADF,        EBADF),
+    "connect":         (_NETWORK,     _NETWORK,     EISCONN,      EALREADY,     _NETWORK,     EISCONN,      EISCONN,      EISCONN,      EISCONN,      EISCONN,      EISCONN,      EBADF,        EBADF),
+    "connect:done":    ("connected",  "connected",  EISCONN,      "connected",  "connected",  EISCONN,      EISCONN,      EISCONN,      EISCONN,      EISCONN,      EISCONN,      EBADF,        EBADF),
+    "connect:later":   ("connecting", "connecting", EISCONN,      EALREADY,     "connecting", EISCONN,      EISCONN,      EISCONN,      EISCONN,      EISCONN,      EISCONN,      EBADF,        EBADF),
+    "connect:refused": ("refused",    "refused",    EISCONN,      "refused",    "refused",    EISCONN,      EISCONN,      EISCONN,      EISCONN,      EISCONN,      EISCONN,      EBADF,        EBADF),
+    "accept":          (EINVAL,       EINVAL,       None,         EINVAL,       EINVAL,       EINVAL,       EINVAL,       EINVAL,       EINVAL,       EINVAL,       EINVAL,       EBADF,        EBADF),
+    "accept:again":    (EINVAL,       EINVAL,       EAGAIN,       EINVAL,       EINVAL,       EINVAL,       EINVAL,       EINVAL,       EINVAL,       EINVAL,       EINVAL,       EBADF,        EBADF),
+    "accept:timeout":  (EINVAL,       EINVAL,       ETIMEDOUT,    EINVAL,       EINVAL,       EINVAL,       EINVAL,       EINVAL,       EINVAL,       EINVAL,       EINVAL,       EBADF,        EBADF),
+    "accept:blocks":   (EINVAL,       EINVAL,       _NO_CLIENT,   EINVAL,       EINVAL,       EINVAL,       EINVAL,       EINVAL,       EINVAL,       EINVAL,       EINVAL,       EBADF,        EBADF),
+    "recv":            (ENOTCONN,     ENOTCONN,     ENOTCONN,     EAGAIN,       None,         None,         _PAST_EOF,    None,         _PAST_EOF,    None,         _PAST_EOF,    EBADF,        EBADF),
+    "recv:error":      (ENOTCONN,     ENOTCONN,     ENOTCONN,     None,         None,         None,         _PAST_EOF,    None,         _PAST_EOF,    None,         _PAST_EOF,    EBADF,        EBADF),
+    "recv:eof":        (ENOTCONN,     ENOTCONN,     ENOTCONN,     None,         None,         "eof",        _PAST_EOF,    "shut-eof",   _PAST_EOF,    "eof",        _PAST_EOF,    EBADF,        EBADF),
+    "recv:reset":      (ENOTCONN,     ENOTCONN,     ENOTCONN,     "refused",    None,         "reset",      _PAST_EOF,    "reset",      _PAST_EOF,    "reset",      _PAST_EOF,    EBADF,        EBADF),
+    "recv:again":      (ENOTCONN,     ENOTCONN,     ENOTCONN,     EAGAIN,       None,         EAGAIN,       _PAST_EOF,    EAGAIN,       _PAST_EOF,    EAGAIN,       _PAST_EOF,    EBADF,        EBADF),
+    "recv:timeout":    (ENOTCONN,     ENOTCONN,     ENOTCONN,     ETIMEDOUT,    None,         ETIMEDOUT,    _PAST_EOF,    ETIMEDOUT,    _PAST_EOF,    ETIMEDOUT,    _PAST_EOF,    EBADF,        EBADF),
+    "recv:waits":      (ENOTCONN,     ENOTCONN,     ENOTCONN,     _WAITS,       None,         _WAITS,       _PAST_EOF,    _WAITS,       _PAST_EOF,    _WAITS,       _PAST_EOF,    EBADF,        EBADF),
+    "recv:blocks":     (ENOTCONN,     ENOTCONN,     ENOTCONN,     _BLOCKS,      None,         _BLOCKS,      _PAST_EOF,    _BLOCKS,      _PAST_EOF,    _BLOCKS,      _PAST_EOF,    EBADF,        EBADF),
+    "peek":            (ENOTCONN,     ENOTCONN,     ENOTCONN,     EAGAIN,       None,         None,         None,         None,         None,         None,         None,         EBADF,        EBADF),
+    "send":            (EPIPE,        EPIPE,        EPIPE,        EAGAIN,       EPIPE,        None,         None,         EPIPE,        EPIPE,        EPIPE,        EPIPE,        EBADF,        EBADF),
+    "send:reset":      (EPIPE,        EPIPE,        EPIPE,        "refused",    EPIPE,        "broken",     "reset",      EPIPE,        EPIPE,        EPIPE,        EPIPE,        EBADF,        EBADF),
+    "send:again":      (EPIPE,        EPIPE,        EPIPE,        EAGAIN,       EPIPE,        EAGAIN,       EAGAIN,       EPIPE,        EPIPE,        EPIPE,        EPIPE,        EBADF,        EBADF),
+    "send:timeout":    (EPIPE,        EPIPE,        EPIPE,        ETIMEDOUT,    EPIPE,        ETIMEDOUT,    ETIMEDOUT,    EPIPE,        EPIPE,        EPIPE,        EPIPE,        EBADF,        EBADF),
+    "send:waits":      (EPIPE,        EPIPE,        EPIPE,        _SLOW,        EPIPE,        _SLOW,        _SLOW,        EPIPE,        EPIPE,        EPIPE,        EPIPE,        EBADF,        EBADF),
+    "send:blocks":     (EPIPE,        EPIPE,        EPIPE,        _FULL,        EPIPE,        _FULL,        _FULL,        EPIPE,        EPIPE,        EPIPE,        EPIPE,        EBADF,        EBADF),
+    "shutdown:read":   (ENOTCONN,     ENOTCONN,     "bound",      "new",        ENOTCONN,     None,         None,         None,         ENOTCONN,     ENOTCONN,     ENOTCONN,     EBADF,        EBADF),
+    "shutdown:write":  (ENOTCONN,     ENOTCONN,     None,         "new",        ENOTCONN,     "shut",       "shut-eof",   None,         ENOTCONN,     ENOTCONN,     ENOTCONN,     EBADF,        EBADF),
+    "getpeername":     (ENOTCONN,     ENOTCONN,     ENOTCONN,     ENOTCONN,     ENOTCONN,     None,         None,         None,         ENOTCONN,     ENOTCONN,     ENOTCONN,     EBADF,        EBADF),
+    "option":          (None,         None,         None,         None,         None,         None,         None,         None,         None,         None,         None,         EBADF,        EBADF),
+    "detach":          ("detached",   "detached",   "detached",   "detached",   "detached",   "detached",   "detached",   "detached",   "detached",   "detached",   "detached",   None,         None),
+    "close":           ("closed",     "closed",     "closed",     "closed",     "closed",     "closed",     "closed",     "closed",     "closed",     "closed",     "closed",     None,         None),
 }
 
 LIFE: Final[Mapping[Phase, Mapping[Operation, Cell]]] = {
@@ -208,6 +210,9 @@ MEMBERSHIP: Final[Mapping[Membership, Mapping[Registration, MembershipCell]]] = 
 
 ENDED: Final = frozenset[str](("eof", "shut-eof", "reset"))
 """Phases in which the server knows that the peer will send nothing more."""
+
+LOST: Final = frozenset[str](("broken", "reset"))
+"""Phases in which the server knows that nothing more can be sent or is to be had: a call has said so."""
 
 GONE: Final = frozenset[str](("closed", "detached"))
 """Phases without a descriptor."""
@@ -438,7 +443,7 @@ RULES: Final[Mapping[RuleId, Rule]] = {
         "default",
         means="A peer does not get what it expects: the server closed on it, or returned.",
         says="{socket} {what}",
-        suffers="the peer loses its connection in the middle of a conversation.",
+        suffers="the peer does not get what it needs to go on, or loses its connection in the middle.",
         mend="If the server should go on, find why it stopped; if it is right, shorten the script.",
         proof=(("recv", "read last"), ("send", "sent last"), ("shutdown:write", "shut down"), ("close", "closed")),
         now="went to sleep",

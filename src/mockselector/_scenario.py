@@ -48,6 +48,12 @@ BUFFER: Final = 65536
 """How many bytes fit into a connection in each direction, unless the test says otherwise."""
 
 
+CALLED_DIRECTLY: Final = (
+    "The run came to its end, but the server was called directly, so that its end went through the test:"
+    " let the scenario call it, net.run(serve, net.selector(), net.listener())"
+)
+
+
 class Scenario:
     """Peers, and a server that is run against them.
 
@@ -71,7 +77,7 @@ class Scenario:
         date: float = DATE,
     ) -> None:
         require_size("buffer", buffer)
-        for name, value in (("patience", patience), ("grace", grace)):
+        for name, value in (("patience", patience), ("grace", grace), ("date", date)):
             require_seconds(name, value)
         frame = caller(1)
         self._world = World(
@@ -90,6 +96,7 @@ class Scenario:
         *,
         to: int | tuple[Any, ...] | str | None = None,
         address: tuple[Any, ...] | None = None,
+        delay: float = 0.0,
         buffer: int | None = None,
         allow: Collection[RuleId] = (),
     ) -> Peer:
@@ -97,9 +104,13 @@ class Scenario:
 
         name: how errors and the trace call it; else "client 1" and so on. to: the port, address or
         path that it connects to; None: whoever has begun to listen first. address: where it comes
-        from, as `accept()` returns it. buffer: bytes that fit into its connection in each direction.
+        from, as `accept()` returns it. delay: seconds until it connects. buffer: bytes that fit into
+        its connection in each direction.
         """
-        return self._add(name, steps, to=to, source=address, buffer=buffer, allow=allow)
+        require_seconds("delay", delay)
+        _require_place("to", to, (int, str))
+        _require_place("address", address, ())
+        return self._add(name, steps, to=to, source=address, buffer=buffer, allow=allow, delay=delay)
 
     def backend(
         self,
@@ -119,6 +130,7 @@ class Scenario:
         """
         if delay is not None:
             require_seconds("delay", delay)
+        _require_place("address", address, (str,), optional=False)
         network = self._world.network
         host = address[0] if isinstance(address, tuple) else address
         if isinstance(address, tuple):
@@ -163,6 +175,7 @@ class Scenario:
         world = self._world
         if self._finished:
             raise RuntimeError("this scenario is at its end: a script is played once; make a new Scenario")
+        world.check_not_acting("run()")
         before = world.ending.outside
         world.returned = False
         world.ending.outside = caller(1).f_code
@@ -224,6 +237,7 @@ class Scenario:
 
     def listener(self, address: tuple[Any, ...] | str = ("localhost", 0), *, backlog: int = 128) -> socket.socket:
         """A socket that listens there, to pass in by hand."""
+        _require_place("address", address, (str,))
         family = int(AF_UNIX or 0) if isinstance(address, str) else list(ANY)[":" in address[0]]
         sock = make(self._world, family)
         sock.bind(address)
@@ -232,6 +246,8 @@ class Scenario:
 
     def on_end(self, function: Callable[[], object]) -> None:
         """Call this when all peers are done, to let the server stop by itself; it then has `grace` seconds."""
+        if not callable(function):
+            raise TypeError(f"function= takes a function without arguments; got {function!r}")
         self._world.on_end.append(function)
 
     def interrupts(self, at: float | None = None) -> None:
@@ -263,6 +279,7 @@ class Scenario:
 
         Leaving the `with` block does the same.
         """
+        self._world.check_not_acting("verify()")
         self._finish()
         self._settled = True
         if self._world.monitor.violation is not None:
@@ -274,18 +291,17 @@ class Scenario:
 
     def __exit__(
         self, exc_type: type[BaseException] | None, exc_val: BaseException | None, exc_tb: TracebackType | None
-    ) -> bool:
+    ) -> None:
         world = self._world
         world.ending.left()
         before = world.monitor.violation
         own = self._is_own(exc_val)
-        if exc_val is None and not world.ending.times:
-            world.returned = True
         if exc_val is None or own:
             self._finish()
         world.monitor.finished = True
         self._settled = True
-        return world.ending.settle(exc_val, own=own, before=before)
+        if world.ending.settle(exc_val, own=own, before=before):
+            raise RuntimeError(CALLED_DIRECTLY)
 
     def __del__(self) -> None:
         world: World | None = getattr(self, "_world", None)
@@ -325,3 +341,16 @@ class Scenario:
         open_selectors = tuple(world.open_selectors) if world.returned else ()
         world.monitor.finish(None, returned=world.returned, open_selectors=open_selectors, more=world.findings())
         world.network.remove_files()
+
+
+def _require_place(argument: str, place: object, kinds: tuple[type, ...], *, optional: bool = True) -> None:
+    """Raise TypeError or ValueError unless it is an address: a pair, or one of `kinds`."""
+    pair: Any = place  # Any: whatever the test gave
+    if (place is None and optional) or (isinstance(place, str) and str in kinds):
+        return
+    port = pair[1] if isinstance(place, tuple) and len(pair) >= 2 and isinstance(pair[0], str) else pair
+    wanted = ["a pair (host, port)", *["a port"] * (int in kinds), *["a path"] * (str in kinds)]
+    if not isinstance(port, int) or isinstance(port, bool) or (not isinstance(place, tuple) and int not in kinds):
+        raise TypeError(f"{argument}= takes {' or '.join(wanted)}; got {place!r}")
+    if not 0 <= port <= 65535:
+        raise ValueError(f"{argument}= takes a port from 0 to 65535; got {place!r}")

@@ -209,12 +209,22 @@ Step: TypeAlias = (
 )
 """One thing that a peer does."""
 
-Play: TypeAlias = "Generator[Step, bytes, object]"
+Play: TypeAlias = "Generator[Step, bytes, None]"
 """A peer that reacts: it yields steps, and gets the bytes that each took in (b"" for most)."""
 
 STEPS: Final = (
     Sends, Expects, ExpectsNothing, ExpectsEof, Receives, ShutsDown, Closes, Resets, Waits, ReadsSlowly, Does, Plays,
 )  # fmt: skip
+
+
+def is_step(thing: object) -> bool:
+    """Whether it is a step, whatever its type says."""
+    return isinstance(thing, STEPS)
+
+
+def is_play(thing: object) -> bool:
+    """Whether it is a generator, whatever its type says."""
+    return isinstance(thing, Generator)
 
 
 class Conversation:
@@ -226,6 +236,7 @@ class Conversation:
         self._steps: list[Step] = []
         self._places: list[tuple[CodeType, int]] = []
         self._made: tuple[CodeType, int] = (frame.f_code, frame.f_lasti)
+        _require_kind("steps", steps, Sequence, "a sequence of steps, as [Sends(b'hi'), Closes()]")
         for step in steps:
             _require_kind("steps", step, STEPS, "steps, as Sends(b'hi') or Closes()")
             self._steps.append(step)
@@ -236,7 +247,8 @@ class Conversation:
         given: Any = data  # Any: whatever the test gave
         if isinstance(given, str):
             raise TypeError(f"data= takes bytes; got the str {given!r}: write b{given!r}, or use .encode()")
-        return self._append(Sends(bytes(memoryview(data))))
+        _require_kind("data", given, (bytes, bytearray, memoryview), "bytes")
+        return self._append(Sends(bytes(data)))
 
     @overload
     def expects(self, what: bytes) -> Self: ...

@@ -99,6 +99,9 @@ class Shell(real_socket):
             self._do("close")
         self._closed = True
 
+    def _ended_in_file(self) -> None:
+        """A `makefile()` has met the end, which need not have been seen by whoever reads it."""
+
     def _checked_timeout(self, value: float | None) -> float | None:
         if value is not None and value < 0:
             raise ValueError("Timeout value out of range")
@@ -381,6 +384,8 @@ class _FileSide:
             return 0
         number = self._sock._recv_into(buffer)
         self._at_end = not number
+        if self._at_end:
+            self._sock._ended_in_file()
         return number
 
     def send(self, data: Buffer) -> int:

@@ -17,8 +17,9 @@ import selectors as _selectors
 import socket as _socket
 from _thread import get_ident
 from abc import ABCMeta
+from collections.abc import Callable
 from errno import EAGAIN, EBADF, EINPROGRESS, EINVAL, ENOTCONN, EPIPE, ETIMEDOUT
-from selectors import _BaseSelectorImpl  # MockSelector's base, too
+from selectors import BaseSelector, _BaseSelectorImpl  # MockSelector's base, too
 from typing import TYPE_CHECKING, Any, Final
 
 from ._clock import nanoseconds
@@ -32,7 +33,6 @@ from ._trace import BYTES_SHOWN, caller, excerpt, mask_text, place, seconds_text
 from .selector import CLOSED, REAL_SELECTORS
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
     from selectors import SelectorKey
     from typing import NoReturn
 
@@ -56,6 +56,9 @@ _ACCEPT_NOTHING: Final[tuple[Operation, ...]] = ("accept:again", "accept:timeout
 _FAMILIES: Final = (_socket.AF_INET, _socket.AF_INET6, AF_UNIX)
 
 _current: list[World] = []
+
+when_selector_is_made: Final[list[Callable[[], None]]] = []
+"""Called when code that runs in a scenario makes a selector."""
 
 
 def current() -> World | None:
@@ -86,7 +89,7 @@ class StandIn(ABCMeta):
         return super().__new__(cls, name, bases, space)
 
     def __instancecheck__(cls, instance: object) -> bool:
-        return isinstance(instance, cls.real)
+        return isinstance(instance, (cls.real, SimSelector if issubclass(cls.real, BaseSelector) else SimSocket))
 
     def __subclasscheck__(cls, subclass: type) -> bool:
         return issubclass(subclass, cls.real)
@@ -142,7 +145,7 @@ class SimSocket(Shell):
 
     def fileno(self) -> int:
         """A number from 2**30 up, the lowest that is free; -1 once closed."""
-        return -1 if self._closed and self._io_refs <= 0 else self._descriptor.number
+        return -1 if self._gone() else self._descriptor.number
 
     def _waits(self, flags: int = 0) -> int:
         """How a call waits: 0 not at all, 1 for a while, 2 until something comes."""
@@ -184,7 +187,7 @@ class SimSocket(Shell):
             if flags & WAITALL and not flags & PEEK:
                 return self._read_all(size, flags & ~WAITALL)
         stream = self._descriptor.stream
-        if stream is None:
+        if stream is None or self._gone():
             return self._read_unconnected()
         if not size:
             self._do("peek", b"")
@@ -212,7 +215,7 @@ class SimSocket(Shell):
         while len(data) < size:
             try:
                 more = self._read(size - len(data), flags)
-            except (BlockingIOError, TimeoutError):
+            except OSError:
                 if data:
                     break
                 raise
@@ -279,11 +282,11 @@ class SimSocket(Shell):
         if stream is None and descriptor.error:
             error, descriptor.error = descriptor.error, 0
             self._fails("send:reset", error)
-        if stream is None or stream.mute:
+        if stream is not None and not self._gone() and (stream.error or stream.dead):
+            self._fails("send:reset", stream.take_error() or EPIPE)
+        if stream is None or stream.mute or self._gone():
             self._do("send")
             raise os_error(EPIPE)
-        if stream.error or stream.dead:
-            self._fails("send:reset", stream.take_error() or EPIPE)
         if stream.unix and stream.other.closed:
             self._fails("send:reset", EPIPE)
         return stream
@@ -327,7 +330,7 @@ class SimSocket(Shell):
                 if deadline is not None and self._world.clock.now >= deadline:
                     raise os_error(ETIMEDOUT)
         except OSError:
-            self._record.unsent = None  # the exception has said so
+            self._record.refused_rest = True  # by this exception
             raise
 
     # -- coming and going -----------------------------------------------------------------------
@@ -440,6 +443,8 @@ class SimSocket(Shell):
             return
         if how != _socket.SHUT_WR:
             stream.deaf = True
+            if stream.unix:
+                stream.forget()
         if how != _socket.SHUT_RD and not stream.mute:
             stream.finish()
         descriptor.touch()
@@ -447,7 +452,7 @@ class SimSocket(Shell):
     def _close(self) -> None:
         if self._io_refs <= 0 and not self._gone():
             stream = self._descriptor.stream
-            if stream is not None and stream.other.closed:
+            if stream is not None and stream.other.closed and not self._record.asleep:
                 self._record.unsent = None  # nobody is there to miss it
             self._do("close")
             self._release()
@@ -455,6 +460,9 @@ class SimSocket(Shell):
 
     def _gone(self) -> bool:
         return self._record.phase in ("closed", "detached")
+
+    def _ended_in_file(self) -> None:
+        self._record.through_file = True
 
     def _release(self) -> None:
         """The kernel's part of a close."""
@@ -549,6 +557,8 @@ class Socket(SimSocket, metaclass=StandIn):
             return SimSocket(world, descriptor, record)
         family = _socket.AF_INET if family == -1 else family
         kind = _socket.SOCK_STREAM if type == -1 else int(type) & ~(_NONBLOCK | _CLOEXEC)
+        if kind == _socket.SOCK_DGRAM:
+            return real_socket(family, type, max(proto, 0))  # to be made; what it may do, `_install` decides
         if family not in _FAMILIES or kind != _socket.SOCK_STREAM:
             world.refuse(
                 f"a scenario has TCP and AF_UNIX stream sockets only; socket({family!r}, {type!r}) is not simulated."
@@ -565,6 +575,9 @@ def make(world: World, family: int, proto: int = 0, *, blocking: bool = True) ->
     if not blocking:
         sock._timeout = 0.0
     return sock
+
+
+_register: Final = _BaseSelectorImpl.register  # `_install` puts another one there
 
 
 class SimSelector(_BaseSelectorImpl):
@@ -599,9 +612,7 @@ class SimSelector(_BaseSelectorImpl):
 
     def register(self, fileobj: FileObject, events: int, data: Any = None) -> SelectorKey:  # Any: as `selectors`
         """As `selectors.BaseSelector.register`."""
-        return self._registered(
-            "register", fileobj, lambda: _BaseSelectorImpl.register(self, fileobj, events, data), events
-        )
+        return self._registered("register", fileobj, lambda: _register(self, fileobj, events, data), events)
 
     def unregister(self, fileobj: FileObject) -> SelectorKey:
         """As `selectors.BaseSelector.unregister`."""
@@ -809,7 +820,11 @@ def stand_in(name: str) -> type:
         def __new__(cls) -> Any:  # pyright: ignore[reportInconsistentConstructor]  # Any: of either kind
             """A selector of the current world; a real one outside of any."""
             world = current()
-            return real() if world is None else SimSelector(world)
+            if world is None:
+                return real()
+            for function in when_selector_is_made:
+                function()
+            return SimSelector(world)
 
     Selector.__name__ = Selector.__qualname__ = name
     Selector.real = real

@@ -375,6 +375,10 @@ class _Scripted(Shell):
         def share(self, process_id: int, /) -> NoReturn:
             super().share(process_id)
 
+    def _ended_in_file(self) -> None:
+        if self._record is not None:
+            self._record.through_file = True
+
     # -- what they come to ----------------------------------------------------------------------
 
     def _checked_timeout(self, value: float | None) -> float | None:

@@ -19,7 +19,7 @@ from ._ending import Ending
 from ._errors import Finding
 from ._monitor import IN_VAIN, Monitor, os_error
 from ._network import ANY, Network, Stream
-from ._peers import Peer
+from ._peers import ROOM, Peer
 from ._table import SocketRow, SocketTable, interest_text
 from ._trace import WIDTH
 
@@ -36,8 +36,11 @@ if TYPE_CHECKING:
 
 __tracebackhide__ = True  # pytest: end tracebacks at the server's own line
 
+MOST_STEPS: Final = 100_000
+"""So many steps of a script, taken at one instant, have no end."""
+
 STEP: Final = nanoseconds(0.001)
-LONGEST_STEP: Final = nanoseconds(1)
+LONGEST_STEP: Final = nanoseconds(16)
 """How far time moves for a server that asks for it again and again: from one to the other, doubling."""
 
 NO_RULES: Final = frozenset["RuleId"]()
@@ -55,6 +58,9 @@ class World:
     ) -> None:  # fmt: skip
         self.monitor: Final = Monitor(script, allow=allow, pedantic=pedantic)
         self.monitor.idle_wakes = IDLE_WAKES
+        self.monitor.spare_reads = 1
+        self.monitor.limit = AT_ONE_INSTANT * 10 * WIDTH
+        self.monitor.spins = self._creep
         self.monitor.give_up = self._how_to_give_up
         self.ending: Final = Ending(self.monitor, outside)
         self.clock: Final = Clock(date, self._asked_for_time)
@@ -73,7 +79,7 @@ class World:
         self.interrupt_at_end = False
         self.returned = False  # the server came back by itself
         self.calling_back = False  # a function of `on_end` is running
-        self.failure: BaseException | None = None  # what a function of the test has raised
+        self._acting: Peer | None = None  # whose step is being taken
         self.leaked: list[str] = []
         self.progress = 0  # how often a byte was moved, or a connection made or closed
         self.open_selectors: Final[dict[str, None]] = {}
@@ -89,6 +95,7 @@ class World:
         self._over_at: int | None = None  # when the last script came to its end
         self._asked_to_stop = False
         self._step = STEP
+        self._steps = 0  # how many were taken at this instant
         self._asked = 0  # how often the server has polled or asked for the time, and done nothing else
         self._seen = 0  # how long the trace was when it last did
         self._woken = 0  # how often select() has returned something since ...
@@ -134,6 +141,15 @@ class World:
         """The last step of its script is taken."""
         self._playing -= 1
         self._over_at = self.clock.now
+
+    def resumed(self, peer: Peer) -> None:
+        """It has got more steps."""
+        self._playing += 1
+
+    def check_open(self) -> None:
+        """Raise RuntimeError if the run is over, and nothing more can be played."""
+        if self.monitor.finished or self.ending.times:
+            raise RuntimeError("this scenario is at its end: add steps before, or from inside of a does() step")
 
     # -- who takes part ---------------------------------------------------------------------------
 
@@ -199,10 +215,16 @@ class World:
         peer._dialled = descriptor
         self.wake(peer)
 
+    def unknown_host(self, host: str) -> None:
+        """The program asks for the address of a host that the scenario does not speak of."""
+        if self.monitor.in_force("unscripted-connection"):
+            fields = {"what": f"{host!r}, which the scenario does not know", "address": f"({host!r}, port)"}
+            self.monitor.breach(Finding("unscripted-connection", None, fields), "getaddrinfo", host)
+
     def _dialled_nobody(self, record: Record, address: Address) -> NoReturn:
         if self.monitor.in_force("unscripted-connection", record):
-            more = any(peer._to == address for peer in self.peers if peer._backend)
             where = address if isinstance(address, str) else (self.network.name_of(address[0]), *address[1:2])
+            more = any(peer._to == where for peer in self.peers if peer._backend)
             what = f"{where!r}, where the scenario has no {'more backends' if more else 'backend'}"
             fields = {"what": what, "address": repr(where)}
             self.monitor.breach(
@@ -257,6 +279,7 @@ class World:
 
         call: the operation and the name, for the trace. never: says so if it can never be done.
         """
+        self.check_not_acting("wait")
         self._call = call
         while True:
             self._play()
@@ -268,6 +291,7 @@ class World:
 
     def poll(self, call: tuple[str, str]) -> None:
         """The server looks, and does not wait. Time stands still, unless it does that all the time."""
+        self.check_not_acting("call select()")
         self._call = call
         self._play()
         if self._count():
@@ -287,11 +311,38 @@ class World:
         self._advance(None, None)
         return True
 
+    def _creep(self) -> None:
+        """Let some time pass for a server that never waits, and end it where one that waits would be ended."""
+        if self.is_over:
+            self.give_up()
+        self.monitor.limit = len(self.monitor.rows) + AT_ONE_INSTANT * 10 * WIDTH
+        now = self.clock.now + self._step
+        self._step = min(2 * self._step, LONGEST_STEP)
+        timer, vain, end = self._due(self._timers), self._due(self._vain), self._end_at()
+        interrupt = self.interrupts[0] if self.interrupts else None
+        moments = [when for when in (timer and timer[0], vain and vain[0], end, interrupt) if when is not None]
+        if moments and min(moments) <= now:
+            self._advance(None, None)
+        else:
+            self._pass_to(now)
+        self._play()
+
+    def stepped(self) -> None:
+        """A peer has taken a step: something happens."""
+        self.monitor.limit = len(self.monitor.rows) + AT_ONE_INSTANT * 10 * WIDTH
+        self._step = STEP
+        self._steps += 1
+        if self._steps > MOST_STEPS:
+            raise RuntimeError(
+                f"the script has taken {MOST_STEPS:,} steps at one instant: does a generator yield steps for ever,"
+                " or a does() step append to its own script?"
+            )
+
     def _count(self) -> bool:
         """Whether the server has looked, or asked for the time, too often with nothing else done."""
         done = len(self.monitor.rows)
         if done != self._seen:
-            self._seen, self._asked, self._step = done, 0, STEP
+            self._seen, self._asked = done, 0
         self._asked += 1
         if self._asked <= AT_ONE_INSTANT:
             return False
@@ -301,16 +352,21 @@ class World:
     def _asked_for_time(self) -> None:
         """The server looks at the clock. One that waits by doing only that must see time pass."""
         if self._count():
-            moments = [due[0] for due in (self._due(self._timers),) if due]
-            self._pass_to(min(self.clock.now + self._step, *moments))
-            self._step = min(2 * self._step, LONGEST_STEP)
-            self._wake_due()
+            self._creep()
+
+    def check_not_acting(self, what: str) -> None:
+        """Raise RuntimeError if it is a step of the script that calls, not the server."""
+        if self._acting is not None:
+            raise RuntimeError(
+                f"a does() step may not {what}, as one of {self._acting.name} does: it is not the server"
+            )
 
     def _play(self) -> None:
         """Let all peers act that can."""
         while self._runnable:
             peer = self.peers[heappop(self._runnable)]
             peer._queued = False
+            self._acting = peer
             try:
                 peer._go()
             except _TooLate:
@@ -318,8 +374,10 @@ class World:
                 continue
             except Exception as error:
                 if self.monitor.violation is None:
-                    self.failure = self.monitor.violation = error
+                    self.monitor.violation = error
                 raise
+            finally:
+                self._acting = None
             if peer._until is not None:
                 heappush(self._timers, (peer._until, peer._serial, peer._token))
             elif not peer._finished and not (peer._backend and peer._stream is None):
@@ -340,7 +398,8 @@ class World:
         if self._playing:
             return None
         over = self._over_at or 0
-        return over + self.grace if self._alive or self._asked_to_stop else over
+        goes_on = self._alive or self._asked_to_stop or self._over_at is None  # None: there was nobody at all
+        return over + self.grace if goes_on else over
 
     def _advance(self, deadline: int | None, never: Callable[[], None] | None) -> None:
         """Nothing can happen now: go to the next moment at which something will."""
@@ -368,6 +427,7 @@ class World:
     def _pass_to(self, when: int) -> None:
         if when > self.clock.now:
             self.clock.now = self.monitor.now = when
+            self._steps = 0
 
     def _wake_due(self) -> None:
         due = self._due(self._timers)
@@ -392,7 +452,8 @@ class World:
             return False
         self.monitor.pause()
         deadline = None if timeout is None else self.clock.now + nanoseconds(max(timeout, 0))
-        return self.until(done, deadline, ("wait", "threading"), self._nobody_notifies)
+        never = self._nobody_notifies if timeout is None else None
+        return self.until(done, deadline, ("wait", "threading"), never)
 
     def _nobody_notifies(self) -> NoReturn:
         self.refuse("this waits for what another thread does, and a scenario has no other thread")
@@ -416,10 +477,21 @@ class World:
 
     def _advice(self, peer: Peer) -> str:
         if peer._stream is None:
-            where = "at all" if peer._to is None else f"at {peer._to!r}"
+            listening = [one.local for one in self.network.listeners]
+            if listening and peer._to is not None:
+                there = ", ".join(map(repr, listening))
+                return f"Nothing listens at {peer._to!r}, but at {there}: which of them is wrong?"
+            if listening:
+                return "The backlog is full, and stays so: does the server still accept()?"
             return (
-                f"Nothing listens {where}: does the server come to listen()? If it made its listener or selector"
+                "Nothing listens at all: does the server come to listen()? If it made its listener or selector"
                 " before the scenario began, at import, import it inside of net.installed(), or use net.run_path()."
+            )
+        if peer._waits_for == ROOM:
+            return (
+                f"Both sides wait to be read: the script sends more than the {peer._buffer} bytes that fit, and reads"
+                " nothing meanwhile. If a real client would read in between, let the script do so (expects between the"
+                " sends), or give the client a larger buffer=."
             )
         return (
             "See whether the server waits for the same as the script: for more input than there is,"
@@ -436,7 +508,7 @@ class World:
                 for function in self.on_end:
                     function()
             except Exception as error:
-                self.failure = self.monitor.violation = self.monitor.violation or error
+                self.monitor.violation = self.monitor.violation or error
                 raise
             finally:
                 self.calling_back = False
@@ -519,9 +591,13 @@ class World:
             if peer._finished or peer._given_up or not self.in_force("unmet-expectation", peer):
                 continue
             if peer._stream is None:
-                what = "was never connected to" if peer._backend else "never found anybody who listens"
+                alone = (
+                    "the server returned before it could connect" if self.returned else "nobody ever listened for it"
+                )
+                what = "was never connected to" if peer._backend else f"was never connected: {alone}"
             else:
-                what = f"still waits {peer._waits_for}, and the server has returned"
+                over = "the server has returned" if self.returned else "the run is over"
+                what = f"is not at the end of its script ({peer.doing()}), and {over}"
             fields, block = {"what": what}, peer.conversation()
             found.append(Finding("unmet-expectation", peer.name, fields, block=block, made=peer.place(), at_end=True))
         found += [

@@ -1,0 +1,203 @@
+"""asyncio's streams and sockets, unmodified, in scenarios."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import gc
+import socket
+from typing import TYPE_CHECKING
+
+import pytest
+
+from mockselector import Scenario, ScenarioError
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Iterator
+
+    Handler = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
+
+
+@pytest.fixture(autouse=True)
+def own_garbage() -> Iterator[None]:
+    """What a test leaves behind (a task, a transport that is not closed) is its own failure, not that of the next."""
+    yield
+    gc.collect()
+
+
+async def upper(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    """Answers each line in capitals."""
+    with contextlib.suppress(ConnectionError):
+        while line := await reader.readline():
+            writer.write(line.upper())
+            await writer.drain()
+    await leave(writer)
+
+
+async def leave(writer: asyncio.StreamWriter) -> None:
+    writer.close()
+    with contextlib.suppress(ConnectionError):
+        await writer.wait_closed()
+
+
+async def serve(handler: Handler, host: str = "127.0.0.1") -> None:
+    """A program as the documentation writes it."""
+    server = await asyncio.start_server(handler, host, 8888)
+    async with server:
+        await server.serve_forever()
+
+
+def test_streams_answer_each_line() -> None:
+    with Scenario() as net:
+        net.client("alice").sends(b"hi\n").expects(b"HI\n").sends(b"ho\n").expects(b"HO\n").closes()
+        net.run(asyncio.run, serve(upper))
+
+
+def test_clients_are_served_at_the_same_time() -> None:
+    with Scenario() as net:
+        net.client("alice").sends(b"a").waits(10).sends(b"a\n").expects(b"AA\n").closes()
+        net.client("bob").sends(b"b\n").expects(b"B\n").does(lambda: seen.append(net.now)).closes()
+        seen: list[float] = []
+        net.run(asyncio.run, serve(upper))
+        assert seen == [0.0]
+
+
+def test_a_client_that_resets_leaves_the_others_alone() -> None:
+    with Scenario() as net:
+        net.client("alice").sends(b"a\n").expects(b"A\n").resets()
+        net.client("bob").waits(1).sends(b"b\n").expects(b"B\n").shuts_down().expects_eof()
+        net.run(asyncio.run, serve(upper))
+
+
+def test_wait_for_times_out_in_virtual_time() -> None:
+    async def impatient(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        try:
+            await asyncio.wait_for(reader.readline(), 600)
+        except asyncio.TimeoutError:
+            writer.write(b"too late\n")
+        await leave(writer)
+
+    with Scenario() as net:
+        net.client("alice").expects(b"too late\n").expects_eof()
+        net.run(asyncio.run, serve(impatient))
+        assert net.now == 600.0
+
+
+def test_a_megabyte_is_written_to_a_slow_reader() -> None:
+    async def generous(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(b"x" * 1_000_000)
+        await writer.drain()
+        await leave(writer)
+
+    with Scenario() as net:
+        net.client("alice").reads_slowly(100_000).expects(b"x" * 1_000_000).expects_eof()
+        net.run(asyncio.run, serve(generous))
+
+
+def test_a_proxy_connects_to_a_backend() -> None:
+    async def proxy(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        answers, questions = await asyncio.open_connection("192.0.2.1", 80)
+        questions.write(await reader.readline())
+        writer.write(await answers.readline())
+        await leave(questions)
+        await leave(writer)
+
+    with Scenario() as net:
+        net.client("alice").sends(b"question\n").expects(b"answer\n").expects_eof()
+        net.backend(("192.0.2.1", 80), delay=0.5).expects(b"question\n").sends(b"answer\n").expects_eof()
+        net.run(asyncio.run, serve(proxy))
+
+
+def test_an_event_set_from_outside_ends_the_program() -> None:
+    async def main() -> str:
+        stop = asyncio.Event()
+        loop = asyncio.get_running_loop()
+        net.on_end(lambda: loop.call_soon_threadsafe(stop.set))
+        server = await asyncio.start_server(upper, "127.0.0.1", 8888)
+        async with server:
+            await stop.wait()
+        return "stopped"
+
+    with Scenario(pedantic=True) as net:
+        net.client("alice").sends(b"hi\n").expects(b"HI\n").closes()
+        assert net.run(asyncio.run, main()) == "stopped"
+
+
+def test_ctrl_c_ends_the_program() -> None:
+    with Scenario(pedantic=True) as net:
+        net.client("alice").sends(b"hi\n").expects(b"HI\n").closes()
+        net.interrupts()
+        net.run(asyncio.run, serve(upper))
+
+
+def test_the_methods_of_a_loop_serve_plain_sockets() -> None:
+    async def echo(connection: socket.socket) -> None:
+        loop = asyncio.get_running_loop()
+        with connection:
+            while data := await loop.sock_recv(connection, 1024):
+                await loop.sock_sendall(connection, data)
+
+    async def main() -> None:
+        loop = asyncio.get_running_loop()
+        tasks: list[asyncio.Task[None]] = []
+        with socket.create_server(("127.0.0.1", 8888)) as listener:
+            listener.setblocking(False)
+            while True:
+                connection, _ = await loop.sock_accept(listener)
+                tasks.append(loop.create_task(echo(connection)))
+
+    with Scenario() as net:
+        net.client("alice").sends(b"abc").expects(b"abc").closes()
+        net.client("bob").sends(b"def").expects(b"def").closes()
+        net.run(asyncio.run, main())
+
+
+def test_a_wrong_answer_comes_out_of_a_task() -> None:
+    with pytest.raises(ScenarioError, match=r"\Aalice was sent b'HI\\n' where it expects b'Hi\\n'") as caught:
+        with Scenario() as net:
+            net.client("alice").sends(b"hi\n").expects(b"Hi\n").closes()
+            net.run(asyncio.run, serve(upper))
+    assert caught.value.rule == "unexpected-send"
+
+
+def test_what_a_program_cleans_up_is_cleaned_up_after_a_violation() -> None:
+    async def main() -> None:
+        try:
+            await serve(upper)
+        finally:
+            await asyncio.sleep(0)
+            done.append("cleaned up")
+
+    done: list[str] = []
+    with pytest.raises(ScenarioError, match=r"\[unexpected-send\]"):
+        with Scenario() as net:
+            net.client("alice").sends(b"hi\n").expects(b"Hi\n").closes()
+            net.run(asyncio.run, main())
+    assert done == ["cleaned up"]
+
+
+def test_the_name_of_a_host_is_resolved_without_a_thread() -> None:
+    with Scenario() as net:
+        net.client("alice").sends(b"hi\n").expects(b"HI\n").closes()
+        net.run(asyncio.run, serve(upper, "localhost"))
+
+
+def test_a_thread_is_refused_aloud() -> None:
+    async def main() -> None:
+        await asyncio.get_running_loop().run_in_executor(None, print)
+
+    with pytest.raises(NotImplementedError, match="threads and processes are not simulated"):
+        with Scenario() as net:
+            net.client("alice", to=8888).closes()
+            net.run(asyncio.run, main())
+
+
+def test_the_same_scenario_has_the_same_trace() -> None:
+    traces: list[list[object]] = []
+    for _ in range(2):
+        with Scenario() as net:
+            for number in range(10):
+                net.client().sends(b"%d\n" % number).expects(b"%d\n" % number).closes()
+            net.run(asyncio.run, serve(upper))
+            traces.append(list(net.trace))
+    assert traces[0] == traces[1]
