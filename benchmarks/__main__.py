@@ -22,6 +22,7 @@ import platform
 import socket
 import subprocess
 import sys
+import threading
 import tracemalloc
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
@@ -35,7 +36,7 @@ from time import process_time
 from typing import Any, Final, NamedTuple, Protocol
 
 import mockselector
-from mockselector import ListenSocket, MockSelector, MockSocket
+from mockselector import ListenSocket, MockSelector, MockSocket, Scenario
 
 CLIENTS: Final = 100
 MESSAGES: Final = 100
@@ -230,6 +231,67 @@ class Loopback:
         return seconds / (messages * len(self.pairs))
 
 
+def echo(listener: socket.socket, stop: socket.socket | None = None) -> None:
+    """A server as people write them; it ends when `stop` is readable."""
+    with DefaultSelector() as selector:
+        selector.register(listener, EVENT_READ)
+        if stop is not None:
+            selector.register(stop, EVENT_READ)
+        while True:
+            for key, _ in selector.select():
+                sock: Any = key.fileobj  # Any: `selectors` cannot know
+                if sock is stop:
+                    return
+                if sock is listener:
+                    client, _ = listener.accept()
+                    selector.register(client, EVENT_READ)
+                elif data := sock.recv(1024):
+                    sock.sendall(data)
+                else:
+                    selector.unregister(sock)
+                    sock.close()
+
+
+def serve_echo() -> None:
+    with socket.create_server(("localhost", 8888)) as listener:
+        echo(listener)
+
+
+def scenario_clients(clients: int) -> float:
+    """Seconds per client of a scenario."""
+    start = process_time()
+    with Scenario() as net:
+        for _ in range(clients):
+            net.client().sends(MESSAGE).expects(MESSAGE).closes()
+        net.run(serve_echo)
+    return (process_time() - start) / clients
+
+
+def loopback_clients(clients: int) -> float:
+    """The same over loopback, with the server in a thread."""
+    mine, its = socket.socketpair()
+    start = process_time()
+    with socket.create_server(("localhost", 0)) as listener, mine, its:
+        thread = threading.Thread(target=echo, args=(listener, its))
+        thread.start()
+        for _ in range(clients):
+            with socket.create_connection(listener.getsockname()) as client:
+                client.sendall(MESSAGE)
+                assert client.recv(1024) == MESSAGE
+        mine.sendall(b"x")
+        thread.join()
+    return (process_time() - start) / clients
+
+
+def empty_scenario() -> float:
+    """Seconds that a scenario takes in which nothing happens."""
+    start = process_time()
+    for _ in range(10):
+        with Scenario() as net:
+            net.run(int)
+    return (process_time() - start) / 10
+
+
 def making(fake: Fake, count: int) -> float:
     """Seconds to make a socket; taking it away again is not timed."""
     start = process_time()
@@ -391,6 +453,20 @@ def event_rows(rounds: int, messages: int) -> Iterator[Row]:
                 yield compared("  a bare fake takes less by", figures["bare"], seen[name], seen["bare"])
 
 
+def conversation_rows(rounds: int, sizes: Sequence[int]) -> Iterator[Row]:
+    """A whole conversation (connect, message, echo, close) with a server that is run as it is."""
+    few = sizes[0]
+    turns: dict[str, Turn] = {str(size): partial(scenario_clients, size) for size in sizes}
+    turns["real"] = partial(loopback_clients, few)
+    seen = in_turn(turns, rounds)
+    yield Row(f"a conversation, {few} clients in a scenario", time_text(seen[str(few)]))
+    what = "  real loopback, server in a thread, takes longer by"
+    yield compared(what, time_text(seen["real"]), seen["real"], seen[str(few)])
+    for size in sizes[1:]:
+        yield compared(f"  with {size:,} clients", time_text(seen[str(size)]), seen[str(size)], seen[str(few)])
+    yield Row("making, running and judging a scenario", time_text(in_turn({"": empty_scenario}, rounds)[""]))
+
+
 def making_rows(rounds: int, count: int) -> Iterator[Row]:
     turns: dict[str, Turn] = {"ours": partial(making, LENIENT, count)}
     peer = old()
@@ -447,6 +523,7 @@ def import_rows(rounds: int) -> Iterator[Row]:
 
 def rows(*, quick: bool) -> Iterator[Row]:
     yield from event_rows(2 if quick else 11, 10 if quick else MESSAGES)
+    yield from conversation_rows(2 if quick else 11, (100, 1000) if quick else (100, 1000, 10_000))
     yield from making_rows(2 if quick else 15, 500 if quick else 5000)
     yield from growth_rows(
         2 if quick else 7, (10, 100, 1000) if quick else (10, 100, 1000, 10_000, 100_000), 2000 if quick else 100_000

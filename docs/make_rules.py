@@ -61,8 +61,9 @@ def tables() -> str:
     text += (
         "## A socket's life\n\nA column is a phase of a socket: `eof`, its end was read; `shut`, the server has shut\n"
     )
-    text += "down writing; `broken`, a send has failed; `reset`, the peer is gone. A row is a call, and behind the colon\n"
-    text += "what it finds there: nothing, and the socket does not wait (`again`), waits a while (`timeout`) or for ever (`blocks`).\n"
+    text += "down writing; `broken`, a send has failed; `reset`, the peer is gone. A row is a call, and behind the\n"
+    text += "colon what it finds there: nothing, and the socket does not wait (`again`), waits a while (`timeout`) or\n"
+    text += "for ever (`blocks`).\n"
     text += "`option` stands for all calls that only need an open descriptor.\n\n"
     text += "Empty: the call goes through. *A phase*: it goes through and leads there. **A rule**: it breaks it.\n\n"
     text += "| call | " + " | ".join(PHASES) + " |\n|---|" + "---|" * len(PHASES) + "\n"

@@ -2,8 +2,11 @@
 
 `python examples` runs all of them. A map, in reading order:
 
-    servers/      correct servers, in the styles that people use; each can be run for real
+    echo.py, chat.py, web.py, proxy.py, broker.py
+                  correct servers; each runs for real, as in `python examples/chat.py 8888`
+    test_*.py     conversations with them, as a test with mockselector has them
+    servers/      small correct servers, in the styles that people use; each can be run for real
     broken/       servers with one defect each; its line is marked `# BUG`
-    scenarios.py  what the network does to each of them, and what must come of it
+    scenarios.py  the lists of events that they are run under, and what must come of it
     __main__.py   runs the scenarios and shows the result
 """

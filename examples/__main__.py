@@ -1,4 +1,4 @@
-"""Runs every example: the correct servers must pass, and each broken twin must be caught.
+"""Runs every example: the correct servers must pass, each broken twin must be caught, and each conversation be held.
 
     python examples [name ...]
 
@@ -9,10 +9,12 @@ from __future__ import annotations
 
 import argparse
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parents[1]))  # `python examples` puts only this directory there
 
+from examples import test_broker, test_chat, test_echo, test_proxy, test_web
 from examples.scenarios import CORRECT, TWINS, Correct, Example, Twin, received, run
 from mockselector import ScenarioError
 
@@ -21,8 +23,12 @@ WIDTH = 98
 
 def main() -> int:
     """Run the examples that the command line names, or all; return the exit status."""
-    correct, twins = chosen(sys.argv[1:])
-    passed = caught = 0
+    correct, twins, conversations = chosen(sys.argv[1:])
+    passed = caught = held = 0
+    if conversations:
+        say("Conversations with servers that know nothing of it")
+        held = sum([shown_conversation(server, test) for server, test in conversations])
+        say()
     if correct:
         say("Correct servers, judged strictly")
         passed = sum([shown_correct(example) for example in correct])
@@ -32,14 +38,27 @@ def main() -> int:
         caught += shown_twin(twin)
         say()
     say(title("summary"))
+    say(f"{held} of {len(conversations)} conversations are held as they should be")
     say(f"{passed} of {len(correct)} correct servers pass")
     say(f"{caught} of {len(twins)} broken twins are caught, by the expected rule and at the marked line")
-    return 0 if (passed, caught) == (len(correct), len(twins)) else 1
+    return 0 if (passed, caught, held) == (len(correct), len(twins), len(conversations)) else 1
 
 
-def chosen(arguments: list[str]) -> tuple[list[Correct], list[Twin]]:
+Conversation = tuple[str, Callable[[], None]]
+"""The name of a server, and a test that holds a conversation with it."""
+
+CONVERSATIONS: list[Conversation] = [
+    (module.__name__.partition("test_")[2], test)
+    for module in (test_echo, test_chat, test_web, test_proxy, test_broker)
+    for name, test in vars(module).items()
+    if name.startswith("test_")
+]
+
+
+def chosen(arguments: list[str]) -> tuple[list[Correct], list[Twin], list[Conversation]]:
     """The examples to run."""
     names = [example.name for example in (*CORRECT, *TWINS)]
+    names += dict.fromkeys(server for server, _ in CONVERSATIONS)
     parser = argparse.ArgumentParser(
         prog="python examples",
         description="Run example servers under mockselector.",
@@ -54,7 +73,23 @@ def chosen(arguments: list[str]) -> tuple[list[Correct], list[Twin]]:
     def picked(example: Example) -> bool:
         return not wanted or example.name in wanted
 
-    return [example for example in CORRECT if picked(example)], [twin for twin in TWINS if picked(twin)]
+    return (
+        [example for example in CORRECT if picked(example)],
+        [twin for twin in TWINS if picked(twin)],
+        [(server, test) for server, test in CONVERSATIONS if not wanted or server in wanted],
+    )
+
+
+def shown_conversation(server: str, test: Callable[[], None]) -> bool:
+    """Hold a conversation; show whether it comes out as it should."""
+    what = test.__name__.removeprefix("test_").replace("_", " ")
+    try:
+        test()
+    except AssertionError as error:
+        say(f"  {CROSS} {server:<7} {what}\n{error}")
+        return False
+    say(f"  {CHECK} {server:<7} {what}")
+    return True
 
 
 def shown_correct(example: Correct) -> bool:

@@ -392,8 +392,8 @@ _depth = 0
 
 
 @contextmanager
-def installed(world: World) -> Generator[None, None, None]:
-    """Put a world under all code of this thread, for the time of a block."""
+def installed(world: World, function: object = None) -> Generator[None, None, None]:
+    """Put a world under all code of this thread, for the time of a block; also under `function`, of whatever module."""
     global _depth
     enter(world)
     _depth += 1
@@ -401,6 +401,9 @@ def installed(world: World) -> Generator[None, None, None]:
         if _depth == 1:
             _replace_classes()
             _replace_names(world)
+        space: dict[str, Any] | None = getattr(function, "__globals__", None)
+        if space is not None and sys.modules.get(space.get("__name__", "")) is None:  # run from a text, or by runpy
+            _replace_in(space, world, ours=True)
         yield
     finally:
         leave()
@@ -410,23 +413,26 @@ def installed(world: World) -> Generator[None, None, None]:
 
 
 def _replace_names(world: World) -> None:
-    replacements, selectors, known = _REPLACEMENTS, _SELECTORS, _put.append
     for name, module in tuple(sys.modules.items()):
-        space: dict[str, Any] = getattr(module, "__dict__", {})  # Any: whatever a module holds
         top = name.partition(".")[0]
-        if top in _LEFT_ALONE:
-            continue
-        for key, value in tuple(space.items()):
-            if id(value) in replacements:
-                real, ours = replacements[id(value)]
-                if real is value:
-                    known((space, key, value, ours))
-                    space[key] = ours
-            elif id(type(value)) in selectors and top not in _STDLIB and not value._fd_to_key:  # pyright: ignore[reportUnknownArgumentType]
-                # Made while its module was imported, and not used yet: one of this world takes its place.
-                in_its_place: object = SimSelector(world)
-                known((space, key, value, in_its_place))
-                space[key] = in_its_place
+        if top not in _LEFT_ALONE:
+            _replace_in(getattr(module, "__dict__", {}), world, ours=top not in _STDLIB)
+
+
+def _replace_in(space: dict[str, Any], world: World, *, ours: bool) -> None:  # Any: whatever a module holds
+    """Replace in the names of one module; in one that is no part of Python, selectors as well."""
+    replacements, selectors, known = _REPLACEMENTS, _SELECTORS, _put.append
+    for key, value in tuple(space.items()):
+        if id(value) in replacements:
+            real, stand_in = replacements[id(value)]
+            if real is value:
+                known((space, key, value, stand_in))
+                space[key] = stand_in
+        elif ours and id(type(value)) in selectors and not value._fd_to_key:  # pyright: ignore[reportUnknownArgumentType]
+            # Made while its module was imported, and not used yet: one of this world takes its place.
+            in_its_place: object = SimSelector(world)
+            known((space, key, value, in_its_place))
+            space[key] = in_its_place
 
 
 _classes: list[tuple[type, str, object]] = []

@@ -266,7 +266,8 @@ class Monitor:
 
     def _close(self, record: Record, frame: FrameType) -> None:
         """What is judged before a socket is closed."""
-        if record.unsent and record.phase not in LOST and not self.ended and (record.asleep or not record.refused_rest):
+        told = record.phase in LOST or record.refused_rest  # by an exception that the server could act on
+        if record.unsent and not self.ended and (record.asleep or not told):
             self._short_send(record, "closed", frame)
         if self.interest(record) and self.in_force("close-before-unregister", record):
             self._append("close", record.name, None, frame)

@@ -180,7 +180,7 @@ class Scenario:
         world.returned = False
         world.ending.outside = caller(1).f_code
         try:
-            with installed(world):
+            with installed(world, function):
                 result = function(*args, **kwargs)
         except BaseException as error:
             world.ending.left()
