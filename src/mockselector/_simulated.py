@@ -269,8 +269,8 @@ class SimSocket(Shell):
                 self._put(stream, more)
                 size += len(more)
         record = self._record
-        if (size < len(data) or record.unsent) and not stream.dead:
-            record.monitor.sent(record, data, size)
+        if size < len(data) or record.unsent:
+            record.monitor.sent(record, data, len(data) if stream.dead else size)  # dead: nobody is there to miss it
         return size
 
     def _sending_stream(self) -> Stream:

@@ -1,0 +1,119 @@
+"""What type checkers make of scenarios: as test_typing.py, for conversations."""
+
+from __future__ import annotations
+
+import re
+import selectors
+import socket
+from typing import TYPE_CHECKING
+
+import pytest
+from typing_extensions import assert_type
+
+from mockselector import (
+    Closes,
+    Event,
+    Expects,
+    Peer,
+    Play,
+    Receives,
+    Scenario,
+    Sends,
+    SocketRow,
+    SocketTable,
+    Step,
+    Trace,
+    Waits,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Generator
+
+
+def answer(port: int, *, greeting: bytes = b"hi") -> int:
+    """A server's signature: it knows nothing of scenarios."""
+    with socket.create_server(("localhost", port)) as listener:
+        sock, _ = listener.accept()
+        with sock:
+            return sock.send(greeting)
+
+
+def test_a_conversation_keeps_its_type() -> None:
+    with Scenario() as net:
+        assert_type(net, Scenario)
+        alice = net.client("alice").expects(b"hi").expects_eof().closes()
+        assert_type(alice, Peer)
+        assert_type(net.run(answer, 8888), "int | None")
+    assert_type(alice.received, bytes)  # bound: leaving the block swallows nothing
+    assert_type(alice.name, str)
+    assert_type(net.trace, Trace)
+    assert_type(net.trace[0], Event)
+    assert_type(net.now, float)
+    assert_type(net.sockets(), SocketTable)
+
+
+def test_what_the_server_takes_is_checked() -> None:
+    with Scenario() as net:
+        net.client("alice").expects(b"yo").expects_eof().closes()
+        net.run(answer, 8888, greeting=b"yo")
+        with pytest.raises(TypeError):
+            net.run(answer, "8888", "x")  # type: ignore[call-arg, arg-type]  # pyright: ignore[reportCallIssue]
+        with pytest.raises(TypeError):
+            net.run(answer, 8888, greting=b"")  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]
+
+
+def test_wrong_steps_are_errors_in_both_checkers() -> None:
+    net = Scenario()
+    net._settled = True  # it is never run, which is not the subject
+    peer = net.client()
+    with pytest.raises(TypeError):
+        peer.sends("text")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+    with pytest.raises(TypeError):
+        peer.expects(re.compile(rb"x"))  # type: ignore[call-overload]  # pyright: ignore[reportArgumentType]
+    with pytest.raises(TypeError):
+        peer.expects(re.compile("x"), until=1)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+    with pytest.raises(TypeError):
+        peer.expects(b"x", until="end")  # type: ignore[call-overload]  # pyright: ignore[reportArgumentType]
+    with pytest.raises(ValueError, match="seconds="):
+        peer.waits("1")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+    with pytest.raises(AttributeError):
+        peer.send(b"x")  # type: ignore[attr-defined]  # pyright: ignore[reportAttributeAccessIssue, reportUnknownMemberType]
+
+
+def play() -> Play:
+    yield Sends(b"hi")
+    data = yield Receives()
+    assert_type(data, bytes)
+    yield Closes()
+
+
+def longer() -> Generator[Step, bytes, None]:
+    line = yield Expects(re.compile(rb".*"), until=b"\n")
+    assert_type(line, bytes)
+
+
+def test_steps_are_plain_data() -> None:
+    steps: list[Step] = [Sends(b"hi"), Waits(1), Expects(b"hi"), Closes()]
+    net = Scenario(allow={"stuck"})
+    net._settled = True
+    net.client("alice", steps, to=("localhost", 8888), allow={"unread-data"})
+    net.client("bob", to=8888).plays(play).plays(longer()).does(lambda: net.client())
+    net.backend(("db", 5432), delay=None)
+    assert Sends(b"hi") == steps[0]
+    with pytest.raises(TypeError):
+        Sends("text")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+    with pytest.raises(TypeError):
+        net.client("carol", [b"hi"])  # type: ignore[list-item]  # pyright: ignore[reportArgumentType]
+    with pytest.raises(ValueError, match="stuk"):
+        Scenario(allow={"stuk"})  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+
+
+def test_what_is_passed_in_by_hand_is_what_a_server_takes() -> None:
+    net = Scenario()
+    selector: selectors.BaseSelector = net.selector()
+    listener: socket.socket = net.listener(("localhost", 8888))
+    selector.register(listener, selectors.EVENT_READ)
+    row = net.sockets()[0]
+    assert_type(row, SocketRow)
+    assert_type(row.unread, int)
+    assert row.interest == "READ"
