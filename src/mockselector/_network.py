@@ -351,7 +351,7 @@ class Network:
                 raise _os_error(EADDRINUSE)
             return
         try:
-            os.mknod(path, stat.S_IFSOCK | 0o755)
+            _make_socket_file(path)
         except FileExistsError:
             raise _os_error(EADDRINUSE) from None
         self._files.append(path)
@@ -360,7 +360,8 @@ class Network:
         """What servers left of their sockets' files."""
         for path in self._files:
             try:
-                if stat.S_ISSOCK(os.stat(path).st_mode):
+                made = os.stat(path)
+                if stat.S_ISSOCK(made.st_mode) or not made.st_size:
                     os.unlink(path)
             except OSError:
                 pass  # the server has removed it itself
@@ -454,7 +455,7 @@ class Network:
             raise OverflowError(f"{call}(): port must be 0-65535.")
         number = self.host(host, family)
         if ":" in number and family == AF_INET:
-            raise _socket.gaierror(_socket.EAI_ADDRFAMILY, "Address family for hostname not supported")
+            raise _socket.gaierror(_socket.EAI_FAMILY, "Address family for hostname not supported")
         return (number, port) if family == AF_INET else (number, port, *(*address[2:], 0, 0)[:2])
 
     def host(self, host: str, family: int) -> str:
@@ -468,6 +469,14 @@ class Network:
         if host.lower() in self.hosts:
             return self.hosts[host.lower()]
         raise _socket.gaierror(_socket.EAI_NONAME, "Name or service not known")
+
+
+def _make_socket_file(path: str) -> None:
+    try:
+        os.mknod(path, stat.S_IFSOCK | 0o755)
+    except (AttributeError, PermissionError):  # not everywhere, and not for everyone
+        with open(path, "xb"):
+            pass
 
 
 def _is_tuple(thing: object) -> bool:  # no narrowing: what it then is a tuple of, nobody knows

@@ -118,6 +118,7 @@ class Peer(Conversation):
         self._position = 0
         self._step: Step | None = None  # being taken, if a generator has yielded it
         self._received = bytearray()
+        self._got = bytearray()  # of what is expected now
         self._pace: tuple[int, int] | None = None  # bytes, nanoseconds
         self._next_read = 0
         self._cursor: tuple[int, int] | None = (0, 0)  # the step, and the byte of it, that the server must send next
@@ -209,6 +210,7 @@ class Peer(Conversation):
     def _take(self, step: Step) -> Taken:
         """Take a step; returns the bytes that it took in."""
         self._around.stepped()
+        self._got = bytearray()
         if self._stream is not None and self._stream.closed and not isinstance(step, (Waits, Does, Plays)):
             raise RuntimeError(f"{self.name} {step}, but its script has closed its connection before")
         match step:
@@ -262,7 +264,7 @@ class Peer(Conversation):
 
     def _expect_bytes(self, step: Expects) -> Taken:
         assert isinstance(step.what, bytes)
-        got = bytearray()
+        self._got = got = bytearray()
         while len(got) < len(step.what):
             if not (yield from self._more(step, got, len(step.what) - len(got))):
                 return bytes(got)
@@ -272,7 +274,7 @@ class Peer(Conversation):
 
     def _expect_until(self, step: Expects) -> Taken:
         until = step.until
-        got = bytearray()
+        self._got = got = bytearray()
         while True:
             if isinstance(until, bytes):
                 if got.endswith(until):
@@ -313,9 +315,9 @@ class Peer(Conversation):
             return True
         if self._at_end() and not self._end.size:
             if not (isinstance(step, Expects) and step.until == "eof" and not self._was_reset()):
-                self._unmet(f"{step}, but {self._gone()}{_so_far(got)}")
+                self._unmet(f"{step}, but {self._gone()}")
             return False
-        self._waits_for = f"for {str(step).removeprefix('expects ')}{_so_far(got)}"
+        self._waits_for = f"for {str(step).removeprefix('expects ')}"
         yield
         return True
 
@@ -502,7 +504,7 @@ class Peer(Conversation):
         """Its steps, with how far it has come."""
         here = self._position if at is None else at
         first = max(0, here - SHOWN)
-        lines = [f"the script of {self.name}:"]
+        lines = [f"the script of {self.name}, met until >>:"]
         lines += [f"    ... {first} more"] * bool(first)
         shown = self._steps[first : here + SHOWN]
         width = max((len(str(step)) for step in shown), default=0)
@@ -512,7 +514,9 @@ class Peer(Conversation):
             line = f"{mark}  {step!s:<{width}}  {shown_path(where.file)}:{where.line}"
             lines.append(line)
             if number == here and self._step is not None:
-                lines.append(f"    ... which {self._step}")
+                lines.append(f"      ... which {self._step}")
+            if number == here and self._got and at is None:
+                lines.append(f"      so far  {bytes_text(excerpt(bytes(self._got)))}")
         more = len(self._steps) - here - SHOWN
         lines += [f"    ... {more} more"] * (more > 0)
         if here >= len(self._steps):
@@ -551,7 +555,3 @@ def _judged(what: bytes | re.Pattern[bytes] | Callable[[bytes], object], got: by
     if isinstance(what, re.Pattern):
         return what.fullmatch(got) is not None
     return bool(what(got))
-
-
-def _so_far(got: bytearray) -> str:
-    return f" (after {bytes_text(excerpt(bytes(got)))})" if got else ""

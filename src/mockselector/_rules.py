@@ -338,7 +338,7 @@ RULES: Final[Mapping[RuleId, Rule]] = {
         says="{socket} was read with nothing there, and the read blocks",
         suffers="the read waits for this one peer, and the loop stands still for everyone else.",
         mend="Read once per READ event, and keep the parts until the message is whole;"
-        " or setblocking(False), and stop at BlockingIOError.",
+        " or setblocking(False), and stop at BlockingIOError. A handler that blocks on purpose needs a timeout.",
         proof=(("recv", "read before"), ("select", "woken before")),
         now="read",
     ),
