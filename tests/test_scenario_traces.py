@@ -1,4 +1,4 @@
-"""The same script gives the same trace: run after run, and on every Python, as the golden one was made on any of them."""
+"""The same script gives the same trace, run after run, and on every Python."""
 
 from __future__ import annotations
 

@@ -102,6 +102,11 @@ class Stream:
         """Whether select() reports room: on Linux only when a third of the buffer is free."""
         return bool(self.mute or self.dead) or 3 * self.room >= self.other.capacity
 
+    @property
+    def pending(self) -> bytes:
+        """All that has arrived and was not read."""
+        return b"".join(self.chunks)[self._offset :]
+
     def peek(self, size: int) -> bytes:
         """At most `size` bytes of what one send of the other end has brought."""
         return self.chunks[0][self._offset : self._offset + size]
@@ -143,7 +148,7 @@ class Stream:
         if self.closed:
             return
         self.closed = True
-        self.lost = b"" if self.dead or self.deaf else b"".join(self.chunks)[self._offset :]
+        self.lost = b"" if self.dead or self.deaf else self.pending
         if self.dead:
             return
         if (reset and not self.unix) or self.size:
@@ -245,7 +250,7 @@ class Descriptor:
             return "unaccepted-connection", ", ".join(
                 one.other.peer.name for one in waiting if one.other.peer is not None
             )
-        if stream is None or stream.dead or not (left := stream.lost or b"".join(stream.chunks)):
+        if stream is None or stream.dead or not (left := stream.lost or stream.pending):
             return None
         return "unread-data", bytes_text(excerpt(left))
 

@@ -89,10 +89,17 @@ SYN_TIMEOUT: Final = 127.0
 MOST_YIELDED: Final = 100_000
 """So many steps that a generator yields have no end."""
 
+ALL: Final = 1 << 62
+"""More bytes than ever come."""
+
 ROOM: Final = "for room to send"
 
 SHOWN: Final = 8
 """How many steps around the one in question an error shows."""
+
+
+class GivenUp(Exception):  # noqa: N818  (a signal)
+    """A peer goes no further in its script: what it needs is not to be had."""
 
 
 class Peer(Conversation):
@@ -130,7 +137,6 @@ class Peer(Conversation):
         self._until: int | None = None  # until when it waits; None: for something to happen
         self._token = 0  # tells the timers of one wait from those of the next
         self._waits_for = "to be connected to" if backend else "for somebody to listen"
-        self._over = False  # it has found what ended it
         self._life: Generator[None, None, None] = self._live()
 
     @property
@@ -153,8 +159,6 @@ class Peer(Conversation):
 
     def _go(self) -> None:
         """Go on until it must wait."""
-        if self._over:
-            return
         self._token += 1
         self._until = None
         self._since = self._around.now()
@@ -171,34 +175,50 @@ class Peer(Conversation):
         self._around.wake(self)
 
     def _live(self) -> Generator[None, None, None]:
-        yield from self._answer() if self._backend else self._connect()
+        try:
+            yield from self._answer() if self._backend else self._connect()
+            while True:
+                while self._position < len(self._steps):
+                    yield from self._take(self._steps[self._position])
+                    self._position += 1
+                yield from self._rest()
+        except GivenUp:
+            self._given_up = True
         while True:
-            while self._position < len(self._steps) and not self._given_up:
-                yield from self._take(self._steps[self._position])
-                self._position += 1
-            if not self._finished:
-                self._finished = True
-                self._around.ended(self)
-            if self._stream is not None:
-                self._pull(1 << 30)  # nobody expects it any more
-            yield
+            yield from self._rest()
+
+    def _rest(self) -> Generator[None, None, None]:
+        """No step is left: read what nobody expects any more."""
+        if not self._finished:
+            self._finished = True
+            self._around.ended(self)
+        if self._stream is not None:
+            self._pull(ALL)
+        yield
+
+    def _pause(self, what: str) -> Generator[None, None, None]:
+        """Wait for something to happen."""
+        self._waits_for = what
+        yield
+        if self._given_up:  # by the world, as nothing ever will
+            raise GivenUp
 
     def _connect(self) -> Generator[None, None, None]:
         yield from self._wait(self._delay or 0)
         while (stream := self._around.meet(self)) is None:
-            yield
+            yield from self._pause("for somebody to listen")
         self._attach(stream.other)
 
     def _answer(self) -> Generator[None, None, None]:
         """Be connected to."""
         while self._dialled is None:
-            yield
+            yield from self._pause("to be connected to")
         delay = SYN_TIMEOUT if self._delay is None else min(self._delay, SYN_TIMEOUT)
         yield from self._wait(delay)
         error = ETIMEDOUT if delay == SYN_TIMEOUT else ECONNREFUSED if self._refuses else 0
         self._around.answer(self, self._dialled, error)
         if self._stream is None:
-            self._given_up = True
+            raise GivenUp
 
     @property
     def _end(self) -> Stream:
@@ -253,22 +273,19 @@ class Peer(Conversation):
                 raise RuntimeError(f"{self.name} {Sends(data)}, but its script has shut down its sending before")
             if end.other.closed or end.dead:
                 self._unmet(f"has {bytes_text(excerpt(data[sent:]))} to send, but {self._gone()}")
-                return
             room = end.room
             if room:
                 end.put(data[sent : sent + room])
                 sent += room
             else:
-                self._waits_for = ROOM
-                yield
+                yield from self._pause(ROOM)
 
     def _expect_bytes(self, step: Expects) -> Taken:
         assert isinstance(step.what, bytes)
         self._got = got = bytearray()
         while len(got) < len(step.what):
-            if not (yield from self._more(step, got, len(step.what) - len(got))):
-                return bytes(got)
-        if bytes(got) != step.what and self._around.in_force("unexpected-send", self):
+            yield from self._more(step, got, len(step.what) - len(got))
+        if bytes(got) != step.what:
             self._unexpected(f"{bytes_text(excerpt(bytes(got)))} where it expects {bytes_text(excerpt(step.what))}")
         return bytes(got)
 
@@ -285,14 +302,11 @@ class Peer(Conversation):
                     break
                 size = until - len(got)
             else:
-                size = 1 << 30
-            if until == "eof" and self._at_end() and not self._end.size:
-                if self._was_reset():
-                    self._unmet(f"expects the end, but {self._gone()}")
-                break
-            if not (yield from self._more(step, got, size)) and until != "eof":
-                return bytes(got)
-        if not _judged(step.what, bytes(got)) and self._around.in_force("unexpected-send", self):
+                size = ALL
+                if self._at_end() and not self._end.size and not self._was_reset():
+                    break
+            yield from self._more(step, got, size)
+        if not _judged(step.what, bytes(got)):
             self._unexpected(f"{bytes_text(excerpt(bytes(got)))}, which is not {str(step).removeprefix('expects ')}")
         self._resume_judging()
         return bytes(got)
@@ -302,44 +316,37 @@ class Peer(Conversation):
         end = self._end
         if not end.size:
             return 1
-        came = bytes(got[-len(delimiter) + 1 :] if len(delimiter) > 1 else b"") + b"".join(end.chunks)[end._offset :]
+        came = bytes(got[-len(delimiter) + 1 :] if len(delimiter) > 1 else b"") + end.pending
         found = came.find(delimiter)
         kept = len(came) - end.size
         return end.size if found < 0 else found + len(delimiter) - kept
 
-    def _more(self, step: Step, got: bytearray, size: int) -> Generator[None, None, bool]:
-        """Wait for some more bytes; False: none will come."""
+    def _more(self, step: Step, got: bytearray, size: int) -> Generator[None, None, None]:
+        """Take in some more bytes, or wait for them."""
         data = self._pull(size)
+        got += data
         if data:
-            got += data
-            return True
+            return
         if self._at_end() and not self._end.size:
-            if not (isinstance(step, Expects) and step.until == "eof" and not self._was_reset()):
-                self._unmet(f"{step}, but {self._gone()}")
-            return False
-        self._waits_for = f"for {str(step).removeprefix('expects ')}"
-        yield
-        return True
+            self._unmet(f"{step}, but {self._gone()}")
+        yield from self._pause(f"for {str(step).removeprefix('expects ')}")
 
     def _expect_nothing(self, step: ExpectsNothing) -> Generator[None, None, None]:
         until = self._around.now() + nanoseconds(step.seconds)
         while self._around.now() < until:
             self._until = until
             yield
-        if self._end.size and self._around.in_force("unexpected-send", self):
-            came = bytes_text(excerpt(b"".join(self._end.chunks)[self._end._offset :]))
-            self._unexpected(f"{came} where it expects nothing")
+        if self._end.size:
+            self._unexpected(f"{bytes_text(excerpt(self._end.pending))} where it expects nothing")
         self._discard()
 
     def _expect_eof(self) -> Generator[None, None, None]:
         while not self._at_end():
-            self._waits_for = "for the end of the connection"
-            yield
+            yield from self._pause("for the end of the connection")
         if self._was_reset():
             self._unmet(f"expects the end, but {self._gone()}")
-        if self._end.size and self._around.in_force("unexpected-send", self):
-            came = bytes_text(excerpt(b"".join(self._end.chunks)[self._end._offset :]))
-            self._unexpected(f"{came} where it expects the end")
+        if self._end.size:
+            self._unexpected(f"{bytes_text(excerpt(self._end.pending))} where it expects the end")
         self._discard()
 
     def _receive(self, step: Receives) -> Taken:
@@ -348,8 +355,7 @@ class Peer(Conversation):
             if data or (self._at_end() and not self._end.size):
                 self._resume_judging()
                 return data
-            self._waits_for = "for anything"
-            yield
+            yield from self._pause("for anything")
 
     def _wait(self, seconds: float) -> Generator[None, None, None]:
         until = self._around.now() + nanoseconds(seconds)
@@ -364,7 +370,7 @@ class Peer(Conversation):
         yielded = 0
         try:
             inner = next(play)
-            while not self._given_up:
+            while True:
                 yielded += 1
                 if not is_step(inner) or yielded > MOST_YIELDED:
                     raise self._bad_play(inner)
@@ -477,9 +483,8 @@ class Peer(Conversation):
         if self._step is not None:
             return  # in the middle of a generator
         self._cursor = (self._position + 1, 0)
-        came = b"".join(self._end.chunks)[self._end._offset :]
-        wrong = self.judge(came)
-        if wrong is not None and self._around.in_force("unexpected-send", self):
+        wrong = self.judge(self._end.pending)
+        if wrong is not None:
             self._unexpected(wrong[0], wrong[1], wrong[2])
 
     # -- telling --------------------------------------------------------------------------------
@@ -535,14 +540,17 @@ class Peer(Conversation):
             return "the server has closed the connection"
         return "the server has shut down writing"
 
-    def _unmet(self, what: str) -> None:
+    def _unmet(self, what: str) -> NoReturn:
         if self._around.in_force("unmet-expectation", self):
             self._around.fail(
                 Finding("unmet-expectation", self.name, {"what": what}, block=self.conversation(), made=self.place())
             )
-        self._given_up = True
+        raise GivenUp
 
-    def _unexpected(self, what: str, lines: str = "", at: int | None = None) -> NoReturn:
+    def _unexpected(self, what: str, lines: str = "", at: int | None = None) -> None:
+        if not self._around.in_force("unexpected-send", self):
+            self.stop_judging()
+            return
         block = f"{lines}\n\n{self.conversation(at)}".strip("\n")
         fields = {"what": what, "moment": "went to sleep"}
         made = self._place(self._position if at is None else at)

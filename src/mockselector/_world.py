@@ -19,7 +19,7 @@ from ._ending import Ending
 from ._errors import Finding
 from ._monitor import IN_VAIN, Monitor, os_error
 from ._network import ANY, Network, Stream
-from ._peers import ROOM, Peer
+from ._peers import ROOM, GivenUp, Peer
 from ._table import SocketRow, SocketTable, interest_text
 from ._trace import WIDTH
 
@@ -134,7 +134,7 @@ class World:
         if self._settling:
             finding.at_end = True
             self._late.append(finding)
-            raise _TooLate
+            raise GivenUp
         self.monitor.breach(finding, *self._call)
 
     def ended(self, peer: Peer) -> None:
@@ -369,9 +369,6 @@ class World:
             self._acting = peer
             try:
                 peer._go()
-            except _TooLate:
-                peer._given_up = peer._over = True
-                continue
             except Exception as error:
                 if self.monitor.violation is None:
                     self.monitor.violation = error
@@ -411,6 +408,7 @@ class World:
         if vain is not None and (not moments or vain[0] < min(moments)):
             self._pass_to(vain[0] if moments else self.clock.now)
             self._in_vain(vain[1], never)
+            return
         if not moments:
             self._over(never)
             return
@@ -639,7 +637,3 @@ def _progress(peer: Peer) -> str:
 
 def _never() -> bool:
     return False
-
-
-class _TooLate(Exception):  # noqa: N818  (a signal within this file)
-    """A peer has found something when the server had already returned."""
