@@ -66,6 +66,16 @@ def current() -> World | None:
     return _current[-1] if _current and _current[-1].thread == get_ident() else None
 
 
+def check_world(world: World, thing: object) -> None:
+    """Refuse what a module has kept from an earlier scenario."""
+    now = current()
+    if now is not None and now is not world:
+        now.refuse(
+            f"{thing!r} belongs to an earlier scenario, in which its module was imported. Let the server make it in the"
+            " function that is run, or import the module anew (net.run_path() does)"
+        )
+
+
 def enter(world: World) -> None:
     """From now on sockets are made in this world."""
     _current.append(world)
@@ -337,6 +347,7 @@ class SimSocket(Shell):
 
     def _bind(self, address: Address) -> None:
         record = self._record
+        check_world(self._world, self)
         if record.moves["bind"] != "bound":
             self._do("bind")
             return
@@ -360,6 +371,7 @@ class SimSocket(Shell):
 
     def _accept(self) -> tuple[_socket.socket, Address]:
         record, world = self._record, self._world
+        check_world(world, self)
         backlog = self._descriptor.backlog
         if backlog is None or record.moves["accept"] is not None:
             self._do("accept")
@@ -643,6 +655,7 @@ class SimSelector(_BaseSelectorImpl):
         """A call about registration: what `selectors` makes of it, and a row in the trace."""
         if self._modifying:
             return act()
+        check_world(self._world, self)
         assert self._name, "from now on it has one"
         monitor = self._world.monitor
         record = self._record_of(fileobj)
@@ -747,6 +760,7 @@ class SimSelector(_BaseSelectorImpl):
         Raises `EndException` when all peers are done, and `ScenarioError` for what is found meanwhile.
         """
         world, monitor = self._world, self._world.monitor
+        check_world(world, self)
         if not world.check_running(timeout):
             return []
         if self._closed:

@@ -1,0 +1,407 @@
+"""What takes the place of time, host names, threads and the rest while a scenario is under a server.
+
+Owns the stand-ins, but for sockets and selectors. Each asks which world is current in its thread,
+and without one does what it stands in for, so that code which has kept one is none the worse for
+it. Which names are replaced where, and that they are put back, is `_install`'s business.
+"""
+
+from __future__ import annotations
+
+import _socket
+import _thread
+import os
+import select as _select
+import socket as _socket_module
+import sys
+import threading
+import time as _time
+from errno import EBADF, ENETUNREACH
+from selectors import _BaseSelectorImpl
+from socket import AF_INET, AF_INET6, AI_PASSIVE, SOCK_DGRAM, SOCK_STREAM
+from typing import TYPE_CHECKING, Any, Final
+
+from ._clock import SECOND
+from ._monitor import number_of
+from ._network import LOOPBACK
+from ._shell import real_socket
+from ._simulated import STAND_INS, SimSocket, Socket, current
+from ._sockets import FIRST_NUMBER
+from .selector import REAL_SELECTORS
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+    from ._world import World
+
+try:
+    import fcntl
+except ImportError:  # Windows
+    fcntl = None  # type: ignore[assignment]  # there, nobody asks for it
+
+__tracebackhide__ = True  # pytest: end tracebacks at the server's own line
+
+THREADS: Final = (
+    "threads and processes are not simulated: a scenario runs in one thread. Use the class without ThreadingMixIn"
+    " or ForkingMixIn (socketserver.TCPServer, http.server.HTTPServer), or tell the framework to do without"
+    " (Flask: app.run(threaded=False)); patch whatever else starts one"
+)
+
+# -- time ------------------------------------------------------------------------------------------
+
+
+def _time_stand_in(name: str, ask: Callable[[World], float]) -> Callable[[], float]:
+    real: Callable[[], float] = getattr(_time, name)
+
+    def stand_in() -> float:
+        world = current()
+        return real() if world is None else ask(world)
+
+    stand_in.__name__ = stand_in.__qualname__ = name
+    stand_in.__doc__ = real.__doc__
+    return stand_in
+
+
+_real_sleep: Final = _time.sleep
+
+
+def sleep(seconds: float, /) -> None:
+    """As `time.sleep`; in a scenario, of virtual time."""
+    world = current()
+    if world is None:
+        _real_sleep(seconds)
+    else:
+        world.sleep(seconds)
+
+
+# -- select ----------------------------------------------------------------------------------------
+
+_real_select: Final = _select.select
+
+
+def select(rlist: Iterable[Any], wlist: Iterable[Any], xlist: Iterable[Any], timeout: float | None = None, /) -> Any:
+    """As `select.select`; in a scenario for real descriptors, and as a way to sleep."""
+    world = current()
+    lists = (list(rlist), list(wlist), list(xlist))
+    if world is None:
+        return _real_select(*lists, timeout)
+    if any(
+        isinstance(one, SimSocket) or (isinstance(one, int) and one >= FIRST_NUMBER) for some in lists for one in some
+    ):
+        world.refuse("select.select() on a scenario's sockets is not simulated; use selectors.DefaultSelector")
+    if not any(lists) and timeout is not None:
+        world.sleep(timeout)
+        return [], [], []
+    return _real_select(*lists, timeout)
+
+
+def _poll_stand_in(name: str) -> Callable[..., Any]:
+    real: Callable[..., Any] = getattr(_select, name)
+
+    def stand_in(*args: Any, **kwargs: Any) -> Any:
+        world = current()
+        if world is not None:
+            world.refuse(f"select.{name}() is not simulated; use selectors.DefaultSelector")
+        return real(*args, **kwargs)
+
+    stand_in.__name__ = stand_in.__qualname__ = name
+    return stand_in
+
+
+# -- descriptors -----------------------------------------------------------------------------------
+
+
+def _fcntl_stand_in(real: Callable[..., Any], get_fd: int, set_fd: int, get_fl: int, set_fl: int) -> Callable[..., Any]:
+    def fcntl(fd: Any, cmd: int, arg: Any = 0, /) -> Any:
+        world = current()
+        number = fd if isinstance(fd, int) else fd.fileno()
+        if world is None or number < FIRST_NUMBER:
+            return real(fd, cmd, arg)
+        if number not in world.network.descriptors:
+            raise OSError(EBADF, os.strerror(EBADF))
+        if cmd in (get_fd, set_fd):
+            return int(cmd == get_fd)  # FD_CLOEXEC, as Python sets it; there is no exec to see it
+        if cmd in (get_fl, set_fl):
+            world.refuse("fcntl(F_GETFL or F_SETFL) is not simulated; use setblocking()")
+        world.refuse(f"fcntl({cmd}) on a scenario's socket is not simulated")
+
+    return fcntl
+
+
+# -- names -----------------------------------------------------------------------------------------
+
+_real_getaddrinfo: Final = _socket_module.getaddrinfo
+_SERVICES: Final = {"http": 80, "https": 443}
+
+
+def getaddrinfo(
+    host: Any,
+    port: Any,
+    family: int = 0,
+    type: int = 0,  # noqa: A002  (its name)
+    proto: int = 0,
+    flags: int = 0,
+) -> list[tuple[Any, ...]]:
+    """As `socket.getaddrinfo`; in a scenario for its own names, and without asking anybody."""
+    world = current()
+    if world is None:
+        return _real_getaddrinfo(host, port, family, type, proto, flags)
+    if isinstance(host, bytes):
+        host = host.decode()
+    number = _port(port)
+    kind = type or SOCK_STREAM
+    found: list[tuple[Any, ...]] = []
+    for one in (AF_INET, AF_INET6):
+        if family not in (0, one):
+            continue
+        address = _literal(world, host, one, flags)
+        if address is not None:
+            where = (address, number) if one == AF_INET else (address, number, 0, 0)
+            found.append((one, _socket_module.SocketKind(kind), proto or 6, "", where))
+    if not found:
+        if isinstance(host, str):
+            world.unknown_host(host)
+        raise _socket_module.gaierror(_socket_module.EAI_NONAME, "Name or service not known")
+    return found
+
+
+def _literal(world: World, host: str | None, family: int, flags: int) -> str | None:
+    """The number of a host in one family, if it has one."""
+    if host is None or host == "":
+        return world.network.host("" if flags & AI_PASSIVE else "localhost", family)
+    try:
+        address = world.network.host(host, family)
+    except OSError:
+        return None
+    return address if (":" in address) == (family == AF_INET6) else None
+
+
+def _port(port: Any) -> int:
+    if port is None:
+        return 0
+    text = port.decode() if isinstance(port, bytes) else port
+    if isinstance(text, str):
+        if not text.isdecimal() and text not in _SERVICES:
+            raise _socket_module.gaierror(_socket_module.EAI_SERVICE, "Servname not supported for ai_socktype")
+        return _SERVICES.get(text) or int(text)
+    return int(text)
+
+
+def _name_stand_in(name: str, answer: Callable[..., Any]) -> Callable[..., Any]:
+    real: Callable[..., Any] = getattr(_socket_module, name)
+
+    def stand_in(*args: Any) -> Any:
+        world = current()
+        return real(*args) if world is None else answer(world, *args)
+
+    stand_in.__name__ = stand_in.__qualname__ = name
+    return stand_in
+
+
+def _host_name(_: World) -> str:
+    return "localhost"
+
+
+def _by_name(world: World, host: str) -> str:
+    try:
+        return world.network.host(host, AF_INET)
+    except OSError:
+        world.unknown_host(host)
+        raise
+
+
+def _by_name_ex(world: World, host: str) -> tuple[str, list[str], list[str]]:
+    return host, [], [_by_name(world, host)]
+
+
+def _by_address(world: World, address: str) -> tuple[str, list[str], list[str]]:
+    number = world.network.host(address, AF_INET6 if ":" in address else AF_INET)
+    for name, known in world.network.hosts.items():
+        if known == number:
+            return name, [], [number]
+    if number in LOOPBACK.values():
+        return "localhost", [], [number]
+    raise _socket_module.herror(1, "Unknown host")
+
+
+def _name_info(world: World, address: Any, flags: int) -> tuple[str, str]:
+    try:
+        name = address[0] if flags & _socket_module.NI_NUMERICHOST else _by_address(world, address[0])[0]
+    except OSError:
+        name = address[0]
+    return name, str(address[1])
+
+
+# -- threads ---------------------------------------------------------------------------------------
+
+
+def _thread_stand_in(real: Callable[..., Any]) -> Callable[..., Any]:
+    def stand_in(*args: Any, **kwargs: Any) -> Any:
+        world = current()
+        if world is not None:
+            world.refuse(THREADS)
+        return real(*args, **kwargs)
+
+    return stand_in
+
+
+_real_wait: Final = threading.Condition.wait
+
+
+def wait(self: threading.Condition, timeout: float | None = None) -> bool:
+    """As `threading.Condition.wait` (and so `Event.wait`); in a scenario, of virtual time."""
+    world = current()
+    if world is None:
+        return _real_wait(self, timeout)
+    inside: Any = self  # Any: what the class has of its own
+    waiter = _thread.allocate_lock()
+    waiter.acquire()
+    inside._waiters.append(waiter)
+    saved = inside._release_save()
+    try:
+        return world.wait_for(lambda: not waiter.locked(), timeout)
+    finally:
+        inside._acquire_restore(saved)
+        if waiter.locked():
+            inside._waiters.remove(waiter)
+
+
+_real_of_loop: Final[dict[str, Callable[..., Any]]] = {}
+
+
+async def _loop_getaddrinfo(
+    self: Any,
+    host: Any,
+    port: Any,
+    *,
+    family: int = 0,
+    type: int = 0,  # noqa: A002  (its name)
+    proto: int = 0,
+    flags: int = 0,
+) -> Any:
+    """As an event loop's `getaddrinfo`; in a scenario without the thread that it takes."""
+    if current() is None:
+        return await _real_of_loop["getaddrinfo"](self, host, port, family=family, type=type, proto=proto, flags=flags)
+    return getaddrinfo(host, port, family, type, proto, flags)
+
+
+async def _loop_getnameinfo(self: Any, sockaddr: Any, flags: int = 0) -> Any:
+    """As an event loop's `getnameinfo`, likewise."""
+    world = current()
+    if world is None:
+        return await _real_of_loop["getnameinfo"](self, sockaddr, flags)
+    return _name_info(world, sockaddr, flags)
+
+
+_real_register: Final = _BaseSelectorImpl.register
+
+
+def _register(self: Any, fileobj: Any, events: int, data: Any = None) -> Any:
+    """As a real selector's `register`, which a class derived from one has kept."""
+    world = current()
+    if world is not None and isinstance(self, tuple(REAL_SELECTORS.values())) and number_of(fileobj) >= FIRST_NUMBER:
+        world.refuse(
+            "a real selector is given a scenario's socket. The selector was made before the scenario began (at import:"
+            " import the module inside of `with net.installed():`, or use net.run_path() or net.run_module()), or its"
+            " class is derived from one of `selectors`, which is not simulated"
+        )
+    return _real_register(self, fileobj, events, data)
+
+
+# -- real sockets ----------------------------------------------------------------------------------
+
+
+def _guarded(name: str) -> Callable[..., Any]:
+    real: Callable[..., Any] = getattr(_socket.socket, name)
+
+    def guard(self: Any, *args: Any) -> Any:
+        world = current()
+        if world is not None and self.type == SOCK_DGRAM:
+            if name == "connect":  # how programs ask for this machine's address; they can do without
+                raise OSError(ENETUNREACH, os.strerror(ENETUNREACH))
+            world.refuse(f"{name}() is called on a UDP socket: UDP is not simulated. Replace what uses it in the test")
+        if world is not None:
+            world.refuse(
+                f"{name}() is called on a real socket. It was made before the scenario began (at import: import the"
+                " module inside of `with net.installed():`, or use net.run_path() or net.run_module()), or its class"
+                " is derived from socket.socket, which is not simulated"
+            )
+        return real(self, *args)
+
+    guard.__name__ = guard.__qualname__ = name
+    return guard
+
+
+def _wrap_stand_in(real: Callable[..., Any]) -> Callable[..., Any]:
+    def wrap_socket(self: Any, sock: Any, *args: Any, **kwargs: Any) -> Any:
+        world = current()
+        if world is not None and isinstance(sock, SimSocket):
+            world.refuse(
+                "TLS over a scenario's socket is not simulated: leave wrap_socket() out, and test the plain protocol;"
+                " or let both sides use ssl.MemoryBIO"
+            )
+        return real(self, sock, *args, **kwargs)
+
+    return wrap_socket
+
+
+# -- all of it ---------------------------------------------------------------------------------------
+
+
+def _replacements() -> dict[int, tuple[object, object]]:
+    """What is replaced wherever a module has it: by the identity of the real thing, that and its stand-in."""
+    pairs: list[tuple[object, object]] = [(real_socket, Socket)]
+    pairs += [(real, STAND_INS[name]) for name, real in REAL_SELECTORS.items() if name != "DefaultSelector"]
+    for name in ("monotonic", "perf_counter"):
+        pairs.append((getattr(_time, name), _time_stand_in(name, lambda world: world.clock.monotonic_ns() / SECOND)))
+        name_ns = f"{name}_ns"
+        pairs.append((getattr(_time, name_ns), _time_stand_in(name_ns, lambda world: world.clock.monotonic_ns())))
+    pairs.append((_time.time, _time_stand_in("time", lambda world: world.clock.time_ns() / SECOND)))
+    pairs.append((_time.time_ns, _time_stand_in("time_ns", lambda world: world.clock.time_ns())))
+    pairs += [(_time.sleep, sleep), (_select.select, select), (_socket_module.getaddrinfo, getaddrinfo)]
+    pairs += [(getattr(_select, name), _poll_stand_in(name)) for name in ("poll", "epoll") if hasattr(_select, name)]
+    answers: dict[str, Callable[..., Any]] = {
+        "gethostname": _host_name,
+        "gethostbyname": _by_name,
+        "gethostbyname_ex": _by_name_ex,
+        "gethostbyaddr": _by_address,
+        "getnameinfo": _name_info,
+    }
+    pairs += [(getattr(_socket_module, name), _name_stand_in(name, answer)) for name, answer in answers.items()]
+    threads = [(_thread, "start_new_thread"), (_thread, "start_joinable_thread"), (os, "fork")]
+    pairs += [
+        (getattr(owner, name), _thread_stand_in(getattr(owner, name)))
+        for owner, name in threads
+        if hasattr(owner, name)
+    ]
+    if fcntl is not None:
+        commands = (fcntl.F_GETFD, fcntl.F_SETFD, fcntl.F_GETFL, fcntl.F_SETFL)
+        pairs.append((fcntl.fcntl, _fcntl_stand_in(fcntl.fcntl, *commands)))
+    return {id(real): (real, ours) for real, ours in pairs}
+
+
+REPLACEMENTS: Final = _replacements()
+
+
+def in_classes() -> list[tuple[Any, str, object]]:  # Any: classes of the standard library
+    """Methods that are replaced in their class: its owner, its name, its stand-in."""
+    wanted: list[tuple[Any, str, object]] = [
+        (threading.Thread, "start", _thread_stand_in(threading.Thread.start)),
+        (threading.Condition, "wait", wait),
+        (_BaseSelectorImpl, "register", _register),
+    ]
+    wanted += [(real_socket, name, _guarded(name)) for name in ("bind", "connect", "connect_ex", "listen", "sendto")]
+    ssl = sys.modules.get("ssl")
+    if ssl is not None:
+        wanted.append((ssl.SSLContext, "wrap_socket", _wrap_stand_in(ssl.SSLContext.wrap_socket)))
+    return wanted
+
+
+def in_late_classes() -> list[tuple[Any, str, object]]:  # Any: as above
+    """The same for modules that may be imported when the server already runs."""
+    asyncio: Any = sys.modules.get("asyncio.base_events")
+    loop = getattr(asyncio, "BaseEventLoop", None)
+    if loop is None or loop.getaddrinfo is _loop_getaddrinfo:
+        return []
+    for name in ("getaddrinfo", "getnameinfo"):
+        _real_of_loop[name] = getattr(loop, name)
+    return [(loop, "getaddrinfo", _loop_getaddrinfo), (loop, "getnameinfo", _loop_getnameinfo)]
