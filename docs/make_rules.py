@@ -32,7 +32,7 @@ FIELDS = {
     "missing": "it",
     "announce": " (in an event list: or add the READ events that announce it)",
     "accept": "find why it does not (in an event list: add a READ event for the listener)",
-    "advice": "see what it waits for, and what the server waits for: the error's table of all sockets says both.",
+    "advice": "see what the peer waits for, and what the server does: the error shows both.",
     "address": "address",
 }
 """What stands in the catalogue where an error has a name."""

@@ -10,6 +10,7 @@ from __future__ import annotations
 import sys
 import warnings
 
+from ._errors import told
 from ._escape import escape
 from ._inflight import displaced
 
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from typing import Final, NoReturn
 
     from ._monitor import Monitor
+    from ._trace import Rows
 
 __tracebackhide__ = True  # pytest: end tracebacks at the server's own line
 
@@ -40,6 +42,9 @@ class EndException(BaseException):
 
     __module__ = "mockselector"
     __qualname__ = "MockSelector.EndException"
+
+    def __str__(self) -> str:
+        return "the script is at its end"
 
 
 class Ending:
@@ -98,14 +103,14 @@ class Ending:
         violation = self.monitor.violation
         if error is not None and (own or error is violation):
             earlier = displaced(error)
-            if earlier is not None and earlier is not violation:
+            if earlier is not None and earlier is not violation and not isinstance(earlier, EndException):
                 if violation is not None:
                     _add_note(earlier, str(violation))
                 raise earlier from earlier.__cause__
         if violation is None or error is violation:
             return own
         if error is None or own:
-            raise violation
+            raise violation from violation.__cause__  # not from the end that it displaces
         if before is not None and (isinstance(error, Exception) or _came_of(error, violation)):
             raise violation from error
         _add_note(error, str(violation))
@@ -118,6 +123,13 @@ def _came_of(error: BaseException, violation: BaseException) -> bool:
     while before is not None and before is not violation:
         before = before.__context__
     return before is violation
+
+
+def add_story(error: Exception, rows: Rows) -> None:
+    """Tell with an exception of the server what it did last."""
+    story = told(rows)
+    if story and story not in getattr(error, "__notes__", ()):
+        error.__notes__ = [*getattr(error, "__notes__", ()), story]  # type: ignore[attr-defined]  # as PEP 678
 
 
 if sys.version_info >= (3, 11):

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from ._rules import AT_END, RULES
 from ._trace import INSIDE, Place, Trace, place, row_at, row_text, seconds_text, shown_path
+from ._trace import WIDTH as WIDTH_OF_ROW
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -104,6 +105,12 @@ def scenario_error(
     parts.append("\n".join(_footer(finding, script, made)))
     text = "\n\n".join(part for part in parts if part)
     return ScenarioError(text, finding.rule, finding.socket, trace)
+
+
+def told(flat: Rows) -> str:
+    """What the server did last, as a note to an exception of its own."""
+    rows = [row_at(flat, number) for number in range(len(flat) // WIDTH_OF_ROW)]
+    return "\n".join(["In the scenario, the server did last:", "", *_tail(rows, at_end=False)]) if rows else ""
 
 
 def _proof(finding: Finding, rows: Sequence[Row]) -> list[str]:

@@ -76,7 +76,7 @@ def _replace_in(space: dict[str, Any], world: World, *, ours: bool) -> None:  # 
 
 
 def _is_free(selector: Any, world: World) -> bool:  # Any: of either kind
-    """Whether one of this world may take its place: it was made at an import and not used, or in an earlier scenario."""
+    """Whether one of this world may take its place: made at an import and not used, or of an earlier scenario."""
     if type(selector) is SimSelector:  # not isinstance(): to that, what stands in for a real one is a real one
         return selector._world is not world
     return not selector._fd_to_key

@@ -139,6 +139,9 @@ class Monitor:
         self.idle_wakes = 1  # how many `select()`s in a row with nothing done about them are a busy loop
         self.give_up: Callable[[], Callable[[], NoReturn] | None] | None = None  # a weak reference: how to end the run
         self._held: dict[Record, int] = {}  # what was registered for what when the script was at its end
+        self._selects = 0  # how many there were when the server last slept ...
+        self._paused_at = 0  # ... and how long the trace was
+        self._seen_at: dict[Record, int] = {}  # how many there had been when it first slept with that socket changed
         self._vain = 0  # calls in a row that came to nothing
         self._vain_at = 0  # how long the rows were after the last of them
         self._vain_name: str = ""
@@ -316,9 +319,9 @@ class Monitor:
         self._append(operation, name, type(error), caller(2))
         self._in_vain(name, operation)
 
-    def decided(self, operation: str, name: str) -> None:
-        """Note an operation whose result the test decided."""
-        self._append(operation, name, None, caller(2))
+    def decided(self, operation: str, name: str, detail: object = None) -> None:
+        """Note an operation whose result something else decided: the test, or the network."""
+        self._append(operation, name, detail, caller(2))
 
     def handed_off(self, record: Record) -> bool:
         """Whether a socket that was registered is now another thread's."""
@@ -381,9 +384,11 @@ class Monitor:
 
     def pause(self) -> None:
         """The server sleeps by `time.sleep()`: judge what a loop that polls has had time to do."""
-        for record, since in tuple(self.changed.items()):
-            if self.rows[since::WIDTH].count("select") > POLLS_TO_SETTLE:
-                del self.changed[record]
+        self._selects += self.rows[self._paused_at :: WIDTH].count("select")
+        self._paused_at = len(self.rows)
+        for record in tuple(self.changed):
+            if self._selects - self._seen_at.setdefault(record, self._selects) > POLLS_TO_SETTLE:
+                del self.changed[record], self._seen_at[record]
                 self._judge_asleep(record, "sleep", "time")
 
     def _at_sleep(self, record: Record) -> RuleId | None:

@@ -118,8 +118,7 @@ class Stream:
         if self._offset == len(self.chunks[0]):
             self.chunks.popleft()
             self._offset = 0
-        if size:
-            self.other.changed()
+        self.other.changed()
 
     def put(self, data: bytes) -> None:
         """Send what there is room for. To an end that is closed: it answers with a reset."""
@@ -156,11 +155,6 @@ class Stream:
         else:
             self.finish()
 
-    def forget(self) -> None:
-        """What has come will not be read."""
-        self.chunks.clear()
-        self.size = self._offset = 0
-
     def take_error(self) -> int:
         """The error that is to be reported, which is then reported."""
         error, self.error = self.error, 0
@@ -181,7 +175,7 @@ class Descriptor:
 
     __slots__ = (
         "backlog", "bound", "closed", "connecting", "error", "family", "fresh", "limit", "local", "made", "never_came",
-        "number", "reuse", "stream", "watchers",
+        "number", "only_ipv6", "reuse", "stream", "watchers",
     )  # fmt: skip
 
     def __init__(self, number: int, family: int, made: Place) -> None:
@@ -190,6 +184,7 @@ class Descriptor:
         self.made = made
         self.local: Address = "" if family not in ANY else _unbound(family)
         self.bound = False
+        self.only_ipv6 = False  # IPV6_V6ONLY
         self.reuse = 0  # SO_REUSEADDR: 1, SO_REUSEPORT: 2
         self.backlog: deque[Stream] | None = None
         self.limit = 0
@@ -337,16 +332,10 @@ class Network:
         if not descriptor.reuse and self._lingering.get(address[1], 0) > self._now():
             raise _os_error(EADDRINUSE)
         for other in self._bound:
-            same = (
-                other.family in ANY
-                and other.local[1] == address[1]
-                and (other.local[0] == address[0] or other.local[0] in ANY.values() or address[0] in ANY.values())
-            )
-            if (
-                same
-                and not (descriptor.reuse & other.reuse & 2)
-                and (other.backlog is not None or not (descriptor.reuse & other.reuse))
-            ):
+            shared = descriptor.reuse & other.reuse
+            if shared & 2 or (shared and other.backlog is None):
+                continue
+            if other.family in ANY and other.local[1] == address[1] and _meet(descriptor, address[0], other):
                 raise _os_error(EADDRINUSE)
 
     def _bind_path(self, path: str) -> None:
@@ -401,8 +390,11 @@ class Network:
             return bool(local[1] == port) and local[0] in (*ANY.values(), *LOOPBACK.values())
         return bool(local[1] == port) and local[0] in (host, *ANY.values())
 
-    def meet(self, listener: Descriptor, source: Address | None, buffer: int) -> Stream:
-        """A connection to a listener; returns its end, which now waits to be accepted."""
+    def meet(self, listener: Descriptor, source: Address | None, buffer: int, *, mapped: bool = False) -> Stream:
+        """A connection to a listener; returns its end, which now waits to be accepted.
+
+        mapped: it comes by IPv4; to a listener for both, that is an address of its own kind (RFC 4291, 2.5.5.2).
+        """
         assert listener.backlog is not None
         if listener.family == AF_UNIX:
             local, remote = listener.local, source or ""
@@ -413,6 +405,9 @@ class Network:
                 *listener.local[1:],
             )
             remote = source or self.near(listener.family)
+            if listener.family == AF_INET6 and (mapped or len(remote) == 2):
+                host = remote[0] if source else LOOPBACK[AF_INET]
+                remote = (f"::ffff:{host}", remote[1], 0, 0)
         stream = Stream.pair((buffer, buffer), local, remote, unix=listener.family == AF_UNIX)
         listener.backlog.append(stream)
         listener.touch()
@@ -434,6 +429,13 @@ class Network:
         if host not in ("", "localhost") and not _is_literal(host):
             number = len(self.hosts) + 1
             self.hosts.setdefault(host, f"198.18.{number // 256}.{number % 256}")
+
+    def knows(self, host: str) -> bool:
+        """Whether it has an address, in whichever family."""
+        try:
+            return bool(self.host(host, AF_INET))
+        except OSError:
+            return False
 
     def name_of(self, host: str) -> str:
         """The name of a host, where the scenario has given it one."""
@@ -459,7 +461,7 @@ class Network:
         if not 0 <= port <= 65535:
             raise OverflowError(f"{call}(): port must be 0-65535.")
         number = self.host(host, family)
-        if ":" in number and family == AF_INET:
+        if (":" in number) != (family == AF_INET6):
             raise _socket.gaierror(_socket.EAI_FAMILY, "Address family for hostname not supported")
         return (number, port) if family == AF_INET else (number, port, *(*address[2:], 0, 0)[:2])
 
@@ -474,6 +476,14 @@ class Network:
         if host.lower() in self.hosts:
             return self.hosts[host.lower()]
         raise _socket.gaierror(_socket.EAI_NONAME, "Name or service not known")
+
+
+def _meet(one: Descriptor, host: str, other: Descriptor) -> bool:
+    """Whether two sockets that are bound to the same port get in each other's way."""
+    if one.family != other.family:
+        six, its = (one, host) if one.family == AF_INET6 else (other, other.local[0])
+        return its == "::" and not six.only_ipv6
+    return host == other.local[0] or ANY[_socket.AddressFamily(one.family)] in (host, other.local[0])
 
 
 def _make_socket_file(path: str) -> None:

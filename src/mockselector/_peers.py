@@ -38,7 +38,7 @@ from ._script import (
 from ._trace import bytes_text, excerpt, shown_path
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Sequence
     from types import FrameType
     from typing import NoReturn, Protocol, TypeAlias
 
@@ -88,6 +88,8 @@ SYN_TIMEOUT: Final = 127.0
 
 MOST_YIELDED: Final = 100_000
 """So many steps that a generator yields have no end."""
+
+SHORTEN: Final = "If the server should go on, find why it stopped; if it is right, shorten the script."
 
 ALL: Final = 1 << 62
 """More bytes than ever come."""
@@ -151,6 +153,9 @@ class Peer(Conversation):
 
     def _grown(self) -> None:
         self._around.check_open()
+        if self._refuses or self._delay is None:
+            how = "refuses=True" if self._refuses else "delay=None"
+            raise RuntimeError(f"{self.name} has {how}: it is never connected, and has no steps to take")
         if self._finished:
             self._finished = False
             self._cursor = (len(self._steps) - 1, 0)
@@ -231,6 +236,7 @@ class Peer(Conversation):
         """Take a step; returns the bytes that it took in."""
         self._around.stepped()
         self._got = bytearray()
+        self._waits_for = ""
         if self._stream is not None and self._stream.closed and not isinstance(step, (Waits, Does, Plays)):
             raise RuntimeError(f"{self.name} {step}, but its script has closed its connection before")
         match step:
@@ -306,8 +312,9 @@ class Peer(Conversation):
                 if self._at_end() and not self._end.size and not self._was_reset():
                     break
             yield from self._more(step, got, size)
-        if not _judged(step.what, bytes(got)):
-            self._unexpected(f"{bytes_text(excerpt(bytes(got)))}, which is not {str(step).removeprefix('expects ')}")
+        wrong = _wrong(step, bytes(got))
+        if wrong:
+            self._unexpected(f"{bytes_text(excerpt(bytes(got)))}, {wrong}")
         self._resume_judging()
         return bytes(got)
 
@@ -501,7 +508,7 @@ class Peer(Conversation):
         """What it waits for, as half a sentence."""
         if self._stream is not None and (self._finished or self._stream.closed):
             return "its script is at its end"
-        if self._stream is not None and self._until is not None:
+        if self._stream is not None and (self._until is not None or not self._waits_for):
             return f"it {self._step or self._steps[self._position]}"
         return f"it waits {self._waits_for}"
 
@@ -534,8 +541,6 @@ class Peer(Conversation):
         if end.dead:
             unread = "with unread data, which resets it" if end.other.size else "by a reset"
             return f"the server has closed the connection {unread}"
-        if end.closed:
-            return "its script has closed the connection"
         if end.other.closed:
             return "the server has closed the connection"
         return "the server has shut down writing"
@@ -543,7 +548,13 @@ class Peer(Conversation):
     def _unmet(self, what: str) -> NoReturn:
         if self._around.in_force("unmet-expectation", self):
             self._around.fail(
-                Finding("unmet-expectation", self.name, {"what": what}, block=self.conversation(), made=self.place())
+                Finding(
+                    "unmet-expectation",
+                    self.name,
+                    {"what": what, "advice": SHORTEN},
+                    block=self.conversation(),
+                    made=self.place(),
+                )
             )
         raise GivenUp
 
@@ -557,9 +568,15 @@ class Peer(Conversation):
         self._around.fail(Finding("unexpected-send", self.name, fields, block=block, made=made))
 
 
-def _judged(what: bytes | re.Pattern[bytes] | Callable[[bytes], object], got: bytes) -> bool:
+def _wrong(step: Expects, got: bytes) -> str:
+    """What is wrong with what has come, as half a sentence; "" if nothing is."""
+    what = step.what
     if isinstance(what, bytes):
-        return what == got
-    if isinstance(what, re.Pattern):
-        return what.fullmatch(got) is not None
-    return bool(what(got))
+        holds: object = what == got
+    elif isinstance(what, re.Pattern):
+        holds = what.fullmatch(got)
+    else:
+        holds = what(got)
+        if not holds:
+            return f"for which {getattr(what, '__name__', 'the function')}() returned {holds!r}, and not something true"
+    return "" if holds else f"which is not {str(step).removeprefix('expects ')}"

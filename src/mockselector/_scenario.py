@@ -15,7 +15,7 @@ from heapq import heappush
 from typing import TYPE_CHECKING, Any, Final
 
 from ._clock import DATE, nanoseconds
-from ._ending import EndException
+from ._ending import EndException, add_story
 from ._install import installed
 from ._network import AF_UNIX, ANY
 from ._peers import Peer
@@ -85,6 +85,7 @@ class Scenario:
             patience=patience, grace=grace, buffer=buffer, date=date,
         )  # fmt: skip
         self._settled = False
+        self._told = False  # whether the test has got the violation, or a note of it
         self._finished = False
 
     # -- who takes part -------------------------------------------------------------------------
@@ -179,18 +180,20 @@ class Scenario:
         before = world.ending.outside
         world.returned = False
         world.ending.outside = caller(1).f_code
+        result: R | None = None
+        error: BaseException | None = None
         try:
             with installed(world, function):
                 result = function(*args, **kwargs)
-        except BaseException as error:
-            world.ending.left()
+        except BaseException as one:
+            error = one
+        world.ending.left()
+        world.ending.outside = before
+        world.returned = error is None and not world.ending.times
+        try:
             self._left(error)
-            return None
         finally:
-            world.ending.left()
-            world.ending.outside = before
-        world.returned = not world.ending.times
-        self._left(None)
+            del error  # it refers to this frame
         return result
 
     def run_path(self, path: str | os.PathLike[str], argv: Sequence[str] = ()) -> dict[str, Any] | None:
@@ -283,6 +286,7 @@ class Scenario:
         self._finish()
         self._settled = True
         if self._world.monitor.violation is not None:
+            self._told = True
             raise self._world.monitor.violation
 
     def __enter__(self) -> Self:
@@ -300,6 +304,8 @@ class Scenario:
             self._finish()
         world.monitor.finished = True
         self._settled = True
+        if self._told and not own:
+            return
         if world.ending.settle(exc_val, own=own, before=before):
             raise RuntimeError(CALLED_DIRECTLY)
 
@@ -327,7 +333,10 @@ class Scenario:
         before = world.monitor.violation
         if own and not world.returned:
             self._finish()
+        self._told = self._told or world.monitor.violation is not None
         if not world.ending.settle(error, own=own, before=before) and error is not None:
+            if isinstance(error, Exception) and error is not world.monitor.violation:
+                add_story(error, world.monitor.rows)
             raise error
 
     def _finish(self) -> None:
@@ -336,8 +345,12 @@ class Scenario:
             return
         self._finished = True
         world = self._world
-        if not world.ending.times and world.monitor.violation is None:
-            world.settle()
+        if not world.is_over:
+            try:
+                world.settle()
+            except Exception as error:  # of a step: it is what the test will see
+                if error is not world.monitor.violation:
+                    raise
         open_selectors = tuple(world.open_selectors) if world.returned else ()
         world.monitor.finish(None, returned=world.returned, open_selectors=open_selectors, more=world.findings())
         world.network.remove_files()

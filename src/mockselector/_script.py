@@ -183,7 +183,7 @@ class Does:
 class Plays:
     """Takes the steps that a generator yields; each `yield` returns the bytes that its step took in."""
 
-    play: Callable[[], Play] | Play
+    play: Callable[[], Generator[Step, bytes, object]] | Generator[Step, bytes, object]
 
     def __post_init__(self) -> None:
         wanted = "a generator of steps, or a function without arguments that returns one"
@@ -306,7 +306,7 @@ class Conversation:
         """Call a function of the test; it may add clients. What it raises ends the run and comes out of it."""
         return self._append(Does(function))
 
-    def plays(self, play: Callable[[], Play] | Play) -> Self:
+    def plays(self, play: Callable[[], Generator[Step, bytes, object]] | Generator[Step, bytes, object]) -> Self:
         """Take the steps that a generator yields, for a peer that reacts to what it gets.
 
         Each `yield` returns the bytes that its step took in: `data = yield Receives()`.

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import os
 import socket as _socket  # tests patch `socket.socket`: what is needed of it is bound now
+import stat
 import sys
 from errno import EINVAL
 
@@ -263,7 +264,7 @@ class Shell(real_socket):
             raise ValueError(f"count must be a positive integer (got {count!r})")
         if self._timeout == 0:
             raise ValueError("non-blocking sockets are not supported")
-        if offset:
+        if offset or _is_regular(file):  # the kernel's own sendfile() asks no file where it stands
             file.seek(offset)
         total = 0
         while count is None or total < count:
@@ -359,6 +360,14 @@ def checked_flags(flags: int, refuse: Callable[[str], NoReturn]) -> int:
     if flags & ~(PEEK | DONTWAIT | WAITALL):
         refuse(f"recv() with flags={int(flags):#x} is not simulated; MSG_PEEK, MSG_DONTWAIT and MSG_WAITALL are")
     return int(flags)
+
+
+def _is_regular(file: object) -> bool:
+    number: Callable[[], int] | None = getattr(file, "fileno", None)
+    try:
+        return number is not None and stat.S_ISREG(os.fstat(number()).st_mode)
+    except OSError:  # io.UnsupportedOperation is one
+        return False
 
 
 class _FileSide:

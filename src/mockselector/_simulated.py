@@ -148,7 +148,14 @@ class SimSocket(Shell):
     # -- as a whole -----------------------------------------------------------------------------
 
     def _do(self, operation: Operation, detail: object = None) -> None:
+        if self._record.monitor.finished:
+            self._too_late(operation)
         self._record.monitor.perform(self._record, operation, detail)
+
+    def _too_late(self, operation: Operation) -> None:
+        """The scenario is over: nothing is judged any more, and nothing but closing goes on."""
+        if operation not in ("close", "detach"):
+            raise OSError(EBADF, f"{self!r} belongs to a scenario that is over")
 
     def _refuse(self, what: str) -> NoReturn:
         self._world.refuse(what)
@@ -159,9 +166,9 @@ class SimSocket(Shell):
 
     def _waits(self, flags: int = 0) -> int:
         """How a call waits: 0 not at all, 1 for a while, 2 until something comes."""
-        if self._timeout == 0 or flags & DONTWAIT:
-            return 0
-        return 2 if self._timeout is None else 1
+        if self._timeout is None:
+            return 0 if flags & DONTWAIT else 2
+        return 1 if self._timeout else 0
 
     def _wait(self, done: Callable[[], bool], nothing: tuple[Operation, ...], flags: int, *, ends: bool = False) -> int:
         """Wait for something to come, as this socket waits; returns how long it took, in nanoseconds.
@@ -192,16 +199,15 @@ class SimSocket(Shell):
     def _read(self, size: int, flags: int) -> bytes:
         if size < 0:
             raise ValueError("negative buffersize in recv")
+        if not size:
+            return b""  # no call of the kernel comes of that
         if flags:
             flags = checked_flags(flags, self._refuse)
             if flags & WAITALL and not flags & PEEK:
                 return self._read_all(size, flags & ~WAITALL)
         stream = self._descriptor.stream
         if stream is None or self._gone():
-            return self._read_unconnected()
-        if not size:
-            self._do("peek", b"")
-            return b""
+            return self._read_unconnected(size, flags)
         if not stream.readable:
             took = self._wait(lambda: stream.readable, _READ_NOTHING, flags)
             if took and self._timeout is None and self._record.monitor.in_force("blocking-read", self._record):
@@ -216,7 +222,8 @@ class SimSocket(Shell):
         if stream.error and not stream.ended:
             self._fails("recv:reset", stream.take_error())
         if not flags & PEEK:
-            self._do("recv:eof")
+            ours = stream.deaf and not (stream.ended or stream.dead)  # the server's own doing: the peer has not ended
+            self._do("recv" if ours else "recv:eof", b"")
         return b""
 
     def _read_all(self, size: int, flags: int) -> bytes:
@@ -234,14 +241,14 @@ class SimSocket(Shell):
             data += more
         return data
 
-    def _read_unconnected(self) -> bytes:
+    def _read_unconnected(self, size: int, flags: int) -> bytes:
         descriptor = self._descriptor
         if descriptor.error:
             error, descriptor.error = descriptor.error, 0
             self._fails("recv:reset", error)
         if descriptor.connecting and self._waits():
             self._await_connection()
-            return self._read(1, 0)
+            return self._read(size, flags)
         self._do("recv")
         return b""  # after a connection that was refused
 
@@ -405,13 +412,15 @@ class SimSocket(Shell):
         if descriptor.stream is not None and (self._waits() or self.family == AF_UNIX):
             self._do("connect:done", str(address))
             return
+        if self._waits() or self.family == AF_UNIX:
+            record.monitor.becomes(record, "connecting")
+            self._await_connection()
+            record.monitor.decided("connect", record.name, str(address))
+            return
         self._do("connect:later", str(address))
         if descriptor.stream is not None:  # a listener of the program's own: nobody has to wait
             descriptor.fresh = True
             record.monitor.becomes(record, "connected")
-        elif self._waits() or self.family == AF_UNIX:
-            self._await_connection()
-            return
         raise OSError(EINPROGRESS, os.strerror(EINPROGRESS))
 
     def _connect_again(self, record: Record, descriptor: Descriptor) -> None:
@@ -439,6 +448,13 @@ class SimSocket(Shell):
             self._record.monitor.refused("connect", self._record.name, error)
             raise error
 
+    def connect_ex(self, address: Address, /) -> int:
+        """As `connect()`, but returns the error number; EAGAIN if a timeout was reached."""
+        try:
+            return super().connect_ex(address)
+        except TimeoutError:
+            return EAGAIN
+
     def _shut(self, how: int) -> None:
         record, descriptor = self._record, self._descriptor
         operation = shut_operation(how, record.phase)
@@ -455,8 +471,6 @@ class SimSocket(Shell):
             return
         if how != _socket.SHUT_WR:
             stream.deaf = True
-            if stream.unix:
-                stream.forget()
         if how != _socket.SHUT_RD and not stream.mute:
             stream.finish()
         descriptor.touch()
@@ -466,8 +480,9 @@ class SimSocket(Shell):
             stream = self._descriptor.stream
             if stream is not None and stream.other.closed and not self._record.asleep:
                 self._record.unsent = None  # nobody is there to miss it
-            self._do("close")
-            self._release()
+            if not self._record.monitor.finished:
+                self._do("close")
+                self._release()
         self._closed = True
 
     def _gone(self) -> bool:
@@ -496,7 +511,8 @@ class SimSocket(Shell):
     def getsockname(self) -> Address:
         """The address that it is bound to."""
         self._do("option", "getsockname()")
-        return self._descriptor.local
+        local = self._descriptor.local
+        return local.encode() if isinstance(local, str) and local.startswith("\0") else local
 
     def getpeername(self) -> Address:
         """The address of the other end. OSError (ENOTCONN) once it was reset."""
@@ -513,6 +529,8 @@ class SimSocket(Shell):
     def setsockopt(self, level: int, optname: int, value: int | Buffer | None, optlen: int = 0, /) -> None:
         """Remembered for `getsockopt()`; SO_REUSEADDR, SO_REUSEPORT and SO_LINGER have their effect."""
         super().setsockopt(level, optname, value, optlen)
+        if (level, optname) == (_socket.IPPROTO_IPV6, _socket.IPV6_V6ONLY):
+            self._descriptor.only_ipv6 = bool(value)
         if level != _socket.SOL_SOCKET:
             return
         if optname in _REUSE and isinstance(value, int):
@@ -653,7 +671,7 @@ class SimSelector(_BaseSelectorImpl):
         self, operation: Registration, fileobj: FileObject, act: Callable[[], SelectorKey], events: int | None = None
     ) -> SelectorKey:
         """A call about registration: what `selectors` makes of it, and a row in the trace."""
-        if self._modifying:
+        if self._modifying or self._world.monitor.finished:
             return act()
         check_world(self._world, self)
         assert self._name, "from now on it has one"
@@ -713,19 +731,34 @@ class SimSelector(_BaseSelectorImpl):
                 self._register_real(key)
         elif operation == "modify" and number in self._watched:
             self._candidates[number] = None
-            if self._watched[number].closed:
+            if self._watched[number].closed and before is not None and before.events != key.events:
                 del self._fd_to_key[number]
                 raise os_error(EBADF)
-        elif operation == "modify" and self._real is not None and before is not None:
-            self._real.modify(number, key.events) if key.events else self._real.unregister(number)
-        elif operation == "unregister":
-            watched = self._watched.pop(number, None)
-            if watched is not None:
-                self._unwatch(number, watched)
-            elif self._real is not None:
-                self._real.unregister(number)
+        elif operation == "unregister" and number in self._watched:
+            self._unwatch(number, self._watched.pop(number))
+        elif self._real is not None:
+            self._follow_real(operation, key)
+
+    def _follow_real(self, operation: Registration, key: SelectorKey) -> None:
+        real = self._real
+        assert real is not None
+        there = key.fd in real.get_map()
+        wanted = key.events if operation == "modify" else 0 if operation == "unregister" else None
+        if wanted and there:
+            real.modify(key.fd, wanted)
+        elif wanted:
+            real.register(key.fd, wanted)
+        elif wanted == 0 and there:
+            real.unregister(key.fd)
 
     def _register_real(self, key: SelectorKey) -> None:
+        if isinstance(key.fileobj, real_socket) and key.fileobj.getsockopt(_socket.SOL_SOCKET, _socket.SO_ACCEPTCONN):
+            del self._fd_to_key[key.fd]
+            self._world.refuse(
+                "a listener that is a real socket is registered. It was made before the scenario began: make it in the"
+                " function that is run, or inside of `with net.installed():` (a module that makes it at its import:"
+                " import it there, or use net.run_path() or net.run_module())"
+            )
         real: _selectors.BaseSelector = self._real or REAL_SELECTORS["DefaultSelector"]()
         self._real = real
         try:

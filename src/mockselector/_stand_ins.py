@@ -40,6 +40,12 @@ except ImportError:  # Windows
 
 __tracebackhide__ = True  # pytest: end tracebacks at the server's own line
 
+BEFORE: Final = (
+    "It was made before the scenario began: make it in the function that is run, or inside of"
+    " `with net.installed():` (a module that makes it at its import: import it there, or use net.run_path() or"
+    " net.run_module()). Or its class is derived from a real one, which is not simulated"
+)
+
 THREADS: Final = (
     "threads and processes are not simulated: a scenario runs in one thread. Use the class without ThreadingMixIn"
     " or ForkingMixIn (socketserver.TCPServer, http.server.HTTPServer), or tell the framework to do without"
@@ -158,8 +164,7 @@ def getaddrinfo(
             where = (address, number) if one == AF_INET else (address, number, 0, 0)
             found.append((one, _socket_module.SocketKind(kind), proto or 6, "", where))
     if not found:
-        if isinstance(host, str):
-            world.unknown_host(host)
+        world.unknown_host(host)
         raise _socket_module.gaierror(_socket_module.EAI_NONAME, "Name or service not known")
     return found
 
@@ -299,12 +304,24 @@ def _register(self: Any, fileobj: Any, events: int, data: Any = None) -> Any:
     """As a real selector's `register`, which a class derived from one has kept."""
     world = current()
     if world is not None and isinstance(self, tuple(REAL_SELECTORS.values())) and number_of(fileobj) >= FIRST_NUMBER:
-        world.refuse(
-            "a real selector is given a scenario's socket. The selector was made before the scenario began (at import:"
-            " import the module inside of `with net.installed():`, or use net.run_path() or net.run_module()), or its"
-            " class is derived from one of `selectors`, which is not simulated"
-        )
+        world.refuse(f"a real selector is given a scenario's socket. {BEFORE}")
     return _real_register(self, fileobj, events, data)
+
+
+def _guarded_select(real: Callable[..., Any]) -> Callable[..., Any]:
+    def select(self: Any, timeout: float | None = None) -> Any:
+        world = current()
+        waits = timeout is None or timeout > 0
+        if world is not None and waits and any(isinstance(key.fileobj, real_socket) for key in _keys(self)):
+            world.refuse(f"select() is called on a real selector with real sockets. {BEFORE}")
+        return real(self, timeout)
+
+    return select
+
+
+def _keys(selector: Any) -> list[Any]:
+    names: dict[Any, Any] | None = selector.get_map()
+    return [] if names is None else list(names.values())
 
 
 # -- real sockets ----------------------------------------------------------------------------------
@@ -320,15 +337,21 @@ def _guarded(name: str) -> Callable[..., Any]:
                 raise OSError(ENETUNREACH, os.strerror(ENETUNREACH))
             world.refuse(f"{name}() is called on a UDP socket: UDP is not simulated. Replace what uses it in the test")
         if world is not None:
-            world.refuse(
-                f"{name}() is called on a real socket. It was made before the scenario began (at import: import the"
-                " module inside of `with net.installed():`, or use net.run_path() or net.run_module()), or its class"
-                " is derived from socket.socket, which is not simulated"
-            )
+            world.refuse(f"{name}() is called on a real socket. {BEFORE}")
         return real(self, *args)
 
     guard.__name__ = guard.__qualname__ = name
     return guard
+
+
+_real_accept: Final = real_socket.accept
+
+
+def _guarded_accept(self: Any) -> Any:
+    world = current()
+    if world is not None:
+        world.refuse(f"accept() is called on a real socket. {BEFORE}")
+    return _real_accept(self)
 
 
 def _wrap_stand_in(real: Callable[..., Any]) -> Callable[..., Any]:
@@ -390,6 +413,9 @@ def in_classes() -> list[tuple[Any, str, object]]:  # Any: classes of the standa
         (_BaseSelectorImpl, "register", _register),
     ]
     wanted += [(real_socket, name, _guarded(name)) for name in ("bind", "connect", "connect_ex", "listen", "sendto")]
+    wanted.append((real_socket, "accept", _guarded_accept))
+    real_selectors = {kind for kind in REAL_SELECTORS.values() if "select" in vars(kind)}
+    wanted += [(kind, "select", _guarded_select(kind.select)) for kind in real_selectors]
     ssl = sys.modules.get("ssl")
     if ssl is not None:
         wanted.append((ssl.SSLContext, "wrap_socket", _wrap_stand_in(ssl.SSLContext.wrap_socket)))

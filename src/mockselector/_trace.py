@@ -221,7 +221,7 @@ def row_text(row: Row) -> str:
         case "bind" if detail is not None:
             return f"{name}.bind({detail})"
         case "sleep":
-            return f"time.sleep({'' if detail is None else detail})"
+            return f"time.sleep({'' if detail is None else detail}){result}"
         case "close" if detail is not None:
             return f"{name}.close() ({detail})"
         case "send" if detail is not None:

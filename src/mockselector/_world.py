@@ -17,9 +17,9 @@ from typing import TYPE_CHECKING, Final
 from ._clock import AT_ONE_INSTANT, Clock, nanoseconds
 from ._ending import Ending
 from ._errors import Finding
-from ._monitor import IN_VAIN, Monitor, os_error
+from ._monitor import IN_VAIN, Monitor
 from ._network import ANY, Network, Stream
-from ._peers import ROOM, GivenUp, Peer
+from ._peers import ROOM, SHORTEN, GivenUp, Peer
 from ._table import SocketRow, SocketTable, interest_text
 from ._trace import WIDTH
 
@@ -85,6 +85,8 @@ class World:
         self.open_selectors: Final[dict[str, None]] = {}
         self.interrupted = False  # whether KeyboardInterrupt was raised in the server
         self._knocking: dict[int, Peer] = {}  # who waits for somebody to listen, or for room in a backlog
+        self._dialling: list[tuple[Descriptor, Descriptor]] = []  # the program, for room in a backlog of its own
+        self._refused: list[Descriptor] = []  # the program, where nobody is
         self._foreign: dict[int, Record] = {}
         self._selectors = 0
         self._runnable: list[int] = []
@@ -123,7 +125,7 @@ class World:
             return None
         self._knocking.pop(peer._serial, None)
         self._alive += 1
-        return self.network.meet(listener, peer._source, peer._buffer)
+        return self.network.meet(listener, peer._source, peer._buffer, mapped=_is_ipv4(peer._to))
 
     def in_force(self, rule: RuleId, peer: Peer) -> bool:
         """Whether a rule is judged for it."""
@@ -198,15 +200,20 @@ class World:
         """Begin to connect: to a listener of the program's own, else to a backend."""
         listener = self.network.listener(address if isinstance(address, str) else address[:2])
         if listener is not None and listener.backlog is not None:
-            stream = self.network.meet(listener, descriptor.local if descriptor.bound else None, self.buffer)
             self.monitor.rename(record, None, "connection")
-            self._alive += 2
-            descriptor.connected(stream.other)
+            if len(listener.backlog) < listener.limit:
+                self._link(descriptor, listener)
+            else:
+                descriptor.connecting = True
+                self._dialling.append((descriptor, listener))
             return
         near = address if isinstance(address, str) else address[:2]
         peer = next((peer for where, peer in self.backends if where == near), None)
         if peer is None:
             self._dialled_nobody(record, asked)
+            descriptor.connecting = True
+            self._refused.append(descriptor)
+            return
         self.backends.remove((near, peer))
         self.monitor.rename(record, peer.name, "connection")
         record.allow |= peer._allow
@@ -217,11 +224,23 @@ class World:
 
     def unknown_host(self, host: str) -> None:
         """The program asks for the address of a host that the scenario does not speak of."""
-        if self.monitor.in_force("unscripted-connection"):
+        if not self.network.knows(host) and self.monitor.in_force("unscripted-connection"):
             fields = {"what": f"{host!r}, which the scenario does not know", "address": f"({host!r}, port)"}
             self.monitor.breach(Finding("unscripted-connection", None, fields), "getaddrinfo", host)
 
-    def _dialled_nobody(self, record: Record, address: Address) -> NoReturn:
+    def _link(self, descriptor: Descriptor, listener: Descriptor) -> None:
+        """Connect the program to a listener of its own."""
+        stream = self.network.meet(listener, descriptor.local if descriptor.bound else None, self.buffer)
+        self._alive += 2
+        descriptor.connected(stream.other)
+
+    def _dialled_nobody(self, record: Record, address: Address) -> None:
+        self.monitor.rename(record, None, "connection")
+        local = (
+            () if isinstance(address, str) else [one.local[1] for one in self.network.listeners if one.family in ANY]
+        )
+        if address[1:2] and address[1] in local:
+            return  # the program's own port in another family: it is refused, and the other one tried
         if self.monitor.in_force("unscripted-connection", record):
             where = address if isinstance(address, str) else (self.network.name_of(address[0]), *address[1:2])
             more = any(peer._to == where for peer in self.peers if peer._backend)
@@ -230,7 +249,6 @@ class World:
             self.monitor.breach(
                 Finding("unscripted-connection", record.name, fields), "connect", record.name, str(where)
             )
-        raise os_error(ECONNREFUSED)
 
     def answer(self, peer: Peer, descriptor: Descriptor, error: int) -> None:
         """A backend takes the connection, or does not."""
@@ -262,6 +280,13 @@ class World:
         for peer in self._knocking.values():
             if self.network.listener(peer._to) is listener:
                 self.wake(peer)
+                return
+        for descriptor, wanted in self._dialling:
+            if wanted is listener:
+                self._dialling.remove((descriptor, wanted))
+                self._link(descriptor, listener)
+                descriptor.fresh = True
+                self.monitor.becomes(self.records[descriptor], "connected")
                 return
 
     # -- time goes on -------------------------------------------------------------------------------
@@ -295,8 +320,7 @@ class World:
         self._call = call
         self._play()
         if self._count():
-            self._advance(None, None)
-            self._play()
+            self._creep()
         self._seen = len(self.monitor.rows) + WIDTH  # the row of this very poll
 
     def woken(self, record: Record) -> bool:
@@ -363,6 +387,10 @@ class World:
 
     def _play(self) -> None:
         """Let all peers act that can."""
+        while self._refused:
+            descriptor = self._refused.pop()
+            descriptor.failed(ECONNREFUSED)
+            self.monitor.becomes(self.records[descriptor], "refused")
         while self._runnable:
             peer = self.peers[heappop(self._runnable)]
             peer._queued = False
@@ -408,9 +436,6 @@ class World:
         if vain is not None and (not moments or vain[0] < min(moments)):
             self._pass_to(vain[0] if moments else self.clock.now)
             self._in_vain(vain[1], never)
-            return
-        if not moments:
-            self._over(never)
             return
         at = min(moments)
         self._pass_to(at)
@@ -464,7 +489,7 @@ class World:
             never()
         heappop(self._vain)
         for descriptor, record in self.records.items():
-            if descriptor.stream is not None and descriptor.stream.other.peer is peer:
+            if descriptor.stream is not None and descriptor.stream.other.peer is peer and self._call[0] != "send":
                 self.monitor.judge_unsent(record, *self._call)
         if self.in_force("stuck", peer):
             fields = {"what": peer._waits_for, "advice": self._advice(peer)}
@@ -475,12 +500,11 @@ class World:
 
     def _advice(self, peer: Peer) -> str:
         if peer._stream is None:
-            listening = [one.local for one in self.network.listeners]
-            if listening and peer._to is not None:
-                there = ", ".join(map(repr, listening))
-                return f"Nothing listens at {peer._to!r}, but at {there}: which of them is wrong?"
-            if listening:
+            if self.network.listener(peer._to) is not None:
                 return "The backlog is full, and stays so: does the server still accept()?"
+            if self.network.listeners:
+                there = ", ".join(repr(one.local) for one in self.network.listeners)
+                return f"Nothing listens at {peer._to!r}, but at {there}: which of them is wrong?"
             return (
                 "Nothing listens at all: does the server come to listen()? If it made its listener or selector"
                 " before the scenario began, at import, import it inside of net.installed(), or use net.run_path()."
@@ -588,22 +612,29 @@ class World:
         for peer in self.peers:
             if peer._finished or peer._given_up or not self.in_force("unmet-expectation", peer):
                 continue
-            if peer._stream is None:
-                alone = (
-                    "the server returned before it could connect" if self.returned else "nobody ever listened for it"
-                )
-                what = "was never connected to" if peer._backend else f"was never connected: {alone}"
-            else:
-                over = "the server has returned" if self.returned else "the run is over"
-                what = f"is not at the end of its script ({peer.doing()}), and {over}"
-            fields, block = {"what": what}, peer.conversation()
-            found.append(Finding("unmet-expectation", peer.name, fields, block=block, made=peer.place(), at_end=True))
+            fields, note = self._unmet(peer)
+            block = peer.conversation() if peer._steps else ""
+            found.append(
+                Finding("unmet-expectation", peer.name, fields, note=note, block=block, made=peer.place(), at_end=True)
+            )
         found += [
             Finding("leaked-connection", record.name)
             for record in self.records.values()
             if record.name in self.leaked and self.monitor.in_force("leaked-connection", record)
         ]
         return found
+
+    def _unmet(self, peer: Peer) -> tuple[dict[str, str], str]:
+        """What is to be said of a peer that is not at the end of its script when the run is over."""
+        note = "" if self.monitor.rows else "The server has made no call in this scenario. Was it run, by net.run(...)?"
+        over = "the server has returned" if self.returned else "the run is over"
+        if peer._stream is not None:
+            return {"what": f"is not at the end of its script ({peer.doing()}), and {over}", "advice": SHORTEN}, note
+        if peer._backend:
+            advice = "If the program should connect to it, find why it does not; if it is right, leave the backend out."
+            return {"what": "was never connected to", "advice": advice}, note
+        alone = "the server returned before it could connect" if self.returned else "nobody ever listened for it"
+        return {"what": f"was never connected: {alone}", "advice": SHORTEN}, note
 
     # -- to look at -------------------------------------------------------------------------------------
 
@@ -633,6 +664,10 @@ class World:
 
 def _progress(peer: Peer) -> str:
     return f"step {min(peer._position + 1, len(peer._steps))} of {len(peer._steps)}: {peer.doing()}"
+
+
+def _is_ipv4(to: Address) -> bool:
+    return not isinstance(to, (int, str)) and to is not None and str(to[0]).replace(".", "").isdecimal()
 
 
 def _never() -> bool:
