@@ -7,13 +7,16 @@ from pathlib import Path
 
 from mockselector._rules import LIFE, MEMBERSHIP, PHASES, RULES, Breach, NotSimulated, Rule
 
-INTRODUCTION = """# The rules of strict mode
+INTRODUCTION = """# The rules
 
-A *default* rule is judged whenever a selector is strict; a *pedantic* one only with
-`MockSelector(..., strict=True, pedantic=True)`. Any rule can be allowed, for a whole run or for one socket:
+A *default* rule is judged in every scenario, and by every `MockSelector` that is strict; a *pedantic* one only with
+`pedantic=True`. Any rule can be allowed, for a whole run, or for one peer or socket:
 
 ```python
-from mockselector import MockSelector, MockSocket
+from mockselector import MockSelector, MockSocket, Scenario
+
+with Scenario(allow={"unmet-expectation"}) as net:
+    put_into_a_queue = net.client("alice", allow={"accepted-not-registered"})
 
 handed_to_a_thread = MockSocket([b"hi"], allow={"accepted-not-registered"})
 selector = MockSelector([], strict=True, allow={"unread-data"})

@@ -10,6 +10,7 @@ import select
 import selectors
 import socket
 import ssl
+import subprocess
 import sys
 import threading
 import time
@@ -761,6 +762,12 @@ def test_asyncio_asks_for_real_names_in_another_thread() -> None:
         return [found, await loop.getnameinfo(("127.0.0.1", 80), flags)]
 
     assert [[V4], ("127.0.0.1", "80")] == in_another_thread(lambda: asyncio.run(ask()))
+
+
+def test_a_process_is_waited_for_in_real_time() -> None:
+    with scenario() as net:
+        done = subprocess.run([sys.executable, "-c", "print(2)"], capture_output=True, check=True, timeout=60)
+        assert (b"2", 0.0) == (done.stdout.strip(), net.now)
 
 
 # -- a server that was made before --------------------------------------------------------------------------

@@ -73,7 +73,7 @@ _real_sleep: Final = _time.sleep
 def sleep(seconds: float, /) -> None:
     """As `time.sleep`; in a scenario, of virtual time."""
     world = current()
-    if world is None:
+    if world is None or sys._getframe(1).f_globals.get("__name__") == "subprocess":  # that waits for a real process
         _real_sleep(seconds)
     else:
         world.sleep(seconds)
