@@ -71,7 +71,7 @@ class Finding:
         self.note: Final = note
         self.block: Final = block  # what is shown line by line, as it is
         self.made: Final = made  # where the script was written, if it is no socket's
-        self.at_end = at_end or RULES[rule].now == AT_END
+        self.at_end: bool = at_end or RULES[rule].now == AT_END
 
     @property
     def headline(self) -> str:

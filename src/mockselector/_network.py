@@ -63,18 +63,19 @@ class Stream:
 
     def __init__(self, capacity: int, local: Address, remote: Address, *, unix: bool = False) -> None:
         self.chunks: deque[bytes] = deque()
-        self._offset = 0  # how much of the first chunk was taken
-        self.size = 0
+        self._offset: int = 0  # how much of the first chunk was taken
+        self.size: int = 0
         self.capacity: Final = capacity
-        self.local = local
-        self.remote = remote
+        self.local: Address = local
+        self.remote: Address = remote
         self.unix: Final = unix
-        self.ended = False  # the other end has finished sending
-        self.mute = self.deaf = False  # this end has finished sending, receiving
-        self.closed = False
-        self.dead = False  # reset: there is no connection any more
-        self.error = 0  # what the next call reports, once
-        self.lost = b""  # what was unread when this end closed
+        self.ended: bool = False  # the other end has finished sending
+        self.mute: bool = False  # this end has finished sending ...
+        self.deaf: bool = False  # ... and receiving
+        self.closed: bool = False
+        self.dead: bool = False  # reset: there is no connection any more
+        self.error: int = 0  # what the next call reports, once
+        self.lost: bytes = b""  # what was unread when this end closed
         self.peer: FarEnd | None = None  # who plays this end; None: the program under test
         self.changed: Callable[[], None] = _nobody
 
@@ -181,19 +182,19 @@ class Descriptor:
     def __init__(self, number: int, family: int, made: Place) -> None:
         self.number: Final = number
         self.family: Final = family
-        self.made = made
+        self.made: Place = made
         self.local: Address = "" if family not in ANY else _unbound(family)
-        self.bound = False
-        self.only_ipv6 = False  # IPV6_V6ONLY
-        self.reuse = 0  # SO_REUSEADDR: 1, SO_REUSEPORT: 2
+        self.bound: bool = False
+        self.only_ipv6: bool = False  # IPV6_V6ONLY
+        self.reuse: int = 0  # SO_REUSEADDR: 1, SO_REUSEPORT: 2
         self.backlog: deque[Stream] | None = None
-        self.limit = 0
+        self.limit: int = 0
         self.never_came: list[Stream] = []  # who was in the backlog when it was closed
         self.stream: Stream | None = None
-        self.connecting = False
-        self.fresh = False  # connected in the meantime, and nobody has asked yet
-        self.error = 0  # of a connection that did not come to be
-        self.closed = False
+        self.connecting: bool = False
+        self.fresh: bool = False  # connected in the meantime, and nobody has asked yet
+        self.error: int = 0  # of a connection that did not come to be
+        self.closed: bool = False
         self.watchers: list[dict[int, None]] = []  # selectors' candidates: what may be ready
 
     def touch(self) -> None:

@@ -26,6 +26,7 @@ from ._trace import caller, place
 from ._world import World
 
 if TYPE_CHECKING:
+    import selectors
     import socket
     from collections.abc import Callable, Collection, Generator, Sequence
     from types import TracebackType
@@ -234,7 +235,7 @@ class Scenario:
         with installed(self._world):
             yield
 
-    def selector(self) -> SimSelector:
+    def selector(self) -> selectors.BaseSelector:
         """A selector of this scenario, to pass in by hand."""
         return SimSelector(self._world)
 
