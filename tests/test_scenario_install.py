@@ -23,7 +23,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from mockselector import Scenario, ScenarioError
-from mockselector._simulated import SimSelector, SimSocket, current
+from mockselector._selecting import SimSelector
+from mockselector._simulated import SimSocket, current
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator

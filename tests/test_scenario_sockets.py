@@ -18,7 +18,7 @@ import pytest
 
 from mockselector import Scenario, ScenarioError
 from mockselector._shell import Shell
-from mockselector._simulated import SimSelector, SimSocket
+from mockselector._simulated import SimSocket
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator
@@ -1663,8 +1663,3 @@ def test_it_cannot_be_pickled_as_a_real_one_cannot() -> None:
     with scenario():
         with pytest.raises(TypeError, match="cannot pickle"):
             pickle.dumps(socket.socket())
-
-
-def test_a_selector_of_a_scenario_needs_a_scenario() -> None:
-    with pytest.raises(RuntimeError, match="^a SimSelector is made by a scenario$"):
-        SimSelector()

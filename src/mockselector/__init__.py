@@ -23,7 +23,8 @@ A map of the package, in reading order; a file imports only from those above it:
     _table.py     the sockets of a scenario as a table
     _peers.py     a peer at play: what each step does, and what is compared
     _world.py     who acts when, how time goes on, how a run ends
-    _simulated.py the sockets and selectors of a scenario
+    _simulated.py the sockets of a scenario, and which scenario is current
+    _selecting.py the selectors of a scenario
     _stand_ins.py what takes the place of time, host names, threads and the rest
     _install.py   putting a scenario under code that knows nothing of it
     _scenario.py  Scenario: what a test says of all that

@@ -10,7 +10,8 @@ import sys
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Final
 
-from ._simulated import SimSelector, enter, leave, when_selector_is_made
+from ._selecting import SimSelector
+from ._simulated import enter, leave, when_selector_is_made
 from ._stand_ins import REPLACEMENTS, in_classes, in_late_classes
 from .selector import REAL_SELECTORS
 

@@ -20,7 +20,8 @@ from ._install import installed
 from ._network import AF_UNIX, ANY
 from ._peers import Peer
 from ._script import require_name, require_seconds, require_size
-from ._simulated import SimSelector, make
+from ._selecting import SimSelector
+from ._simulated import make
 from ._sockets import checked_rules
 from ._trace import caller, place
 from ._world import World

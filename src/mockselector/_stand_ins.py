@@ -23,8 +23,9 @@ from typing import TYPE_CHECKING, Any, Final
 from ._clock import SECOND
 from ._monitor import number_of
 from ._network import LOOPBACK
+from ._selecting import STAND_INS
 from ._shell import real_socket
-from ._simulated import STAND_INS, SimSocket, Socket, current
+from ._simulated import SimSocket, Socket, current
 from ._sockets import FIRST_NUMBER
 from .selector import REAL_SELECTORS
 
