@@ -1657,3 +1657,51 @@ if sys.platform != "win32":
         with Scenario() as net:
             hello(net)
             assert net.run(main) == ["stop"]
+
+
+# -- giving up on a slow peer, and what has come when the server returns ------------------------------------
+
+
+def gives_up_after_a_timeout() -> None:
+    """Send a lot, for thirty seconds at most."""
+    with socket.create_server(("localhost", 8888)) as listener:
+        conn, _ = listener.accept()
+        with conn:
+            conn.settimeout(30)
+            data = memoryview(b"x" * 200_000)
+            try:
+                while data:
+                    data = data[conn.send(data) :]
+            except TimeoutError:
+                pass
+
+
+def test_giving_a_slow_peer_up_loses_nothing_in_silence() -> None:
+    with Scenario() as net:
+        net.client("alice").waits(100)
+        net.run(gives_up_after_a_timeout)
+
+
+def test_closing_after_a_short_send_loses_the_rest() -> None:
+    def serve() -> None:
+        with socket.create_server(("localhost", 8888)) as listener:
+            conn, _ = listener.accept()
+            with conn:
+                conn.settimeout(30)
+                conn.send(b"x" * 200_000)
+
+    with pytest.raises(ScenarioError, match=r"^alice took 65536 of 200000 bytes from send\(\)"):
+        with Scenario() as net:
+            net.client("alice").waits(100)
+            net.run(serve)
+
+
+def test_peers_have_taken_what_has_come_when_the_server_returns() -> None:
+    def serve() -> None:
+        with socket.create_server(("localhost", 8888)) as listener, listener.accept()[0] as conn:
+            conn.sendall(b"hi")
+
+    with Scenario() as net:
+        alice = net.client("alice").expects(b"hi").closes()
+        net.run(serve)
+        assert alice.received == b"hi"

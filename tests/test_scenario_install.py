@@ -817,3 +817,41 @@ def test_a_server_that_was_made_before_is_refused_instead_of_waiting_for_ever(
         with Scenario() as net:
             net.client("alice")
             net.run(method, server)
+
+
+# -- several threads ----------------------------------------------------------------------------------------
+
+
+def test_scenarios_may_run_in_several_threads_at_once() -> None:
+    real = (socket.socket, selectors.DefaultSelector, time.monotonic)
+    seen: list[bytes] = []
+
+    def serve() -> None:
+        with socket.create_server(("localhost", 8888)) as listener:
+            conn, _ = listener.accept()
+            with conn:
+                conn.sendall(conn.recv(9))
+
+    def run() -> None:
+        for _ in range(20):
+            with Scenario() as net:
+                alice = net.client("alice").sends(b"hi").expects(b"hi").expects_eof()
+                net.run(serve)
+            seen.append(alice.received)
+
+    threads = [threading.Thread(target=run) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert [b"hi"] * 80 == seen
+    assert real == (socket.socket, selectors.DefaultSelector, time.monotonic)
+
+
+@pytest.mark.parametrize("name", ["read", "write", "dup", "close"])
+def test_a_call_of_os_on_a_number_is_refused_aloud(name: str) -> None:
+    with scenario() as net:
+        number = socket.socket().fileno()
+        with pytest.raises(NotImplementedError, match=rf"^os\.{name}\(\) on a scenario's socket is not simulated"):
+            getattr(os, name)(number, *[1] * (name == "read"), *[b"x"] * (name == "write"))
+        forget(net)

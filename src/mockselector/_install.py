@@ -7,6 +7,7 @@ name, and in a few classes. Everything is put back, whatever happens.
 from __future__ import annotations
 
 import sys
+from _thread import RLock
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Final
 
@@ -30,6 +31,7 @@ _STDLIB: Final = sys.stdlib_module_names
 
 _put: list[tuple[dict[str, Any], str, object, object]] = []  # module's names, name, what was there, what is now
 _depth = 0
+_lock: Final = RLock()  # scenarios may run in several threads at once, each in its own
 
 
 @contextmanager
@@ -37,21 +39,23 @@ def installed(world: World, function: object = None) -> Generator[None, None, No
     """Put a world under all code of this thread, for the time of a block; also under `function`, of whatever module."""
     global _depth
     enter(world)
-    _depth += 1
     try:
-        if _depth == 1:
-            _put_classes(in_classes())
-            _replace_late_classes()
-            _replace_names(world)
-        space: dict[str, Any] | None = getattr(function, "__globals__", None)
-        if space is not None and sys.modules.get(space.get("__name__", "")) is None:  # run from a text, or by runpy
-            _replace_in(space, world, ours=True)
+        with _lock:
+            _depth += 1
+            if _depth == 1:
+                _put_classes(in_classes())
+                _replace_late_classes()
+                _replace_names(world)
+            space: dict[str, Any] | None = getattr(function, "__globals__", None)
+            if space is not None and sys.modules.get(space.get("__name__", "")) is None:  # run from a text, or by runpy
+                _replace_in(space, world, ours=True)
         yield
     finally:
         leave()
-        _depth -= 1
-        if not _depth:
-            _put_back()
+        with _lock:
+            _depth -= 1
+            if not _depth:
+                _put_back()
 
 
 def _replace_names(world: World) -> None:

@@ -79,7 +79,7 @@ class Record:
 
     __slots__ = (
         "accepted", "allow", "asleep", "ever_registered", "monitor", "moves", "name", "named", "note", "number",
-        "phase", "past_eof", "readable", "refused_rest", "script", "short", "through_file", "unsent",
+        "phase", "past_eof", "readable", "tried_on", "script", "short", "through_file", "unsent",
     )  # fmt: skip
 
     name: str
@@ -100,7 +100,7 @@ class Record:
         self.script = script
         self.accepted = False
         self.asleep = False  # whether the server went to sleep and did not ask for room for `unsent`
-        self.refused_rest = False  # whether an exception has said that `unsent` was not taken
+        self.tried_on = False  # whether it has tried again, or waited for room, or was told by an exception
         self.past_eof = 0  # how often it was read after its end had been read
         self.through_file = False  # whether a `makefile()` has met the end, and its reader may not have seen it
         self.ever_registered = False
@@ -242,6 +242,7 @@ class Monitor:
                 " does not have; give the server a MockSocket that is already connected"
             )
         if isinstance(cell, int):
+            record.tried_on = record.tried_on or operation.startswith("send")
             error = os_error(cell)
             self._append(operation.partition(":")[0], record.name, type(error), frame)
             self._in_vain(record.name, operation)
@@ -269,8 +270,8 @@ class Monitor:
 
     def _close(self, record: Record, frame: FrameType) -> None:
         """What is judged before a socket is closed."""
-        told = record.phase in LOST or record.refused_rest  # by an exception that the server could act on
-        if record.unsent and not self.ended and (record.asleep or not told):
+        gave_up = record.phase in LOST or record.tried_on  # knowing that something was left
+        if record.unsent and not self.ended and (record.asleep or not gave_up):
             self._short_send(record, "closed", frame)
         if self.interest(record) and self.in_force("close-before-unregister", record):
             self._append("close", record.name, None, frame)
@@ -341,7 +342,8 @@ class Monitor:
         if taken < len(data):
             record.short = (taken, len(data))
         record.unsent = rest or None
-        record.asleep = record.refused_rest = False
+        record.asleep = False
+        record.tried_on = unsent is not None
         if rest:
             self.unsent[record] = None
         else:
@@ -378,7 +380,10 @@ class Monitor:
             for record in changed:
                 self._judge_asleep(record, "select", selector)
         for record in self.unsent:
-            record.asleep = record.asleep or not self.interest(record) & EVENT_WRITE
+            if self.interest(record) & EVENT_WRITE:
+                record.tried_on = True
+            else:
+                record.asleep = True
         if self.returned and self.rows[-WIDTH] in QUIET:
             self._judge_idle(selector)
 

@@ -382,7 +382,8 @@ RULES: Final[Mapping[RuleId, Rule]] = {
     ),
     "short-send-lost": Rule(
         "default",
-        means="send() took only some of the bytes, and the rest was not what was sent next, or never sent.",
+        means="send() took only some of the bytes, and the rest was not what was sent next, or never sent."
+        " (Whoever tries again, or waits for room, and then gives the connection up, does not break it.)",
         says="{socket} took {taken} of {given} bytes from send(), and the rest was never sent",
         suffers="the peer gets a stream with a hole in it, as soon as the kernel's buffer is full.",
         mend="Keep data[sent:], wait for EVENT_WRITE, and send on from there.",

@@ -192,6 +192,11 @@ class Scenario:
         world.ending.left()
         world.ending.outside = before
         world.returned = error is None and not world.ending.times
+        if world.returned and not world.is_over:
+            try:
+                world.look_on()
+            except Exception as one:  # of a step
+                error = one
         try:
             self._left(error)
         finally:

@@ -48,7 +48,7 @@ _SEND_NOTHING: Final[tuple[Operation, ...]] = ("send:again", "send:timeout", "se
 _ACCEPT_NOTHING: Final[tuple[Operation, ...]] = ("accept:again", "accept:timeout", "accept:blocks")
 _FAMILIES: Final = (_socket.AF_INET, _socket.AF_INET6, AF_UNIX)
 
-_current: list[World] = []
+_current: dict[int, list[World]] = {}  # by thread, the innermost last
 
 when_selector_is_made: Final[list[Callable[[], None]]] = []
 """Called when code that runs in a scenario makes a selector."""
@@ -56,7 +56,8 @@ when_selector_is_made: Final[list[Callable[[], None]]] = []
 
 def current() -> World | None:
     """The world that is put under this thread's code; None: the real one."""
-    return _current[-1] if _current and _current[-1].thread == get_ident() else None
+    worlds = _current.get(get_ident())
+    return worlds[-1] if worlds else None
 
 
 def check_world(world: World, thing: object) -> None:
@@ -71,12 +72,15 @@ def check_world(world: World, thing: object) -> None:
 
 def enter(world: World) -> None:
     """From now on sockets are made in this world."""
-    _current.append(world)
+    _current.setdefault(get_ident(), []).append(world)
 
 
 def leave() -> None:
     """The world before is current again."""
-    _current.pop()
+    worlds = _current[get_ident()]
+    worlds.pop()
+    if not worlds:
+        del _current[get_ident()]
 
 
 class StandIn(ABCMeta):
@@ -341,7 +345,7 @@ class SimSocket(Shell):
                 if deadline is not None and self._world.clock.now >= deadline:
                     raise os_error(ETIMEDOUT)
         except OSError:
-            self._record.refused_rest = True  # by this exception
+            self._record.tried_on = True  # by this exception
             raise
 
     # -- coming and going -----------------------------------------------------------------------

@@ -50,7 +50,8 @@ BEFORE: Final = (
 THREADS: Final = (
     "threads and processes are not simulated: a scenario runs in one thread. Use the class without ThreadingMixIn"
     " or ForkingMixIn (socketserver.TCPServer, http.server.HTTPServer), or tell the framework to do without"
-    " (Flask: app.run(threaded=False)); patch whatever else starts one"
+    " (Flask: app.run(threaded=False); asyncio: no to_thread(), run_in_executor() or loop.sendfile()); patch whatever"
+    " else starts one"
 )
 
 # -- time ------------------------------------------------------------------------------------------
@@ -132,6 +133,20 @@ def _fcntl_stand_in(real: Callable[..., Any], get_fd: int, set_fd: int, get_fl: 
         world.refuse(f"fcntl({cmd}) on a scenario's socket is not simulated")
 
     return fcntl
+
+
+def _os_stand_in(name: str) -> Callable[..., Any]:
+    real: Callable[..., Any] = getattr(os, name)
+
+    def stand_in(*args: Any, **kwargs: Any) -> Any:
+        if any(type(one) is int and one >= FIRST_NUMBER for one in args[:2]):
+            world = current()
+            if world is not None:
+                world.refuse(f"os.{name}() on a scenario's socket is not simulated; use the socket's own methods")
+        return real(*args, **kwargs)
+
+    stand_in.__name__ = stand_in.__qualname__ = name
+    return stand_in
 
 
 # -- names -----------------------------------------------------------------------------------------
@@ -397,6 +412,8 @@ def _replacements() -> dict[int, tuple[object, object]]:
         for owner, name in threads
         if hasattr(owner, name)
     ]
+    calls = ("read", "write", "readv", "writev", "sendfile", "dup", "dup2", "close", "get_blocking", "set_blocking")
+    pairs += [(getattr(os, name), _os_stand_in(name)) for name in calls if hasattr(os, name)]
     if fcntl is not None:
         commands = (fcntl.F_GETFD, fcntl.F_SETFD, fcntl.F_GETFL, fcntl.F_SETFL)
         pairs.append((fcntl.fcntl, _fcntl_stand_in(fcntl.fcntl, *commands)))

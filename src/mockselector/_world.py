@@ -36,8 +36,11 @@ if TYPE_CHECKING:
 
 __tracebackhide__ = True  # pytest: end tracebacks at the server's own line
 
+ROWS_AT_ONE_INSTANT: Final = 3000
+"""So many calls of a server that never waits, while no peer takes a step, make time pass."""
+
 MOST_STEPS: Final = 100_000
-"""So many steps of a script, taken at one instant, have no end."""
+"""So many steps of scripts, taken at one instant, have no end (or a hundred for each peer, if that is more)."""
 
 STEP: Final = nanoseconds(0.001)
 LONGEST_STEP: Final = nanoseconds(16)
@@ -59,7 +62,7 @@ class World:
         self.monitor: Final = Monitor(script, allow=allow, pedantic=pedantic)
         self.monitor.idle_wakes = IDLE_WAKES
         self.monitor.spare_reads = 1
-        self.monitor.limit = AT_ONE_INSTANT * 10 * WIDTH
+        self.monitor.limit = ROWS_AT_ONE_INSTANT * WIDTH
         self.monitor.spins = self._creep
         self.monitor.give_up = self._how_to_give_up
         self.ending: Final = Ending(self.monitor, outside)
@@ -97,6 +100,7 @@ class World:
         self._over_at: int | None = None  # when the last script came to its end
         self._asked_to_stop = False
         self._step = STEP
+        self._begun = 0  # how many peers there are that no does() has added
         self._steps = 0  # how many were taken at this instant
         self._asked = 0  # how often the server has polled or asked for the time, and done nothing else
         self._seen = 0  # how long the trace was when it last did
@@ -158,6 +162,7 @@ class World:
     def add(self, peer: Peer) -> None:
         """A new peer; it acts when the server next waits."""
         self.peers.append(peer)
+        self._begun += self._acting is None
         if not peer._backend:
             self._playing += 1
             self.wake(peer)
@@ -339,7 +344,7 @@ class World:
         """Let some time pass for a server that never waits, and end it where one that waits would be ended."""
         if self.is_over:
             self.give_up()
-        self.monitor.limit = len(self.monitor.rows) + AT_ONE_INSTANT * 10 * WIDTH
+        self.monitor.limit = len(self.monitor.rows) + ROWS_AT_ONE_INSTANT * WIDTH
         now = self.clock.now + self._step
         self._step = min(2 * self._step, LONGEST_STEP)
         timer, vain, end = self._due(self._timers), self._due(self._vain), self._end_at()
@@ -353,10 +358,10 @@ class World:
 
     def stepped(self) -> None:
         """A peer has taken a step: something happens."""
-        self.monitor.limit = len(self.monitor.rows) + AT_ONE_INSTANT * 10 * WIDTH
+        self.monitor.limit = len(self.monitor.rows) + ROWS_AT_ONE_INSTANT * WIDTH
         self._step = STEP
         self._steps += 1
-        if self._steps > MOST_STEPS:
+        if self._steps > MOST_STEPS and self._steps > 100 * self._begun:
             raise RuntimeError(
                 f"the script has taken {MOST_STEPS:,} steps at one instant: does a generator yield steps for ever,"
                 " or a does() step append to its own script?"
@@ -576,6 +581,14 @@ class World:
         if self.monitor.violation is None and not self.monitor.finished:
             self.monitor.violation = error
         raise error
+
+    def look_on(self) -> None:
+        """The server has returned, and may be called again: peers take what has come so far."""
+        self._settling = True
+        try:
+            self._play()
+        finally:
+            self._settling = False
 
     def settle(self) -> None:
         """The server has returned: its process ends, and the peers see what is left for them to see."""
