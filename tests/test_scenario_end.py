@@ -1705,3 +1705,61 @@ def test_peers_have_taken_what_has_come_when_the_server_returns() -> None:
         alice = net.client("alice").expects(b"hi").closes()
         net.run(serve)
         assert alice.received == b"hi"
+
+
+# -- when all is over -----------------------------------------------------------------------------------------
+
+
+def test_a_backend_that_is_never_connected_has_no_steps() -> None:
+    net = Scenario()
+    net._settled = True
+    with pytest.raises(RuntimeError, match=r"^db has refuses=True: it is never connected, and has no steps to take$"):
+        net.backend(("db", 5432), refuses=True).expects(b"q")
+    with pytest.raises(RuntimeError, match=r"^db \(2\) has delay=None: it is never connected"):
+        net.backend(("db", 5432), delay=None).expects(b"q")
+
+
+def test_after_the_end_a_socket_and_a_selector_can_be_closed_and_nothing_is_judged() -> None:
+    kept: list[socket.socket] = []
+    with Scenario(allow={"leaked-connection", "unread-data"}) as net:
+        selector = net.selector()
+        net.client("alice").sends(b"hi").closes()
+        net.run(lambda: kept.append(socket.create_server(("localhost", 8888)).accept()[0]))
+    length = len(net.trace)
+    with pytest.raises(OSError, match="belongs to a scenario that is over"):
+        kept[0].recv(9)
+    selector.register(kept[0], EVENT_READ)
+    selector.unregister(kept[0])
+    kept[0].close()
+    selector.close()
+    assert length == len(net.trace)
+
+
+def test_the_end_says_that_it_is_the_end() -> None:
+    seen: list[str] = []
+
+    def serve() -> None:
+        try:
+            selectors.DefaultSelector().select()
+        except BaseException as error:
+            seen.append(str(error))
+            raise
+
+    with Scenario() as net:
+        net.run(serve)
+    assert seen == ["the script is at its end"]
+
+
+@pytest.mark.parametrize("later", [0, 1])
+def test_what_a_step_raises_after_the_server_has_returned_comes_out(later: float) -> None:
+    def serve() -> None:
+        with socket.create_server(("localhost", 8888)) as listener:
+            listener.accept()[0].close()
+
+    def fails() -> None:
+        raise ZeroDivisionError("of the test")
+
+    with pytest.raises(ZeroDivisionError, match="^of the test$"):
+        with Scenario() as net:
+            net.client("alice").expects_eof().waits(later).does(fails)
+            net.run(serve)

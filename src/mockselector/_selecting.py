@@ -21,7 +21,7 @@ from ._errors import Finding
 from ._monitor import IN_VAIN, number_of, os_error
 from ._rules import MEMBERSHIP
 from ._shell import real_socket
-from ._simulated import SimSocket, StandIn, check_world, current, when_selector_is_made
+from ._simulated import BEFORE, SimSocket, StandIn, check_world, current, when_selector_is_made
 from ._sockets import FIRST_NUMBER
 from ._trace import mask_text
 from .selector import CLOSED, REAL_SELECTORS
@@ -181,11 +181,7 @@ class SimSelector(_BaseSelectorImpl):
     def _register_real(self, key: SelectorKey) -> None:
         if isinstance(key.fileobj, real_socket) and key.fileobj.getsockopt(_socket.SOL_SOCKET, _socket.SO_ACCEPTCONN):
             del self._fd_to_key[key.fd]
-            self._world.refuse(
-                "a listener that is a real socket is registered. It was made before the scenario began: make it in the"
-                " function that is run, or inside of `with net.installed():` (a module that makes it at its import:"
-                " import it there, or use net.run_path() or net.run_module())"
-            )
+            self._world.refuse(f"a listener that is a real socket is registered. {BEFORE}")
         real: _selectors.BaseSelector = self._real or REAL_SELECTORS["DefaultSelector"]()
         self._real = real
         try:

@@ -48,6 +48,13 @@ _SEND_NOTHING: Final[tuple[Operation, ...]] = ("send:again", "send:timeout", "se
 _ACCEPT_NOTHING: Final[tuple[Operation, ...]] = ("accept:again", "accept:timeout", "accept:blocks")
 _FAMILIES: Final = (_socket.AF_INET, _socket.AF_INET6, AF_UNIX)
 
+BEFORE: Final = (
+    "It was made before the scenario began: make it in the function that is run, or inside of"
+    " `with net.installed():` (a module that makes it at its import: import it there, or use net.run_path() or"
+    " net.run_module()). Or its class is derived from a real one, which is not simulated"
+)
+"""What is said of a real socket or selector that a scenario's server uses."""
+
 _current: dict[int, list[World]] = {}  # by thread, the innermost last
 
 when_selector_is_made: Final[list[Callable[[], None]]] = []

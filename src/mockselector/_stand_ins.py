@@ -25,7 +25,7 @@ from ._monitor import number_of
 from ._network import LOOPBACK
 from ._selecting import STAND_INS
 from ._shell import real_socket
-from ._simulated import SimSocket, Socket, current
+from ._simulated import BEFORE, SimSocket, Socket, current
 from ._sockets import FIRST_NUMBER
 from .selector import REAL_SELECTORS
 
@@ -40,12 +40,6 @@ except ImportError:  # Windows
     fcntl = None  # type: ignore[assignment]  # there, nobody asks for it
 
 __tracebackhide__ = True  # pytest: end tracebacks at the server's own line
-
-BEFORE: Final = (
-    "It was made before the scenario began: make it in the function that is run, or inside of"
-    " `with net.installed():` (a module that makes it at its import: import it there, or use net.run_path() or"
-    " net.run_module()). Or its class is derived from a real one, which is not simulated"
-)
 
 THREADS: Final = (
     "threads and processes are not simulated: a scenario runs in one thread. Use the class without ThreadingMixIn"
