@@ -229,6 +229,11 @@ class Descriptor:
         self.error = error
         self.touch()
 
+    def take_error(self) -> int:
+        """As a connection's: the error that is to be reported, which is then reported."""
+        error, self.error = self.error, 0
+        return error
+
     def stop_listening(self) -> None:
         """Nobody will accept who waits: they are reset."""
         self.never_came = list(self.backlog or ())

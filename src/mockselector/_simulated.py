@@ -249,8 +249,7 @@ class SimSocket(Shell):
     def _read_unconnected(self, size: int, flags: int) -> bytes:
         descriptor = self._descriptor
         if descriptor.error:
-            error, descriptor.error = descriptor.error, 0
-            self._fails("recv:reset", error)
+            self._fails("recv:reset", descriptor.take_error())
         if descriptor.connecting and self._waits():
             self._await_connection()
             return self._read(size, flags)
@@ -302,8 +301,7 @@ class SimSocket(Shell):
             self._await_connection()
         stream = descriptor.stream
         if stream is None and descriptor.error:
-            error, descriptor.error = descriptor.error, 0
-            self._fails("send:reset", error)
+            self._fails("send:reset", descriptor.take_error())
         if stream is not None and not self._gone() and (stream.error or stream.dead):
             self._fails("send:reset", stream.take_error() or EPIPE)
         if stream is None or stream.mute or self._gone():
@@ -409,7 +407,7 @@ class SimSocket(Shell):
         if record.moves["connect:later"] != "connecting":
             self._connect_again(record, descriptor)
             return
-        error, descriptor.error = descriptor.error, 0
+        error = descriptor.take_error()
         if error:
             self._fails("connect:refused", error)
         where = self._world.network.resolved(self.family, address, "connect")
@@ -446,7 +444,7 @@ class SimSocket(Shell):
         if not world.until(lambda: not descriptor.connecting, deadline, ("connect", self._record.name)):
             error = os_error(ETIMEDOUT)
         elif descriptor.error:
-            number, descriptor.error = descriptor.error, 0
+            number = descriptor.take_error()
             error = OSError(number, os.strerror(number))
         descriptor.fresh = False
         if error is not None:
@@ -553,10 +551,7 @@ class SimSocket(Shell):
             return value
         descriptor = self._descriptor
         if optname == _socket.SO_ERROR:
-            if descriptor.stream is not None:
-                return descriptor.stream.take_error()
-            error, descriptor.error = descriptor.error, 0
-            return error
+            return (descriptor.stream or descriptor).take_error()
         if optname == getattr(_socket, "SO_ACCEPTCONN", None):
             return int(descriptor.backlog is not None)
         if optname in (_socket.SO_SNDBUF, _socket.SO_RCVBUF) and not value:
