@@ -17,24 +17,32 @@ import sys
 import time
 import venv
 import zipfile
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 ENVS = ROOT / ".envs"
 OLDEST, NEWEST = 10, 14
 PEER = "mockselector==0.2.3"
+DIFFERENTIAL = "tests/test_differential.py"
 
 
 def say(text: str) -> None:
     print(f"== {text}", flush=True)
 
 
-def run(*command: str | Path, cwd: Path = ROOT, **variables: str) -> None:
-    """Run a command; stop everything if it fails."""
+def run(*command: str | Path, cwd: Path = ROOT, quietly: bool = False, **variables: str) -> None:
+    """Run a command; stop everything if it fails. quietly: show what it prints when it is done."""
     start = time.monotonic()
     shown = " ".join(str(word).replace(f"{ROOT}{os.sep}", "") for word in command)
-    say(shown)
-    done = subprocess.run([str(word) for word in command], cwd=cwd, env={**os.environ, **variables}, check=False)
+    if not quietly:
+        say(shown)
+    done = subprocess.run(
+        [str(word) for word in command], cwd=cwd, env={**os.environ, **variables}, check=False, text=True,
+        stdout=subprocess.PIPE if quietly else None, stderr=subprocess.STDOUT if quietly else None,
+    )  # fmt: skip
+    if quietly:
+        say(f"{shown}\n{done.stdout}")
     if done.returncode:
         sys.exit(f"== failed, exit status {done.returncode}: {shown}")
     say(f"done in {time.monotonic() - start:.1f} s")
@@ -165,19 +173,25 @@ def test() -> None:
     for old in ROOT.glob(".coverage*"):
         old.unlink()
     for minor, python in found.items():
-        name = f"test-3.{minor}"
-        inside = environment(name, python, "--group", "test")
+        inside = environment(f"test-3.{minor}", python, "--group", "test")
         run(inside, "-m", "pip", "--disable-pip-version-check", "install", "--quiet", "--force-reinstall", wheel)
         if minor == OLDEST:
-            add_peer(inside, ENVS / name)
-            run(inside, "-m", "pytest", "tests/test_differential.py", "-q")
-        # The wheel is what is tested: the sources are on no path.
-        run(inside, "-m", "coverage", "run", "--parallel-mode", "-m", "pytest", "-q",
-            "--deselect", "tests/test_differential.py")  # fmt: skip
+            add_peer(inside, ENVS / f"test-3.{minor}")
+    in_each = {minor: ENVS / f"test-3.{minor}" / dev.relative_to(ENVS / "dev") for minor in found}
+    # The wheel is what is tested: the sources are on no path.
+    jobs: list[tuple[str | Path, ...]] = [
+        (inside, "-m", "coverage", "run", "--parallel-mode", "-m", "pytest", "-q", "--deselect", DIFFERENTIAL)
+        for inside in in_each.values()
+    ]
+    if OLDEST in found:
+        jobs.append((in_each[OLDEST], "-m", "pytest", "-q", DIFFERENTIAL))
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        list(pool.map(lambda job: run(*job, quietly=True), jobs))
+    for inside in in_each.values():
         run(inside, "examples")
     run(dev, "-m", "coverage", "combine", "--quiet")
     run(dev, "-m", "coverage", "report")
-    run(ENVS / f"test-3.{min(found)}" / dev.relative_to(ENVS / "dev"), "benchmarks", "--quick")
+    run(in_each[min(found)], "benchmarks", "--quick")
     say(f"all passed on Python {', '.join(f'3.{minor}' for minor in found)} in {time.monotonic() - start:.0f} s")
 
 
