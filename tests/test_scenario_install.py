@@ -460,20 +460,21 @@ def test_a_wait_for_another_thread_is_refused_aloud() -> None:
 # -- names --------------------------------------------------------------------------------------------
 
 V4 = (socket.AF_INET, socket.SOCK_STREAM, 6, "", ("127.0.0.1", 80))
+TCP = socket.SOCK_STREAM
 V6 = (socket.AF_INET6, socket.SOCK_STREAM, 6, "", ("::1", 80, 0, 0))
 
 
 @pytest.mark.parametrize(
     ("found", "arguments"),
     [
-        ([V4, V6], ("localhost", 80)),
-        ([V4], ("localhost", 80, socket.AF_INET)),
-        ([V6], ("localhost", 80, socket.AF_INET6)),
-        ([V4], ("127.0.0.1", "80")),
-        ([V4], (b"127.0.0.1", b"http")),
-        ([V6], ("::1", "http")),
-        ([V4, V6], (None, 80)),
-        ([(*V4[:4], ("127.0.0.1", 0))], ("127.0.0.1", None)),
+        ([V4, V6], ("localhost", 80, 0, TCP)),
+        ([V4], ("localhost", 80, socket.AF_INET, TCP)),
+        ([V6], ("localhost", 80, socket.AF_INET6, TCP)),
+        ([V4], ("127.0.0.1", "80", 0, TCP)),
+        ([V4], (b"127.0.0.1", b"http", 0, TCP)),
+        ([V6], ("::1", "http", 0, TCP)),
+        ([V4, V6], (None, 80, 0, TCP)),
+        ([(*V4[:4], ("127.0.0.1", 0))], ("127.0.0.1", None, 0, TCP)),
     ],
 )
 def test_addresses_are_found_without_asking_anybody(found: list[object], arguments: tuple[Any, ...]) -> None:
@@ -520,8 +521,8 @@ def test_an_address_without_a_name_has_none() -> None:
     with scenario():
         with pytest.raises(socket.herror, match="Unknown host"):
             socket.gethostbyaddr("203.0.113.5")
-        assert socket.getnameinfo(("203.0.113.5", 80), 0) == ("203.0.113.5", "80")
-        assert socket.getnameinfo(("127.0.0.1", 80), socket.NI_NUMERICHOST) == ("127.0.0.1", "80")
+        assert socket.getnameinfo(("203.0.113.5", 80), 0) == ("203.0.113.5", "http")
+        assert socket.getnameinfo(("127.0.0.1", 81), socket.NI_NUMERICHOST) == ("127.0.0.1", "81")
         assert socket.getfqdn("203.0.113.5") == "203.0.113.5"
 
 
@@ -749,10 +750,11 @@ def test_asyncio_serves(host: str | None) -> None:
 def test_asyncio_asks_for_names_without_a_thread() -> None:
     async def ask() -> tuple[object, object]:
         loop = asyncio.get_running_loop()
-        return await loop.getaddrinfo("localhost", 80, family=socket.AF_INET), await loop.getnameinfo(("127.0.0.1", 80))
+        found = await loop.getaddrinfo("localhost", 80, family=socket.AF_INET, type=TCP)
+        return found, await loop.getnameinfo(("127.0.0.1", 80))
 
     with Scenario() as net:
-        assert ([V4], ("localhost", "80")) == net.run(asyncio.run, ask())
+        assert ([V4], ("localhost", "http")) == net.run(asyncio.run, ask())
 
 
 def test_asyncio_asks_for_real_names_in_another_thread() -> None:

@@ -296,7 +296,7 @@ def test_the_same_port_may_be_served_for_each_family() -> None:
         (
             ("x", "80"),
             TypeError,
-            r"^AF_INET address must be a pair \(host, port\), a str and an int; got \('x', '80'\)$",
+            r"^'str' object cannot be interpreted as an integer$",
         ),
         (("", 65536), OverflowError, r"^bind\(\): port must be 0-65535\.$"),
         (("nowhere", 80), socket.gaierror, "Name or service not known"),
@@ -402,7 +402,7 @@ def test_a_path_may_be_given_as_bytes(tmp_path: Path) -> None:
 @on_unix
 def test_anything_else_is_no_path() -> None:
     with scenario():
-        with pytest.raises(TypeError, match=r"^a path is wanted for an AF_UNIX socket, not tuple$"):
+        with pytest.raises(TypeError, match=r"^a bytes-like object is required, not 'tuple'$"):
             unix_socket().bind(("localhost", 8888))
 
 
@@ -647,7 +647,7 @@ def test_what_reads_and_sends_after_a_refusal() -> None:
         net.backend(("db", 5432), refuses=True)
         sock = socket.socket()
         assert errno.ECONNREFUSED == sock.connect_ex(("db", 5432))
-        assert (b"", errno.EPIPE) == (sock.recv(9), error_of(sock.send, b"x"))
+        assert (errno.ENOTCONN, errno.EPIPE) == (error_of(sock.recv, 9), error_of(sock.send, b"x"))
 
 
 def connecting(net: Scenario, *, refuses: bool = False, delay: float = 1) -> socket.socket:

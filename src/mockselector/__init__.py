@@ -25,6 +25,8 @@ A map of the package, in reading order; a file imports only from those above it:
     _world.py     who acts when, how time goes on, how a run ends
     _simulated.py the sockets of a scenario, and which scenario is current
     _selecting.py the selectors of a scenario
+    _wire.py      a peer's end of a connection over the real loopback
+    _loopback.py  the same over real sockets: peers at the other end of the system's loopback
     _stand_ins.py what takes the place of time, host names, threads and the rest
     _install.py   putting a scenario under code that knows nothing of it
     _scenario.py  Scenario: what a test says of all that

@@ -11,7 +11,7 @@ from _thread import RLock
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Final
 
-from ._selecting import SimSelector
+from ._selecting import KINDS, simulated
 from ._simulated import enter, leave, when_selector_is_made
 from ._stand_ins import REPLACEMENTS, in_classes, in_late_classes
 from .selector import REAL_SELECTORS
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 __tracebackhide__ = True  # pytest: end tracebacks at the server's own line
 
-_SELECTORS: Final = {id(kind) for kind in (*REAL_SELECTORS.values(), SimSelector)}
+_SELECTORS: Final = {id(kind) for kind in (*REAL_SELECTORS.values(), *KINDS.values())}
 _LEFT_ALONE: Final = ("mockselector", "subprocess", "multiprocessing", "_pytest", "pytest", "coverage", "pluggy")
 """Packages that work with the real system even while a server runs: ours, and those around the test."""
 
@@ -75,16 +75,15 @@ def _replace_in(space: dict[str, Any], world: World, *, ours: bool) -> None:  # 
                 known((space, key, value, stand_in))
                 space[key] = stand_in
         elif ours and id(type(value)) in selectors and _is_free(value, world):  # pyright: ignore[reportUnknownArgumentType]
-            in_its_place: object = SimSelector(world)
+            in_its_place: object = simulated(type(value), world)  # pyright: ignore[reportUnknownArgumentType]
             known((space, key, value, in_its_place))
             space[key] = in_its_place
 
 
 def _is_free(selector: Any, world: World) -> bool:  # Any: of either kind
     """Whether one of this world may take its place: made at an import and not used, or of an earlier scenario."""
-    if type(selector) is SimSelector:  # not isinstance(): to that, what stands in for a real one is a real one
-        return selector._world is not world
-    return not selector._fd_to_key
+    made_in: World | None = getattr(selector, "_world", None)
+    return not selector._fd_to_key if made_in is None else made_in is not world
 
 
 _classes: list[tuple[type, str, object]] = []

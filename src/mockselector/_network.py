@@ -11,11 +11,12 @@ from __future__ import annotations
 import os
 import socket as _socket
 import stat
+import sys
 from collections import deque
-from errno import EADDRINUSE, ECONNRESET, EPIPE
+from errno import EADDRINUSE, ECONNREFUSED, ECONNRESET, EINVAL, ENOENT, ENOPROTOOPT, ENOTCONN, EOPNOTSUPP, EPIPE
 from heapq import heappop, heappush
 from selectors import EVENT_READ, EVENT_WRITE
-from socket import AF_INET, AF_INET6
+from socket import AF_INET, AF_INET6, SHUT_RD, SHUT_RDWR, SHUT_WR
 from typing import TYPE_CHECKING, Any, Final
 
 from ._sockets import FIRST_NUMBER
@@ -47,6 +48,39 @@ AF_UNIX: Final = getattr(_socket, "AF_UNIX", None)  # not on Windows
 BOTH: Final = EVENT_READ | EVENT_WRITE
 ANY: Final = {AF_INET: "0.0.0.0", AF_INET6: "::"}  # noqa: S104  (nothing is bound)
 LOOPBACK: Final = {AF_INET: "127.0.0.1", AF_INET6: "::1"}
+_OPTIONS: Final[dict[int, dict[str, tuple[str, ...]]]] = {
+    _socket.SOL_SOCKET: {
+        "flag": ("SO_REUSEADDR", "SO_REUSEPORT", "SO_KEEPALIVE", "SO_BROADCAST", "SO_OOBINLINE", "SO_DONTROUTE"),
+        "read": ("SO_TYPE", "SO_ERROR", "SO_DOMAIN", "SO_PROTOCOL", "SO_ACCEPTCONN"),
+        "linger": ("SO_LINGER",),
+    },
+    _socket.IPPROTO_TCP: {
+        "flag": ("TCP_NODELAY", "TCP_CORK", "TCP_QUICKACK"),
+        "positive": ("TCP_KEEPIDLE", "TCP_KEEPINTVL", "TCP_KEEPCNT"),
+    },
+    _socket.IPPROTO_IPV6: {"flag": ("IPV6_V6ONLY",)},
+}
+"""Options of which not just any number can be had: by level and kind, their names in `socket`."""
+
+_KINDS: Final = {
+    (level, int(getattr(_socket, name))): kind
+    for level, kinds in _OPTIONS.items()
+    for kind, names in kinds.items()
+    for name in names
+    if hasattr(_socket, name)
+}
+_LEVELS: Final = (_socket.IPPROTO_TCP, _socket.IPPROTO_IP)
+_LAST_OPTION: Final = 256
+"""No option has a higher number."""
+
+_DEFAULTS: Final = {
+    (_socket.IPPROTO_TCP, int(getattr(_socket, name))): value
+    for name, value in {"TCP_KEEPIDLE": 7200, "TCP_KEEPINTVL": 75, "TCP_KEEPCNT": 9, "TCP_QUICKACK": 1}.items()
+    if hasattr(_socket, name)
+}
+"""What an option is at first, if it is not 0."""
+
+_SHUT: Final = {SHUT_RD: 1, SHUT_WR: 2, SHUT_RDWR: 3}
 TIME_WAIT: Final = 60
 """Seconds for which a port stays in use after its owner has closed a connection first (man 7 tcp)."""
 
@@ -87,10 +121,15 @@ class Stream:
         here.other.other = here
         return here
 
+    def attach(self, peer: FarEnd, changed: Callable[[], None]) -> None:
+        """A peer plays this end, and is to be told when something happens here."""
+        self.peer = peer
+        self.changed = changed
+
     @property
     def readable(self) -> bool:
         """Whether a read would not have to wait."""
-        return bool(self.chunks or self.ended or self.deaf or self.dead)
+        return bool(self.chunks) or self.hears_nothing
 
     @property
     def room(self) -> int:
@@ -99,9 +138,45 @@ class Stream:
         return other.capacity if other.closed or other.dead else other.capacity - other.size
 
     @property
-    def writable(self) -> bool:
-        """Whether select() reports room: on Linux only when a third of the buffer is free."""
-        return bool(self.mute or self.dead) or 3 * self.room >= self.other.capacity
+    def roomy(self) -> bool:
+        """Whether there is so much room that select() reports it: on Linux, when a third of the buffer is free."""
+        return 3 * self.room >= self.other.capacity
+
+    @property
+    def hears_nothing(self) -> bool:
+        """Whether nothing more comes in: what is read after all data is the end."""
+        return self.ended or self.deaf or self.dead
+
+    @property
+    def says_nothing(self) -> bool:
+        """Whether sending is over. By AF_UNIX, also if the other end does not read any more."""
+        return self.mute or self.dead or (self.unix and (self.other.deaf or self.other.closed))
+
+    @property
+    def over(self) -> bool:
+        """Whether there is no connection any more: it was reset, or both ends have finished sending."""
+        return self.dead or (self.mute and self.ended and not self.unix)
+
+    @property
+    def hung_up(self) -> bool:
+        """Whether poll() reports it, whatever it was asked for: POLLHUP or POLLERR."""
+        return bool(self.error) or (self.hears_nothing and self.says_nothing)
+
+    def ready(self) -> int:
+        """What poll() says, as `selectors` reports it: a hang-up and an error are both bits."""
+        if self.hung_up:
+            return BOTH
+        reading = EVENT_READ if self.chunks or self.hears_nothing else 0
+        return reading | (EVENT_WRITE if self.roomy or (self.says_nothing and not self.unix) else 0)
+
+    def refuses_to_read(self) -> int:
+        """The error of a read when no data is there (any more), which is then reported; 0: the end is read."""
+        return 0 if self.ended and not self.unix else self.take_error()
+
+    def refuses_to_send(self) -> int:
+        """The error of a send, which is then reported; 0: it goes through."""
+        error = 0 if self.unix else self.take_error()
+        return error or (EPIPE if self.says_nothing else 0)
 
     @property
     def pending(self) -> bytes:
@@ -109,8 +184,12 @@ class Stream:
         return b"".join(self.chunks)[self._offset :]
 
     def peek(self, size: int) -> bytes:
-        """At most `size` bytes of what one send of the other end has brought."""
-        return self.chunks[0][self._offset : self._offset + size]
+        """At most `size` bytes: of one send of a script's peer, or of several of a program."""
+        chunks = self.chunks
+        while self.other.peer is None and len(chunks) > 1 and len(chunks[0]) - self._offset < size:
+            first = chunks.popleft()
+            chunks[0] = first + chunks[0]
+        return chunks[0][self._offset : self._offset + size]
 
     def drop(self, size: int) -> None:
         """So many bytes were read."""
@@ -136,6 +215,12 @@ class Stream:
             other.size += len(data)
             other.changed()
 
+    def offer(self, data: bytes) -> int:
+        """Send what there is room for; returns how many bytes that is."""
+        size = min(self.room, len(data))
+        self.put(data[:size])
+        return size
+
     def finish(self) -> None:
         """Send no more."""
         self.mute = True
@@ -149,9 +234,13 @@ class Stream:
             return
         self.closed = True
         self.lost = b"" if self.dead or self.deaf else self.pending
-        if self.dead:
+        if self.over:
             return
-        if (reset and not self.unix) or self.size:
+        if self.unix:
+            if self.size:
+                self.other.error = ECONNRESET
+            self.finish()
+        elif reset or self.size:
             self.other._reset()
         else:
             self.finish()
@@ -162,7 +251,7 @@ class Stream:
         return error
 
     def _reset(self) -> None:
-        if not self.dead and not self.closed:
+        if not self.over and not self.closed:
             self.dead = True
             self.error = EPIPE if self.ended else ECONNRESET
             self.changed()
@@ -175,16 +264,18 @@ class Descriptor:
     """What a descriptor number stands for: a socket that is unconnected, listens, or is connected."""
 
     __slots__ = (
-        "backlog", "bound", "closed", "connecting", "error", "family", "fresh", "limit", "local", "made", "never_came",
-        "number", "only_ipv6", "reuse", "stream", "watchers",
+        "_options", "backlog", "bound", "closed", "connecting", "error", "failing", "family", "fresh", "inheritable",
+        "limit", "lingers", "local", "locked", "made", "never_came", "number", "only_ipv6", "reuse", "shut", "stream",
+        "watchers",
     )  # fmt: skip
 
     def __init__(self, number: int, family: int, made: Place) -> None:
         self.number: Final = number
         self.family: Final = family
         self.made: Place = made
-        self.local: Address = "" if family not in ANY else _unbound(family)
+        self.local: Address = _unbound(family)
         self.bound: bool = False
+        self.locked: bool = False  # to the very port (or path) that was asked for
         self.only_ipv6: bool = False  # IPV6_V6ONLY
         self.reuse: int = 0  # SO_REUSEADDR: 1, SO_REUSEPORT: 2
         self.backlog: deque[Stream] | None = None
@@ -193,8 +284,13 @@ class Descriptor:
         self.stream: Stream | None = None
         self.connecting: bool = False
         self.fresh: bool = False  # connected in the meantime, and nobody has asked yet
-        self.error: int = 0  # of a connection that did not come to be
+        self.error: int = 0  # of a connection that did not come to be ...
+        self.failing: bool = False  # ... which connect() has not reported yet
+        self.shut: int = 0  # without a connection: 1, reading was shut down; 2, writing
         self.closed: bool = False
+        self.inheritable: bool = False
+        self.lingers: bool = False  # closing it is a reset (SO_LINGER, with a time of 0)
+        self._options: dict[tuple[int, int], bytes] | None = None
         self.watchers: list[dict[int, None]] = []  # selectors' candidates: what may be ready
 
     def touch(self) -> None:
@@ -207,13 +303,13 @@ class Descriptor:
         stream = self.stream
         if self.closed:
             return 0
-        if stream is None:
-            if self.backlog is not None:
-                return EVENT_READ if self.backlog else 0
-            return 0 if self.connecting else BOTH
-        if stream.dead or stream.error:
-            return BOTH
-        return (EVENT_READ if stream.readable else 0) | (EVENT_WRITE if stream.writable else 0)
+        if stream is not None:
+            return stream.ready()
+        if self.backlog is not None:
+            if self.shut == _SHUT[SHUT_RDWR]:
+                return BOTH
+            return EVENT_READ if self.backlog or self.shut & _SHUT[SHUT_RD] else 0
+        return 0 if self.connecting else BOTH
 
     def connected(self, stream: Stream) -> None:
         """From now on it is an end of a connection."""
@@ -226,8 +322,125 @@ class Descriptor:
     def failed(self, error: int) -> None:
         """Its connection did not come to be."""
         self.connecting = False
+        self.failing = True
         self.error = error
+        self.shut = _SHUT[SHUT_RDWR]
         self.touch()
+
+    def start_again(self) -> None:
+        """It is as if nobody had tried to connect it."""
+        self.connecting = self.failing = self.fresh = False
+        self.error = self.shut = 0
+        if not self.bound and self.family in ANY:
+            self.local = (_unbound(self.family)[0], *self.local[1:])
+        self.touch()
+
+    def refuses_to_read(self) -> int:
+        """The error of a read, which is then reported; 0: what is read is the end. (Not while data is there.)"""
+        if self.stream is not None:
+            return self.stream.refuses_to_read()
+        if self.family not in ANY:
+            return EINVAL
+        if self.backlog is not None:
+            return ENOTCONN
+        return self.take_error() or (0 if self.shut & _SHUT[SHUT_RD] else ENOTCONN)
+
+    def refuses_to_send(self) -> int:
+        """The error of a send, which is then reported; 0: it goes through."""
+        if self.stream is not None:
+            return self.stream.refuses_to_send()
+        return ENOTCONN if self.family not in ANY else self.take_error() or EPIPE
+
+    # -- options (man 7 socket, tcp, ipv6) ------------------------------------------------------
+
+    def set_option(self, level: int, name: int, value: bytes) -> int:
+        """Set an option; returns the error number, or 0."""
+        kind = _option_kind(self.family, level, name)
+        if not isinstance(kind, str):
+            return ENOPROTOOPT if self.family in ANY else kind
+        if kind == "read":
+            return ENOPROTOOPT
+        if len(value) < (8 if kind == "linger" else 4):
+            return EINVAL
+        if level == _socket.SOL_SOCKET and name == getattr(_socket, "SO_REUSEPORT", -1) and self.family not in ANY:
+            return EOPNOTSUPP
+        number = int.from_bytes(value[:4], sys.byteorder, signed=True)
+        if kind == "linger":
+            self.lingers = bool(number) and not any(value[4:8])
+            value = _as_bytes(bool(number)) + value[4:8]
+        elif kind == "flag":
+            number = bool(number)
+            value = _as_bytes(number)
+        elif kind == "positive" and not 0 < number < 1 << 15:
+            return EINVAL
+        bit = {_socket.SO_REUSEADDR: 1, getattr(_socket, "SO_REUSEPORT", -1): 2}.get(name, 0)
+        if level == _socket.SOL_SOCKET and bit:
+            self.reuse = self.reuse | bit if number else self.reuse & ~bit
+        elif level == _socket.IPPROTO_IPV6 and name == _socket.IPV6_V6ONLY:
+            if self.bound:
+                return EINVAL
+            self.only_ipv6 = bool(number)
+            return 0
+        self._options = self._options or {}
+        self._options[level, name] = value[: 8 if kind == "linger" else 4]
+        return 0
+
+    def option(self, level: int, name: int, proto: int, buffer: int) -> bytes | int:
+        """What an option is; or the error number."""
+        kind = _option_kind(self.family, level, name)
+        if not isinstance(kind, str):
+            return kind
+        known = (self._options or {}).get((level, name))
+        if known is not None:
+            return known
+        if level == _socket.SOL_SOCKET:
+            if kind == "linger":
+                return bytes(8)
+            answers: dict[int, Callable[[], int]] = {
+                _socket.SO_TYPE: lambda: int(_socket.SOCK_STREAM),
+                _socket.SO_ERROR: (self.stream or self).take_error,
+                _socket.SO_SNDBUF: lambda: buffer,
+                _socket.SO_RCVBUF: lambda: buffer,
+                getattr(_socket, "SO_DOMAIN", -1): lambda: int(self.family),
+                getattr(_socket, "SO_PROTOCOL", -1): lambda: proto if self.family not in ANY else _socket.IPPROTO_TCP,
+                getattr(_socket, "SO_ACCEPTCONN", -1): lambda: self.backlog is not None,
+            }
+            if name in answers:
+                return _as_bytes(answers[name]())
+        if (level, name) == (_socket.IPPROTO_IPV6, _socket.IPV6_V6ONLY):
+            return _as_bytes(self.only_ipv6)
+        return _as_bytes(_DEFAULTS.get((level, name), 0))
+
+    def inherit(self, listener: Descriptor) -> None:
+        """It was accepted: what was set for the listener is set for it."""
+        if self.family in ANY:
+            self.only_ipv6, self.reuse, self.lingers = listener.only_ipv6, listener.reuse, listener.lingers
+            self._options = dict(listener._options) if listener._options else None
+
+    def refuses_to_shut(self, how: int) -> int:
+        """Shut down (man 2 shutdown); the error of that, which need not mean that nothing is done."""
+        stream = self.stream
+        if stream is None:
+            listens = self.backlog is not None
+            if self.family in ANY and not listens and not self.connecting:
+                self.shut |= _SHUT[how]
+                return ENOTCONN
+            if listens and self.family not in ANY:
+                self.shut |= _SHUT[how]
+                self.touch()
+            if self.connecting:
+                self.start_again()
+                self.error = ECONNRESET
+            return 0
+        self.fresh = False
+        error = ENOTCONN if stream.over else 0
+        if how != SHUT_WR:
+            stream.deaf = True
+            stream.other.changed()
+        if how != SHUT_RD and not stream.mute:
+            stream.finish()
+        self.touch()
+        return error
 
     def take_error(self) -> int:
         """As a connection's: the error that is to be reported, which is then reported."""
@@ -238,7 +451,10 @@ class Descriptor:
         """Nobody will accept who waits: they are reset."""
         self.never_came = list(self.backlog or ())
         self.backlog = None
+        self.bound = self.locked
         for stream in self.never_came:
+            if stream.unix:
+                stream.other.error = ECONNRESET
             stream.close(reset=True)
         self.touch()
 
@@ -321,39 +537,62 @@ class Network:
     # -- addresses ------------------------------------------------------------------------------
 
     def bind(self, descriptor: Descriptor, address: Address) -> None:
-        """Give it a local address. OSError (EADDRINUSE ...) as man 2 bind has it."""
-        address = self.resolved(descriptor.family, address, "bind")
+        """Give it a local address, as `resolved()` has it. OSError (EADDRINUSE ...) as man 2 bind has it."""
+        stream = descriptor.stream
+        asked = descriptor.family in ANY and bool(address[1])
+        over = descriptor.failing or (stream is not None and stream.over)
+        taken = descriptor.locked or (
+            not over and (descriptor.bound or (stream is not None and bool(stream.local)) or descriptor.connecting)
+        )
         if descriptor.family == AF_UNIX:
-            self._bind_path(address)
+            if not address:
+                if taken:
+                    return
+                self._port += 1
+                address = f"\0{self._port:05x}"
+            self._bind_path(address, taken=taken)
+        elif taken:
+            raise _os_error(EINVAL)
         elif not address[1]:
             self._port += 1
             address = (address[0], self._port, *address[2:])
         else:
             self._check_free(descriptor, address)
+        descriptor.locked = descriptor.family not in ANY or asked
         descriptor.local = address
         descriptor.bound = True
-        self._bound.append(descriptor)
+        if descriptor.family == AF_INET6 and address[0] != ANY[AF_INET6]:
+            descriptor.only_ipv6 = True
+        if descriptor not in self._bound:
+            self._bound.append(descriptor)
 
     def _check_free(self, descriptor: Descriptor, address: Address) -> None:
         if not descriptor.reuse and self._lingering.get(address[1], 0) > self._now():
             raise _os_error(EADDRINUSE)
         for other in self._bound:
+            if other is descriptor or not other.bound:
+                continue
             shared = descriptor.reuse & other.reuse
             if shared & 2 or (shared and other.backlog is None):
                 continue
             if other.family in ANY and other.local[1] == address[1] and _meet(descriptor, address[0], other):
                 raise _os_error(EADDRINUSE)
 
-    def _bind_path(self, path: str) -> None:
+    def _bind_path(self, path: str, *, taken: bool) -> None:
         """A socket's file is really made: servers look at it, change its mode and remove it."""
         if path.startswith("\0"):
             if any(other.local == path for other in self._bound):
                 raise _os_error(EADDRINUSE)
+            if taken:
+                raise _os_error(EINVAL)
             return
         try:
             _make_socket_file(path)
         except FileExistsError:
             raise _os_error(EADDRINUSE) from None
+        if taken:
+            os.unlink(path)
+            raise _os_error(EINVAL)
         self._files.append(path)
 
     def remove_files(self) -> None:
@@ -368,8 +607,11 @@ class Network:
 
     def listen(self, descriptor: Descriptor, backlog: int) -> None:
         """Let it accept; `backlog` and one may wait, as Linux has it."""
+        begun = descriptor.connecting or descriptor.failing or descriptor.stream is not None
+        if begun or (descriptor.family not in ANY and not descriptor.bound):
+            raise _os_error(EINVAL)
         if not descriptor.bound:
-            self.bind(descriptor, ("", 0))
+            self.bind(descriptor, _unbound(descriptor.family))
         for other in self.listeners:
             if other.local == descriptor.local and other is not descriptor and not descriptor.reuse & other.reuse & 2:
                 raise _os_error(EADDRINUSE)
@@ -381,6 +623,8 @@ class Network:
     def listener(self, to: Address | None) -> Descriptor | None:
         """Who listens there: a port, an address, a path; None: whoever began first."""
         for one in self.listeners:
+            if one.shut & _SHUT[SHUT_RD]:
+                continue
             if to is None or to == one.local or (one.family in ANY and self._is_at(one.local, to)):
                 return one
         return None
@@ -419,6 +663,18 @@ class Network:
         listener.touch()
         return stream
 
+    def source_of(self, descriptor: Descriptor) -> Address:
+        """The address from which it connects."""
+        if not descriptor.bound:
+            return self.near(descriptor.family)
+        host, *more = descriptor.local
+        return (LOOPBACK[_socket.AddressFamily(descriptor.family)] if host in ANY.values() else host, *more)
+
+    def nobody_at(self, address: Address) -> int:
+        """The error of a connection to where nobody listens."""
+        path = isinstance(address, str) and not address.startswith("\0")
+        return ENOENT if path and not os.path.exists(address) else ECONNREFUSED
+
     def near(self, family: int) -> Address:
         """An address of this machine that nobody has had."""
         self._clients_port += 1
@@ -432,7 +688,7 @@ class Network:
     def know(self, host: str) -> None:
         """A host that the scenario speaks of: it gets an address (of a network kept for tests, RFC 2544)."""
         host = host.lower()
-        if host not in ("", "localhost") and not _is_literal(host):
+        if host not in ("", "localhost") and not is_literal(host):
             number = len(self.hosts) + 1
             self.hosts.setdefault(host, f"198.18.{number // 256}.{number % 256}")
 
@@ -447,29 +703,19 @@ class Network:
         """The name of a host, where the scenario has given it one."""
         return next((name for name, number in self.hosts.items() if number == host), host)
 
-    def resolved(self, family: int, address: Address, call: str) -> Address:
-        """An address with a number for its host. Raises what the socket's own methods raise."""
+    def resolved(self, family: int, address: Address) -> Address:
+        """An address with a number for its host. Raises gaierror as the socket's own methods do."""
         if family not in ANY:
-            if isinstance(address, (bytes, bytearray)):
-                address = os.fsdecode(bytes(address))
             if not isinstance(address, str):
-                raise TypeError(f"a path is wanted for an AF_UNIX socket, not {type(address).__name__}")
+                return os.fsdecode(bytes(address))
             return address
-        name = "AF_INET6" if family == AF_INET6 else "AF_INET"
-        if not _is_tuple(address):
-            raise TypeError(f"{call}(): {name} address must be tuple, not {type(address).__name__}")
         parts: tuple[Any, ...] = address  # Any: whatever the program gave
-        if not 2 <= len(parts) <= (4 if family == AF_INET6 else 2):
-            raise TypeError(f"{name} address must be a pair (host, port)")
-        host, port = parts[:2]
-        if not isinstance(host, str) or not isinstance(port, int):
-            raise TypeError(f"{name} address must be a pair (host, port), a str and an int; got {address!r}")
-        if not 0 <= port <= 65535:
-            raise OverflowError(f"{call}(): port must be 0-65535.")
+        host = parts[0] if isinstance(parts[0], str) else bytes(parts[0]).decode("ascii")
         number = self.host(host, family)
         if (":" in number) != (family == AF_INET6):
-            raise _socket.gaierror(_socket.EAI_FAMILY, "Address family for hostname not supported")
-        return (number, port) if family == AF_INET else (number, port, *(*address[2:], 0, 0)[:2])
+            raise _socket.gaierror(_socket.EAI_ADDRFAMILY, "Address family for hostname not supported")
+        port = int(parts[1])
+        return (number, port) if family == AF_INET else (number, port, *(*parts[2:], 0, 0)[:2])
 
     def host(self, host: str, family: int) -> str:
         """The number of a host: ours, a backend's, or a literal. gaierror for any other."""
@@ -477,7 +723,7 @@ class Network:
             return ANY[_socket.AddressFamily(family)]
         if host in ("localhost", "localhost.localdomain", "ip6-localhost"):
             return LOOPBACK[_socket.AddressFamily(family)]
-        if _is_literal(host):
+        if is_literal(host):
             return host
         if host.lower() in self.hosts:
             return self.hosts[host.lower()]
@@ -504,11 +750,40 @@ def _is_tuple(thing: object) -> bool:  # no narrowing: what it then is a tuple o
     return isinstance(thing, tuple)
 
 
+def _option_kind(family: int, level: int, name: int) -> str | int:
+    """Of which kind an option is; or the error number that there is none."""
+    levels = {AF_INET: _LEVELS, AF_INET6: (*_LEVELS, _socket.IPPROTO_IPV6)}
+    if level != _socket.SOL_SOCKET and level not in levels.get(_socket.AddressFamily(family), ()):
+        return ENOPROTOOPT if family == AF_INET6 else EOPNOTSUPP
+    kind = _KINDS.get((level, name))
+    if kind is None and name > _LAST_OPTION:
+        return ENOPROTOOPT
+    return kind or "number"
+
+
+def _as_bytes(number: int) -> bytes:
+    return int(number).to_bytes(4, sys.byteorder, signed=True)
+
+
+def without_name(address: Address, family: int) -> Address:
+    """The same address with a number for its host, for who would look up a name: if it is one at all."""
+    if family not in ANY or not _is_tuple(address) or not address:
+        return address
+    host = address[0]
+    plain = "\0" not in host if isinstance(host, str) else isinstance(host, (bytes, bytearray)) and 0 not in host
+    if not plain:
+        return address
+    return (LOOPBACK[_socket.AddressFamily(family)], *address[1:])
+
+
 def _unbound(family: int) -> Address:
+    if family not in ANY:
+        return ""
     return (ANY[_socket.AddressFamily(family)], 0) if family == AF_INET else ("::", 0, 0, 0)
 
 
-def _is_literal(host: str) -> bool:
+def is_literal(host: str) -> bool:
+    """Whether it is a number already."""
     for family in (AF_INET, AF_INET6):
         try:
             _socket.inet_pton(family, host.partition("%")[0])

@@ -17,7 +17,6 @@ from typing_extensions import assert_never
 
 from ._clock import nanoseconds
 from ._errors import Finding
-from ._network import Stream
 from ._script import (
     Closes,
     Conversation,
@@ -38,23 +37,55 @@ from ._script import (
 from ._trace import bytes_text, excerpt, shown_path
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
     from types import FrameType
     from typing import NoReturn, Protocol, TypeAlias
 
-    from ._network import Descriptor
+    from ._network import Descriptor, FarEnd
     from ._rules import RuleId
     from ._script import Step
     from ._shell import Address
     from ._trace import Place
+
+    class Beyond(Protocol):
+        """What a peer sees of the other end."""
+
+        @property
+        def closed(self) -> bool: ...
+        @property
+        def size(self) -> int: ...
+
+    class End(Protocol):
+        """A peer's end of a connection: a `Stream`, or a real one."""
+
+        def attach(self, peer: FarEnd, changed: Callable[[], None]) -> None: ...
+        @property
+        def other(self) -> Beyond: ...
+        @property
+        def closed(self) -> bool: ...
+        @property
+        def mute(self) -> bool: ...
+        @property
+        def ended(self) -> bool: ...
+        @property
+        def dead(self) -> bool: ...
+        @property
+        def size(self) -> int: ...
+        @property
+        def pending(self) -> bytes: ...
+        def peek(self, size: int) -> bytes: ...
+        def drop(self, size: int) -> None: ...
+        def offer(self, data: bytes) -> int: ...
+        def finish(self) -> None: ...
+        def close(self, *, reset: bool = False) -> None: ...
 
     class Around(Protocol):
         """What a peer sees of the world."""
 
         def now(self) -> int: ...
         def wake(self, peer: Peer) -> None: ...
-        def meet(self, peer: Peer) -> Stream | None:
-            """A connection to whoever listens; None if nobody does, or the backlog is full."""
+        def meet(self, peer: Peer) -> End | None:
+            """Its end of a connection to whoever listens; None if nobody does, or the backlog is full."""
             ...
 
         def answer(self, peer: Peer, descriptor: Descriptor, error: int) -> None:
@@ -122,7 +153,7 @@ class Peer(Conversation):
         self._backend: Final = backend
         self._refuses: Final = refuses
         self._delay: Final = delay
-        self._stream: Stream | None = None
+        self._stream: End | None = None
         self._dialled: Descriptor | None = None  # who wants to connect to this backend
         self._position = 0
         self._step: Step | None = None  # being taken, if a generator has yielded it
@@ -172,11 +203,10 @@ class Peer(Conversation):
     def _changed(self) -> None:
         self._around.wake(self)
 
-    def _attach(self, stream: Stream) -> None:
+    def _attach(self, stream: End) -> None:
         """It has its end of a connection."""
         self._stream = stream
-        stream.peer = self
-        stream.changed = self._changed
+        stream.attach(self, self._changed)
         self._around.wake(self)
 
     def _live(self) -> Generator[None, None, None]:
@@ -197,7 +227,7 @@ class Peer(Conversation):
         if not self._finished:
             self._finished = True
             self._around.ended(self)
-        if self._stream is not None:
+        if self._stream is not None and not self._stream.closed:
             self._pull(ALL)
         yield
 
@@ -212,7 +242,7 @@ class Peer(Conversation):
         yield from self._wait(self._delay or 0)
         while (stream := self._around.meet(self)) is None:
             yield from self._pause("for somebody to listen")
-        self._attach(stream.other)
+        self._attach(stream)
 
     def _answer(self) -> Generator[None, None, None]:
         """Be connected to."""
@@ -226,7 +256,7 @@ class Peer(Conversation):
             raise GivenUp
 
     @property
-    def _end(self) -> Stream:
+    def _end(self) -> End:
         assert self._stream is not None
         return self._stream
 
@@ -279,11 +309,9 @@ class Peer(Conversation):
                 raise RuntimeError(f"{self.name} {Sends(data)}, but its script has shut down its sending before")
             if end.other.closed or end.dead:
                 self._unmet(f"has {bytes_text(excerpt(data[sent:]))} to send, but {self._gone()}")
-            room = end.room
-            if room:
-                end.put(data[sent : sent + room])
-                sent += room
-            else:
+            taken = end.offer(data[sent:])
+            sent += taken
+            if not taken and not end.dead:
                 yield from self._pause(ROOM)
 
     def _expect_bytes(self, step: Expects) -> Taken:
@@ -348,13 +376,13 @@ class Peer(Conversation):
         self._discard()
 
     def _expect_eof(self) -> Generator[None, None, None]:
-        while not self._at_end():
+        while not self._end.size and not self._at_end():
             yield from self._pause("for the end of the connection")
-        if self._was_reset():
-            self._unmet(f"expects the end, but {self._gone()}")
         if self._end.size:
             self._unexpected(f"{bytes_text(excerpt(self._end.pending))} where it expects the end")
         self._discard()
+        if self._was_reset():
+            self._unmet(f"expects the end, but {self._gone()}")
 
     def _receive(self, step: Receives) -> Taken:
         while True:
@@ -409,7 +437,7 @@ class Peer(Conversation):
             size = min(size, self._pace[0])
             self._next_read = self._around.now() + self._pace[1]
         parts: list[bytes] = []
-        while end.chunks and size > 0:
+        while size > 0 and end.size:
             data = end.peek(size)
             end.drop(len(data))
             size -= len(data)
@@ -421,8 +449,8 @@ class Peer(Conversation):
         return data
 
     def _discard(self) -> None:
-        while self._end.chunks:
-            data = self._end.peek(1 << 30)
+        while self._end.size:
+            data = self._end.peek(ALL)
             self._end.drop(len(data))
             self._received += data
 

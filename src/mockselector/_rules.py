@@ -157,8 +157,8 @@ PHASES: Final[tuple[Phase, ...]] = (
 
 _COLUMNS: Final[Mapping[Operation, tuple[Cell, ...]]] = {
     #                  new           bound         listening     connecting    refused       connected     eof           shut          shut-eof      broken        reset         closed        detached
-    "bind":            ("bound",      EINVAL,       EINVAL,       EINVAL,       EINVAL,       EINVAL,       EINVAL,       EINVAL,       None,         None,         None,         EBADF,        EBADF),
-    "listen":          ("listening",  "listening",  None,         EINVAL,       EINVAL,       EINVAL,       EINVAL,       EINVAL,       EINVAL,       EINVAL,       EINVAL,       EBADF,        EBADF),
+    "bind":            ("bound",      EINVAL,       EINVAL,       EINVAL,       "bound",      EINVAL,       EINVAL,       EINVAL,       None,         None,         None,         EBADF,        EBADF),
+    "listen":          ("listening",  "listening",  None,         EINVAL,       "listening",  EINVAL,       EINVAL,       EINVAL,       EINVAL,       EINVAL,       EINVAL,       EBADF,        EBADF),
     "connect":         (_NETWORK,     _NETWORK,     EISCONN,      EALREADY,     _NETWORK,     EISCONN,      EISCONN,      EISCONN,      EISCONN,      EISCONN,      EISCONN,      EBADF,        EBADF),
     "connect:done":    ("connected",  "connected",  EISCONN,      "connected",  "connected",  EISCONN,      EISCONN,      EISCONN,      EISCONN,      EISCONN,      EISCONN,      EBADF,        EBADF),
     "connect:later":   ("connecting", "connecting", EISCONN,      EALREADY,     "connecting", EISCONN,      EISCONN,      EISCONN,      EISCONN,      EISCONN,      EISCONN,      EBADF,        EBADF),

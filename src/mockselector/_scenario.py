@@ -12,15 +12,16 @@ import sys
 import warnings
 from contextlib import contextmanager
 from heapq import heappush
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, Literal
 
 from ._clock import DATE, nanoseconds
 from ._ending import EndException, add_story
 from ._install import installed
+from ._loopback import LoopbackWorld, require_loopback
 from ._network import AF_UNIX, ANY
 from ._peers import Peer
 from ._script import require_name, require_seconds, require_size
-from ._selecting import SimSelector
+from ._selecting import default_selector
 from ._simulated import make
 from ._sockets import checked_rules
 from ._trace import caller, place
@@ -63,7 +64,8 @@ class Scenario:
     patience: seconds of virtual time after which a peer that waits in vain is `stuck`. grace:
     seconds of virtual time for which a run goes on after the last step, if connections are still open.
     buffer: bytes that fit into a connection in each direction. date: what `time.time()` says at the
-    beginning, in seconds since the epoch (default: 2026-01-01 00:00 UTC).
+    beginning, in seconds since the epoch (default: 2026-01-01 00:00 UTC). network: "loopback" plays the
+    same peers over real sockets (see docs/fidelity.md); the rules about the server's calls are not judged then.
 
     Used as `with Scenario() as net:`; leaving the block judges the end, as `verify()` does.
     """
@@ -77,12 +79,18 @@ class Scenario:
         grace: float = 60.0,
         buffer: int = BUFFER,
         date: float = DATE,
+        network: Literal["simulated", "loopback"] = "simulated",
     ) -> None:
         require_size("buffer", buffer)
         for name, value in (("patience", patience), ("grace", grace), ("date", date)):
             require_seconds(name, value)
+        if network not in ("simulated", "loopback"):
+            raise ValueError(f"network= takes 'simulated' or 'loopback'; got {network!r}")
+        self._real = network == "loopback"
+        if self._real:
+            require_loopback(pedantic=(pedantic, False), buffer=(buffer, BUFFER))
         frame = caller(1)
-        self._world = World(
+        self._world = (LoopbackWorld if self._real else World)(
             place(frame.f_code, frame.f_lasti), frame.f_code, allow=checked_rules(allow), pedantic=pedantic,
             patience=patience, grace=grace, buffer=buffer, date=date,
         )  # fmt: skip
@@ -113,6 +121,8 @@ class Scenario:
         require_seconds("delay", delay)
         _require_place("to", to, (int, str))
         _require_place("address", address, ())
+        if self._real:
+            require_loopback(address=(address, None), buffer=(buffer, None))
         return self._add(name, steps, to=to, source=address, buffer=buffer, allow=allow, delay=delay)
 
     def backend(
@@ -134,6 +144,8 @@ class Scenario:
         if delay is not None:
             require_seconds("delay", delay)
         _require_place("address", address, (str,), optional=False)
+        if self._real:
+            require_loopback(delay=(delay, 0), buffer=(buffer, None))
         network = self._world.network
         host = address[0] if isinstance(address, tuple) else address
         if isinstance(address, tuple):
@@ -145,7 +157,7 @@ class Scenario:
         where: Address = address
         if isinstance(address, tuple):
             family = next(one for one in ANY if (":" in network.host(address[0], one)) == (ANY[one] == "::"))
-            where = network.resolved(family, address, "backend")[:2]
+            where = network.resolved(family, address)[:2]
         self._world.backends.append((where, peer))
         return peer
 
@@ -243,7 +255,7 @@ class Scenario:
 
     def selector(self) -> selectors.BaseSelector:
         """A selector of this scenario, to pass in by hand."""
-        return SimSelector(self._world)
+        return default_selector(self._world)
 
     def listener(self, address: tuple[Any, ...] | str = ("localhost", 0), *, backlog: int = 128) -> socket.socket:
         """A socket that listens there, to pass in by hand."""
@@ -310,6 +322,7 @@ class Scenario:
         if exc_val is None or own:
             self._finish()
         world.monitor.finished = True
+        world.release()
         self._settled = True
         if self._told and not own:
             return
@@ -360,7 +373,7 @@ class Scenario:
                     raise
         open_selectors = tuple(world.open_selectors) if world.returned else ()
         world.monitor.finish(None, returned=world.returned, open_selectors=open_selectors, more=world.findings())
-        world.network.remove_files()
+        world.release()
 
 
 def _require_place(argument: str, place: object, kinds: tuple[type, ...], *, optional: bool = True) -> None:

@@ -1,8 +1,8 @@
 """The selectors of a scenario: level-triggered, over simulated and real descriptors.
 
-Owns `SimSelector`, a thin shell whose readiness is the network's and whose waiting is the world's,
-and what `_install` puts in the place of the classes of `selectors`. Registration is the standard
-library's own, with what a real selector's descriptor would refuse.
+Owns `SimSelector`, a thin shell whose readiness is the network's and whose waiting is the world's;
+one class below it for each of `selectors`, with what the kernel does for that; and what `_install`
+puts in their place. Registration is the standard library's own.
 """
 
 # What `selectors` defines in terms of itself has parameters of its own names.
@@ -10,16 +10,19 @@ library's own, with what a real selector's descriptor would refuse.
 
 from __future__ import annotations
 
+import math
 import selectors as _selectors
 import socket as _socket
-from errno import EBADF
-from selectors import _BaseSelectorImpl  # MockSelector's base, too
+from abc import abstractmethod
+from errno import EBADF, ENOENT
+from selectors import EVENT_WRITE, _BaseSelectorImpl  # its base is MockSelector's, too
 from typing import TYPE_CHECKING, Any, Final
 
 from ._clock import nanoseconds
 from ._errors import Finding
 from ._monitor import IN_VAIN, number_of, os_error
-from ._rules import MEMBERSHIP
+from ._network import ANY, BOTH
+from ._rules import GONE, MEMBERSHIP
 from ._shell import real_socket
 from ._simulated import BEFORE, SimSocket, StandIn, check_world, current, when_selector_is_made
 from ._sockets import FIRST_NUMBER
@@ -40,22 +43,38 @@ __tracebackhide__ = True  # pytest: end tracebacks at the server's own line
 
 _register: Final = _BaseSelectorImpl.register  # `_install` puts another one there
 
+_LARGEST: Final = 2**31 - 1
+"""What fits into an int: descriptors, and milliseconds that poll() and epoll wait."""
+
+_SETSIZE: Final = 1024
+"""How many descriptors select() can look at: FD_SETSIZE (man 2 select)."""
+
+
+def is_simulated(number: int) -> bool:
+    """Whether it is one of ours. What is no number of a descriptor at all is for the kernel to refuse."""
+    return FIRST_NUMBER <= number <= _LARGEST
+
 
 class SimSelector(_BaseSelectorImpl):
-    """A selector in a scenario: level-triggered, over simulated and real descriptors."""
+    """A selector in a scenario: level-triggered, over simulated and real descriptors.
+
+    What the kernel does for each kind of selector is in the classes below it.
+    """
 
     def __init__(self, world: World) -> None:
         super().__init__()
         self._world = world
-        self._candidates: dict[int, None] = {}  # numbers of what may be ready, in order of arrival
-        self._watched: dict[int, Descriptor] = {}
+        self._watched: dict[int, Descriptor] = {}  # what a number stood for when it was registered
         self._real: _selectors.BaseSelector | None = None  # for real descriptors: self-pipes and the like
-        self._closed = False
         self._given = ""
         self._world.monitor.maps.append(self._fd_to_key)
 
     if TYPE_CHECKING:
         _fd_to_key: dict[int, SelectorKey]  # the base's
+
+        def _fileobj_lookup(self, fileobj: FileObject) -> int:
+            """The base's: the number under which it is, or was, registered."""
+            ...
 
     @property
     def _name(self) -> str:
@@ -64,23 +83,46 @@ class SimSelector(_BaseSelectorImpl):
             self._given = self._world.name_selector()
         return self._given
 
-    def fileno(self) -> int:
-        """Refused: there is no descriptor behind it."""
-        self._world.refuse("fileno() of a selector is not simulated: a selector cannot be watched by another one")
+    # -- what each kind has of its own: a kernel's part -------------------------------------------
+
+    _closed = False
+    """Whether the kernel has closed it, and refuses everything."""
+
+    @abstractmethod
+    def _begin(self, number: int, events: int) -> None:
+        """Watch a number that is no real descriptor's."""
+
+    @abstractmethod
+    def _alter(self, number: int, events: int) -> None:
+        """Watch it for something else."""
+
+    @abstractmethod
+    def _forget(self, number: int) -> None:
+        """Watch it no more."""
+
+    @abstractmethod
+    def _find(self) -> list[tuple[int, int]]:
+        """What is ready, by number, and for what of that for which it is watched."""
+
+    def _duration(self, timeout: float) -> int:
+        """Nanoseconds to wait. poll() and epoll count in milliseconds, and refuse what is too long."""
+        if math.ceil(timeout * 1e3) > _LARGEST:
+            raise OverflowError("timeout is too large")
+        return nanoseconds(timeout)
 
     # -- registration -----------------------------------------------------------------------------
 
     def register(self, fileobj: FileObject, events: int, data: Any = None) -> SelectorKey:  # Any: as `selectors`
         """As `selectors.BaseSelector.register`."""
-        return self._registered("register", fileobj, lambda: _register(self, fileobj, events, data), events)
+        return self._registered("register", fileobj, lambda: self._add(fileobj, events, data), events)
 
     def unregister(self, fileobj: FileObject) -> SelectorKey:
         """As `selectors.BaseSelector.unregister`."""
-        return self._registered("unregister", fileobj, lambda: _BaseSelectorImpl.unregister(self, fileobj))
+        return self._registered("unregister", fileobj, lambda: self._remove(fileobj))
 
     def modify(self, fileobj: FileObject, events: int, data: Any = None) -> SelectorKey:  # Any: as `selectors`
         """As `selectors.BaseSelector.modify`."""
-        return self._registered("modify", fileobj, lambda: self._modified(fileobj, events, data), events)
+        return self._registered("modify", fileobj, lambda: self._modify(fileobj, events, data), events)
 
     def get_key(self, fileobj: FileObject) -> SelectorKey:
         """As `selectors.BaseSelector.get_key`."""
@@ -88,24 +130,21 @@ class SimSelector(_BaseSelectorImpl):
 
     def close(self) -> None:
         """As `selectors.BaseSelector.close`."""
-        for number, descriptor in self._watched.items():
-            self._unwatch(number, descriptor)
         self._watched.clear()
         if self._real is not None:
             self._real.close()
         super().close()
-        self._closed = True
         self._world.open_selectors.pop(self._given, None)
 
     def _registered(
         self, operation: Registration, fileobj: FileObject, act: Callable[[], SelectorKey], events: int | None = None
     ) -> SelectorKey:
         """A call about registration: what `selectors` makes of it, and a row in the trace."""
-        if self._world.monitor.finished:
+        monitor = self._world.monitor
+        if monitor.finished:
             return act()
         check_world(self._world, self)
         assert self._name, "from now on it has one"
-        monitor = self._world.monitor
         record = self._record_of(fileobj)
         number = record.number
         before = self._fd_to_key.get(number)
@@ -114,85 +153,77 @@ class SimSelector(_BaseSelectorImpl):
             if MEMBERSHIP[state][operation] is ValueError:
                 raise ValueError(CLOSED)
             key = act()
-            self._follow(operation, key, before)
         except Exception as error:
             monitor.refused(operation, record.name, error)
+            if before is not None and number not in self._fd_to_key and record.phase in GONE:
+                record.number = -1  # it was dropped by that; the next socket may be given the number
             raise
         same = operation == "modify" and before == key
         monitor.registered(record, "modify:same" if same else operation, events)
         return key
 
-    def _modified(self, fileobj: FileObject, events: int, data: Any) -> SelectorKey:  # Any: as `selectors`
-        """As epoll has it: the mask is changed in place, and may be 0."""
+    def _add(self, fileobj: FileObject, events: int, data: Any) -> SelectorKey:  # Any: as `selectors`
+        key = _register(self, fileobj, events, data)
+        number = key.fd
+        if self._world.monitor.finished:
+            return key  # for what is tidied up when all is over
         try:
-            key = self._fd_to_key[self._lookup(fileobj)]
-        except KeyError:
-            raise KeyError(f"{fileobj!r} is not registered") from None
-        key = key._replace(events=events, data=data)
-        self._fd_to_key[key.fd] = key
+            if is_simulated(number):
+                self._begin(number, events)
+            else:
+                self._begin_real(key)
+        except BaseException:
+            del self._fd_to_key[number]
+            raise
+        descriptor = self._world.network.descriptors.get(number)
+        if descriptor is not None:
+            self._watched[number] = descriptor
         return key
 
-    def _lookup(self, fileobj: FileObject) -> int:
-        """The number under which it is registered: its own, or, closed, that of the object."""
+    def _remove(self, fileobj: FileObject) -> SelectorKey:
+        key = _BaseSelectorImpl.unregister(self, fileobj)
+        self._drop(key.fd)
+        if not is_simulated(key.fd):
+            assert self._real is not None
+            self._real.unregister(key.fd)
+        return key
+
+    def _drop(self, number: int) -> None:
+        self._forget(number)
+        self._watched.pop(number, None)
+
+    def _modify(self, fileobj: FileObject, events: int, data: Any) -> SelectorKey:  # Any: as `selectors`
+        """As the kinds that are like poll have it: the mask is changed in place, is not looked at, and may be 0."""
+        key = self._key_of(fileobj)
+        changed = data != key.data
+        if events != key.events:
+            changed, asked = True, events & BOTH  # what is no number is refused before anything is changed
+            try:
+                if is_simulated(key.fd):
+                    self._alter(key.fd, asked)
+                else:
+                    assert self._real is not None
+                    self._real.modify(key.fd, asked)
+            except BaseException:
+                del self._fd_to_key[key.fd]
+                self._drop(key.fd)
+                raise
+        if changed:
+            key = self._fd_to_key[key.fd] = key._replace(events=events, data=data)
+        return key
+
+    def _key_of(self, fileobj: FileObject) -> SelectorKey:
         try:
-            return number_or_error(fileobj)
-        except ValueError:
-            for key in self._fd_to_key.values():
-                if key.fileobj is fileobj:
-                    return key.fd
-            raise
+            return self._fd_to_key[self._fileobj_lookup(fileobj)]
+        except KeyError:
+            raise KeyError(f"{fileobj!r} is not registered") from None
 
-    def _follow(self, operation: Registration, key: SelectorKey, before: SelectorKey | None) -> None:
-        """Keep what is watched what is registered."""
-        number = key.fd
-        if operation == "register":
-            descriptor = self._world.network.descriptors.get(number)
-            if descriptor is not None:
-                self._watched[number] = descriptor
-                descriptor.watchers.append(self._candidates)
-                self._candidates[number] = None
-            elif number >= FIRST_NUMBER:
-                del self._fd_to_key[number]
-                raise os_error(EBADF)
-            else:
-                self._register_real(key)
-        elif operation == "modify" and number in self._watched:
-            self._candidates[number] = None
-            if self._watched[number].closed and before is not None and before.events != key.events:
-                del self._fd_to_key[number]
-                raise os_error(EBADF)
-        elif operation == "unregister" and number in self._watched:
-            self._unwatch(number, self._watched.pop(number))
-        elif self._real is not None:
-            self._follow_real(operation, key)
-
-    def _follow_real(self, operation: Registration, key: SelectorKey) -> None:
-        real = self._real
-        assert real is not None
-        there = key.fd in real.get_map()
-        wanted = key.events if operation == "modify" else 0 if operation == "unregister" else None
-        if wanted and there:
-            real.modify(key.fd, wanted)
-        elif wanted:
-            real.register(key.fd, wanted)
-        elif wanted == 0 and there:
-            real.unregister(key.fd)
-
-    def _register_real(self, key: SelectorKey) -> None:
+    def _begin_real(self, key: SelectorKey) -> None:
         if isinstance(key.fileobj, real_socket) and key.fileobj.getsockopt(_socket.SOL_SOCKET, _socket.SO_ACCEPTCONN):
-            del self._fd_to_key[key.fd]
             self._world.refuse(f"a listener that is a real socket is registered. {BEFORE}")
-        real: _selectors.BaseSelector = self._real or REAL_SELECTORS["DefaultSelector"]()
+        real: _selectors.BaseSelector = self._real or REAL_SELECTORS[type(self).__name__]()
         self._real = real
-        try:
-            real.register(key.fd, key.events)
-        except Exception:
-            del self._fd_to_key[key.fd]
-            raise
-
-    def _unwatch(self, number: int, descriptor: Descriptor) -> None:
-        self._candidates.pop(number, None)
-        descriptor.watchers = [one for one in descriptor.watchers if one is not self._candidates]
+        real.register(key.fd, key.events)
 
     def _record_of(self, fileobj: object) -> Record:
         """The record of whatever stands for a socket: itself, its number, a wrapper."""
@@ -223,38 +254,34 @@ class SimSelector(_BaseSelectorImpl):
             closed = ValueError(CLOSED)
             monitor.refused("select", self._name, closed)
             raise closed
-        ready: list[tuple[SelectorKey, int]] = []
+        found: list[tuple[int, int]] = []
 
         def done() -> bool:
-            ready[:] = self._ready()
-            return bool(ready)
+            found[:] = self._find()
+            if self._real is not None:
+                found.extend((key.fd, mask) for key, mask in self._real.select(0))
+            return bool(found)
 
         call = ("select", self._name)
-        if timeout is not None and timeout <= 0:
-            world.poll(call)
-            done()
-        else:
-            monitor.sleep(self._name)
-            world.until(done, None if timeout is None else world.clock.now + nanoseconds(timeout), call)
+        try:
+            if timeout is not None and timeout <= 0:
+                world.poll(call)
+                done()
+            else:
+                deadline = None if timeout is None else world.clock.now + self._duration(timeout)
+                monitor.sleep(self._name)
+                world.until(done, deadline, call)
+        except OSError as error:
+            monitor.refused("select", self._name, error)
+            raise
+        keys = self._fd_to_key
+        ready = [(keys[number], mask & keys[number].events) for number, mask in found if number in keys]
         reported = tuple((self._name_of(key), mask) for key, mask in ready)
         monitor.selected(self._name, reported)
         if ready and not world.woken(self._record_of(ready[0][0].fileobj)):
             what = f"select() returned {IN_VAIN} times in a row ({_events(reported)}), and no byte was moved in between"
             fields = {"what": what, "moment": "returned again"}
             monitor.raise_violation(Finding("busy-loop", reported[0][0], fields))
-        return ready
-
-    def _ready(self) -> list[tuple[SelectorKey, int]]:
-        ready: list[tuple[SelectorKey, int]] = []
-        keys = self._fd_to_key
-        for number in tuple(self._candidates):
-            mask = self._watched[number].ready() & keys[number].events if number in keys else 0
-            if mask:
-                ready.append((keys[number], mask))
-            else:
-                del self._candidates[number]
-        if self._real is not None:
-            ready += [(keys[key.fd], mask) for key, mask in self._real.select(0) if key.fd in keys]
         return ready
 
     def _name_of(self, key: SelectorKey) -> str:
@@ -264,16 +291,166 @@ class SimSelector(_BaseSelectorImpl):
         return self._world.foreign(key.fd, key.fileobj).name
 
 
+class EpollSelector(SimSelector):
+    """What watches descriptions: closed, one is gone from it, whoever gets its number (man 7 epoll)."""
+
+    def __init__(self, world: World) -> None:
+        super().__init__(world)
+        self._candidates: dict[int, None] = {}  # numbers of what may be ready, in order of arrival
+
+    def fileno(self) -> int:
+        """Refused: there is no descriptor behind it."""
+        self._world.refuse("fileno() of a selector is not simulated: a selector cannot be watched by another one")
+
+    def close(self) -> None:
+        """As `selectors.BaseSelector.close`."""
+        for number in self._watched:
+            self._forget(number)
+        super().close()
+        self._closed = True
+
+    def _begin(self, number: int, events: int) -> None:
+        descriptor = self._world.network.descriptors.get(number)
+        if descriptor is None:
+            raise os_error(EBADF)
+        descriptor.watchers.append(self._candidates)
+        self._candidates[number] = None
+
+    def _alter(self, number: int, events: int) -> None:
+        if self._watched[number].closed:
+            raise os_error(ENOENT if number in self._world.network.descriptors else EBADF)
+        self._candidates[number] = None
+
+    def _forget(self, number: int) -> None:
+        self._candidates.pop(number, None)
+        descriptor = self._watched.get(number)
+        if descriptor is not None:
+            descriptor.watchers = [one for one in descriptor.watchers if one is not self._candidates]
+
+    def _find(self) -> list[tuple[int, int]]:
+        found: list[tuple[int, int]] = []
+        keys = self._fd_to_key
+        for number in tuple(self._candidates):
+            descriptor = self._watched[number]
+            asked = keys[number].events & BOTH if number in keys else 0
+            mask = descriptor.ready() & asked
+            if mask or (not asked and number in keys and _is_hung_up(descriptor)):
+                found.append((number, mask))
+            else:
+                del self._candidates[number]
+        return found
+
+
+class KqueueSelector(EpollSelector):
+    """Taken to be as epoll (man 2 kqueue)."""
+
+
+class DevpollSelector(EpollSelector):
+    """Likewise."""
+
+
+class _ByNumber(SimSelector):
+    """What looks at numbers when it is asked, whatever they then stand for. It cannot be closed."""
+
+    def __init__(self, world: World) -> None:
+        super().__init__(world)
+        self._asked: dict[int, int] = {}
+
+    def _begin(self, number: int, events: int) -> None:
+        self._asked[number] = events
+
+    _alter = _begin
+
+    def _forget(self, number: int) -> None:
+        self._asked.pop(number, None)
+
+
+class PollSelector(_ByNumber):
+    """As poll(): a number that stands for nothing is as ready as can be (POLLNVAL in man 2 poll)."""
+
+    def _find(self) -> list[tuple[int, int]]:
+        found: list[tuple[int, int]] = []
+        descriptors = self._world.network.descriptors
+        for number, asked in self._asked.items():
+            descriptor = descriptors.get(number)
+            mask = asked if descriptor is None else asked & descriptor.ready()
+            if mask or (not asked and (descriptor is None or _is_hung_up(descriptor))):
+                found.append((number, mask))
+        return found
+
+
+class SelectSelector(_ByNumber):
+    """As select(): a number that stands for nothing is an error (man 2 select)."""
+
+    def _modify(self, fileobj: FileObject, events: int, data: Any) -> SelectorKey:  # Any: as `selectors`
+        """As `selectors` has it where nothing is changed in place: what is refused is then registered no more."""
+        if events == self._key_of(fileobj).events:
+            return super()._modify(fileobj, events, data)
+        self._remove(fileobj)
+        return self._add(fileobj, events, data)
+
+    def _duration(self, timeout: float) -> int:
+        if not _is_plain(timeout):
+            raise TypeError("timeout must be a number or None")
+        duration = nanoseconds(timeout)
+        if duration >= 2**63:
+            raise OverflowError("timestamp too large to convert to C PyTime_t")
+        return duration
+
+    def _find(self) -> list[tuple[int, int]]:
+        descriptors = self._world.network.descriptors
+        if max(self._asked, default=0) >= FIRST_NUMBER + _SETSIZE:
+            raise ValueError("filedescriptor out of range in select()")
+        if not descriptors.keys() >= self._asked.keys():
+            raise os_error(EBADF)
+        found: list[tuple[int, int]] = []
+        for number, asked in self._asked.items():
+            descriptor = descriptors[number]
+            mask = asked & descriptor.ready()
+            if mask & EVENT_WRITE and not _has_room(descriptor):
+                mask &= ~EVENT_WRITE
+            if mask:
+                found.append((number, mask))
+        return found
+
+
+def _is_plain(number: object) -> bool:
+    return isinstance(number, (int, float))
+
+
+def _has_room(descriptor: Descriptor) -> bool:
+    """Whether select() says so, of what `selectors` calls writable where poll() reports a hang-up."""
+    stream = descriptor.stream
+    if descriptor.family in ANY:
+        return True
+    return not descriptor.limit if stream is None else bool(stream.error or stream.roomy)  # limit: it has listened
+
+
+def _is_hung_up(descriptor: Descriptor) -> bool:
+    """Whether poll() says so (POLLHUP, POLLERR) to those, too, who have asked for nothing."""
+    stream = descriptor.stream
+    if stream is None:
+        return descriptor.ready() == BOTH  # without a connection there is nothing else that is both
+    return stream.hung_up and not descriptor.closed
+
+
 def _events(reported: tuple[tuple[str, int], ...]) -> str:
     return ", ".join(f"{name} {mask_text(mask)}" for name, mask in reported)
 
 
-def number_or_error(fileobj: FileObject) -> int:
-    """The number of a file object, or the ValueError that `selectors` raises."""
-    number = number_of(fileobj)
-    if number < 0:
-        raise ValueError(f"Invalid file descriptor: {number}")
-    return number
+KINDS: Final[dict[str, type[SimSelector]]] = {
+    kind.__name__: kind for kind in (EpollSelector, KqueueSelector, DevpollSelector, PollSelector, SelectSelector)
+}
+
+
+def simulated(real: type, world: World) -> _selectors.BaseSelector:
+    """A selector of the same kind as a real one."""
+    return world.own_selector(real) or KINDS[real.__name__](world)
+
+
+def default_selector(world: World) -> _selectors.BaseSelector:
+    """What `selectors.DefaultSelector` is on this system."""
+    return simulated(REAL_SELECTORS["DefaultSelector"], world)
 
 
 def stand_in(name: str) -> type:
@@ -290,10 +467,10 @@ def stand_in(name: str) -> type:
                 return real()
             for function in when_selector_is_made:
                 function()
-            return SimSelector(world)
+            return simulated(real, world)
 
     Selector.__name__ = Selector.__qualname__ = name
-    Selector.real, Selector.ours = real, SimSelector
+    Selector.real, Selector.ours = real, KINDS[real.__name__]
     return Selector
 
 

@@ -77,6 +77,13 @@ class Shell(real_socket):
         """Send all of it, however long that takes."""
         self._push(data)
 
+    def _wait_for_file(self) -> None:
+        """Before the kernel's sendfile(): wait for room."""
+
+    def _refuses_file(self) -> bool:
+        """Whether the kernel's sendfile() fails at once."""
+        return False
+
     def _bind(self, address: Address) -> None:
         self._do("bind")
         self._local = address
@@ -190,6 +197,12 @@ class Shell(real_socket):
             raise ValueError("negative buffersize in recv_into")
         if nbytes > len(view):
             raise ValueError("nbytes is greater than the length of the buffer")
+        if not len(view):
+            return 0  # no call of the kernel comes of that
+        return self._fill(view, nbytes, flags)
+
+    def _fill(self, buffer: Buffer, nbytes: int, flags: int) -> int:
+        view = memoryview(buffer).cast("B")
         data = self._read(nbytes or len(view), flags)
         view[: len(data)] = data
         return len(data)
@@ -262,9 +275,18 @@ class Shell(real_socket):
             raise ValueError("file should be opened in binary mode")
         if count is not None and count <= 0:
             raise ValueError(f"count must be a positive integer (got {count!r})")
+        size = _size_of(file)
+        if size == 0:
+            return 0
         if self._timeout == 0:
             raise ValueError("non-blocking sockets are not supported")
-        if offset or _is_regular(file):  # the kernel's own sendfile() asks no file where it stands
+        if size is not None:  # the kernel's own sendfile() asks no file where it stands
+            self._wait_for_file()
+            if offset >= size:
+                return 0
+            if not self._refuses_file() or offset:  # if it does, it is sent plainly, from where it stands
+                file.seek(offset)
+        elif offset:
             file.seek(offset)
         total = 0
         while count is None or total < count:
@@ -300,7 +322,7 @@ class Shell(real_socket):
         try:
             self._connect(address)
         except OSError as error:
-            if error.errno is None:
+            if error.errno is None or isinstance(error, _socket.gaierror):
                 raise  # a time-out, and a name that nobody knows
             return error.errno
         return 0
@@ -362,12 +384,14 @@ def checked_flags(flags: int, refuse: Callable[[str], NoReturn]) -> int:
     return int(flags)
 
 
-def _is_regular(file: object) -> bool:
+def _size_of(file: object) -> int | None:
+    """The size of a file on disk; None of any other."""
     number: Callable[[], int] | None = getattr(file, "fileno", None)
     try:
-        return number is not None and stat.S_ISREG(os.fstat(number()).st_mode)
+        found = None if number is None else os.fstat(number())
     except OSError:  # io.UnsupportedOperation is one
-        return False
+        return None
+    return found.st_size if found is not None and stat.S_ISREG(found.st_mode) else None
 
 
 class _FileSide:

@@ -13,16 +13,20 @@ from __future__ import annotations
 
 import os
 import socket as _socket
+import sys
+from _socket import socket as _Raw  # noqa: N812  (the class below `socket.socket`, whose methods nobody replaces)
 from _thread import get_ident
 from abc import ABCMeta
-from collections.abc import Callable
-from errno import EAGAIN, EBADF, EINPROGRESS, EINVAL, ENOTCONN, EPIPE, ETIMEDOUT
+from collections.abc import Callable, Iterable
+from errno import EAGAIN, EBADF, ECONNABORTED, EFAULT, EINPROGRESS, EINVAL, EISCONN, ENOTCONN, EOPNOTSUPP, ETIMEDOUT
+from functools import cache
+from selectors import EVENT_READ, EVENT_WRITE
 from typing import TYPE_CHECKING, Any, Final
 
 from ._clock import nanoseconds
 from ._errors import Finding
 from ._monitor import os_error
-from ._network import AF_UNIX, Stream
+from ._network import AF_UNIX, ANY, Stream, without_name
 from ._rules import shut_operation
 from ._shell import DONTWAIT, PEEK, WAITALL, Shell, checked_flags, real_socket
 from ._trace import BYTES_SHOWN, caller, excerpt, place, seconds_text
@@ -42,10 +46,14 @@ __tracebackhide__ = True  # pytest: end tracebacks at the server's own line
 
 _NONBLOCK: Final = int(getattr(_socket, "SOCK_NONBLOCK", 0))
 _CLOEXEC: Final = int(getattr(_socket, "SOCK_CLOEXEC", 0))
-_REUSE: Final = {_socket.SO_REUSEADDR: 1, getattr(_socket, "SO_REUSEPORT", -1): 2}
 _READ_NOTHING: Final[tuple[Operation, ...]] = ("recv:again", "recv:timeout", "recv:blocks")
 _SEND_NOTHING: Final[tuple[Operation, ...]] = ("send:again", "send:timeout", "send:blocks")
 _ACCEPT_NOTHING: Final[tuple[Operation, ...]] = ("accept:again", "accept:timeout", "accept:blocks")
+_MUCH: Final = 1 << 31
+"""What no program reads or writes at once: only the real method knows what it thinks of that."""
+
+_WITHOUT_MEANING: Final = sum(int(getattr(_socket, name, 0)) for name in ("MSG_NOSIGNAL", "MSG_MORE"))
+_BACKLOG: Final = 128
 _FAMILIES: Final = (_socket.AF_INET, _socket.AF_INET6, AF_UNIX)
 
 BEFORE: Final = (
@@ -90,6 +98,22 @@ def leave() -> None:
         del _current[get_ident()]
 
 
+@cache
+def _closed(family: int) -> _Raw:
+    """A real socket of this family that is closed: it knows which arguments are right, and can do nothing."""
+    try:
+        sock = _Raw(family, _socket.SOCK_STREAM)
+    except OSError:  # a family that this machine does not have
+        return _closed(_socket.AF_INET)
+    sock.close()
+    return sock
+
+
+def _kept(things: Any) -> Any:  # Any: whatever the program gave
+    """What can be gone through more than once; what is no iterable stays what it is, to be refused."""
+    return things if not isinstance(things, Iterable) else [*things]  # pyright: ignore[reportUnknownVariableType]
+
+
 class StandIn(ABCMeta):
     """The type of a class that stands in for a real one: what is one of those is one of these."""
 
@@ -113,7 +137,7 @@ class StandIn(ABCMeta):
 class SimSocket(Shell):
     """A socket in a scenario."""
 
-    __slots__ = ("_descriptor", "_linger", "_record", "_serial", "_world", "family", "proto", "type")
+    __slots__ = ("_descriptor", "_record", "_serial", "_world", "family", "proto", "type")
 
     def __init__(self, world: World, descriptor: Descriptor, record: Record, proto: int = 0) -> None:
         # No super().__init__(): it would open a descriptor.
@@ -123,7 +147,6 @@ class SimSocket(Shell):
         self._descriptor = descriptor
         self._record = record
         self._options = None
-        self._linger = False
         self._timeout = _socket.getdefaulttimeout()
         self._serial = len(world.monitor.records)
         self.family = _socket.AddressFamily(descriptor.family)
@@ -150,12 +173,71 @@ class SimSocket(Shell):
             pass
         self._release()
 
+    @property
+    def timeout(self) -> float | None:
+        """As `gettimeout()`."""
+        return self._timeout
+
+    @timeout.setter
+    def timeout(self, value: float | None) -> None:
+        raise AttributeError("attribute 'timeout' of '_socket.socket' objects is not writable")
+
+    def settimeout(self, value: float | None, /) -> None:
+        """Let calls wait `value` seconds."""
+        self._set_timeout("settimeout", value)
+
+    def setblocking(self, flag: bool, /) -> None:
+        """Let calls wait for ever, or not at all."""
+        self._set_timeout("setblocking", flag)
+
+    def _set_timeout(self, method: str, value: float | bool | None) -> None:
+        try:  # it has no descriptor for that, but keeps what it was given, as the real one does
+            getattr(_Raw, method)(self, value)
+        except OSError as error:
+            if error.errno != EBADF:
+                raise
+        self._timeout = _Raw.gettimeout(self)
+        self._do("option", f"{method}({value!r})")
+
     # -- as a whole -----------------------------------------------------------------------------
 
     def _do(self, operation: Operation, detail: object = None) -> None:
         if self._record.monitor.finished:
             self._too_late(operation)
         self._record.monitor.perform(self._record, operation, detail)
+
+    def _does(self, operation: Operation, detail: object = None) -> None:
+        """Take a step that the network lets pass, whatever the table would say (which is TCP's)."""
+        record = self._record
+        if isinstance(record.moves[operation], int) and not record.monitor.finished:
+            record.monitor.decided(operation.partition(":")[0], record.name, detail)
+        else:
+            self._do(operation, detail)
+
+    def _fails(self, operation: Operation, number: int, error: OSError | None = None) -> NoReturn:
+        """A call that the network refuses, or in which it reports how the connection has failed."""
+        error = error or OSError(number, os.strerror(number))
+        record = self._record
+        if isinstance(record.moves[operation], int) and not record.monitor.finished:
+            record.tried_on = record.tried_on or operation.startswith("send")
+            record.monitor.refused(operation.partition(":")[0], record.name, error)
+        else:
+            self._do(operation, type(error))
+        raise error
+
+    def _check_open(self, operation: Operation) -> None:
+        """Refuse a call on what is closed."""
+        if self._gone() or self._record.monitor.finished:
+            self._do(operation)
+
+    def _check(self, method: str, *args: object) -> None:
+        """Refuse arguments as the real method does: it is called, on a closed socket."""
+        closed = _closed(self.family)
+        try:
+            getattr(_Raw, method)(closed, *args)
+        except OSError as error:
+            if error.errno != EBADF:
+                raise
 
     def _too_late(self, operation: Operation) -> None:
         """The scenario is over: nothing is judged any more, and nothing but closing goes on."""
@@ -175,6 +257,11 @@ class SimSocket(Shell):
             return 0 if flags & DONTWAIT else 2
         return 1 if self._timeout else 0
 
+    def _wait_until(self, events: int, nothing: tuple[Operation, ...], *, ends: bool = False) -> None:
+        """With a timeout, wait as the real socket does before each call: by a poll(), whatever the call then does."""
+        if self._timeout and not self._descriptor.ready() & events:
+            self._wait(lambda: bool(self._descriptor.ready() & events), nothing, 0, ends=ends)
+
     def _wait(self, done: Callable[[], bool], nothing: tuple[Operation, ...], flags: int, *, ends: bool = False) -> int:
         """Wait for something to come, as this socket waits; returns how long it took, in nanoseconds.
 
@@ -183,58 +270,73 @@ class SimSocket(Shell):
         world = self._world
         how = self._waits(flags)
         if how == 0:
-            self._do(nothing[0])
-            raise os_error(EAGAIN)
+            self._fails(nothing[0], EAGAIN)
         world.check_running(None)
         start = world.clock.now
         deadline = None if self._timeout is None else start + nanoseconds(self._timeout)
         call = (nothing[0].partition(":")[0], self._record.name)
         never = None if ends or how == 1 else (lambda: self._do(nothing[2]))
         if not world.until(done, deadline, call, never):
-            self._do(nothing[1])
-            raise os_error(ETIMEDOUT)
+            self._fails(nothing[1], ETIMEDOUT, os_error(ETIMEDOUT))
         return world.clock.now - start
 
     # -- reading --------------------------------------------------------------------------------
 
     def recv(self, bufsize: int, flags: int = 0, /) -> bytes:
         """At most `bufsize` bytes of what the peer has sent by one `sends`."""
-        return self._read(bufsize, flags)
+        if type(bufsize) is not int or not 0 <= bufsize < _MUCH or (flags and type(flags) is not int):
+            self._check("recv", bufsize, flags)
+        return self._read(bufsize, flags) if bufsize else b""  # of nothing, no call of the kernel comes
 
     def _read(self, size: int, flags: int) -> bytes:
-        if size < 0:
-            raise ValueError("negative buffersize in recv")
-        if not size:
-            return b""  # no call of the kernel comes of that
+        self._check_open("recv")
         if flags:
             flags = checked_flags(flags, self._refuse)
-            if flags & WAITALL and not flags & PEEK:
-                return self._read_all(size, flags & ~WAITALL)
-        stream = self._descriptor.stream
-        if stream is None or self._gone():
-            return self._read_unconnected(size, flags)
-        if not stream.readable:
-            took = self._wait(lambda: stream.readable, _READ_NOTHING, flags)
-            if took and self._timeout is None and self._record.monitor.in_force("blocking-read", self._record):
-                self._do("recv:waits", seconds_text(took))
-        if stream.chunks:
+        descriptor = self._descriptor
+        if self._timeout and not descriptor.ready() & EVENT_READ:
+            self._wait_to_read(flags)
+        if flags & WAITALL:
+            return self._read_all(size, flags & ~WAITALL)
+        stream = descriptor.stream
+        if not (stream.readable if stream is not None else not descriptor.connecting):
+            self._wait_to_read(flags)
+            stream = descriptor.stream
+        if stream is not None and stream.chunks:
             data = stream.peek(size)
-            self._do("peek" if flags & PEEK else "recv", excerpt(data))
-            if not flags & PEEK:
+            self._does("peek" if flags & PEEK else "recv", excerpt(data))
+            if data and not flags & PEEK:
                 self._world.progress += 1
                 stream.drop(len(data))
             return data
-        if stream.error and not stream.ended:
-            self._fails("recv:reset", stream.take_error())
-        if not flags & PEEK:
+        error = descriptor.refuses_to_read()
+        if error:
+            self._fails("recv:reset" if stream is not None or descriptor.failing else "recv", error)
+        if stream is None:
+            self._does("recv", b"")
+        elif not flags & PEEK:
             ours = stream.deaf and not (stream.ended or stream.dead)  # the server's own doing: the peer has not ended
-            self._do("recv" if ours else "recv:eof", b"")
+            self._does("recv" if ours else "recv:eof", b"")
         return b""
+
+    def _wait_to_read(self, flags: int) -> None:
+        descriptor = self._descriptor
+        took = self._wait(lambda: bool(descriptor.ready() & EVENT_READ), _READ_NOTHING, 0 if self._timeout else flags)
+        if took and self._timeout is None and self._record.monitor.in_force("blocking-read", self._record):
+            self._do("recv:waits", seconds_text(took))
 
     def _read_all(self, size: int, flags: int) -> bytes:
         """MSG_WAITALL: until `size` bytes are there, or the end is (man 2 recv)."""
+        stream = self._descriptor.stream
+        if flags & PEEK and stream is not None:
+            if self._waits(flags) == 2:
+                self._wait(lambda: stream.size >= size or stream.hears_nothing, _READ_NOTHING, flags)
+            return self._read(size, flags)
         data = b""
         while len(data) < size:
+            if data and self._waits(flags) < 2 and stream is not None and not stream.chunks:
+                if stream.unix:
+                    stream.take_error()  # it is looked at, and lost
+                break
             try:
                 more = self._read(size - len(data), flags)
             except OSError:
@@ -246,47 +348,121 @@ class SimSocket(Shell):
             data += more
         return data
 
-    def _read_unconnected(self, size: int, flags: int) -> bytes:
-        descriptor = self._descriptor
-        if descriptor.error:
-            self._fails("recv:reset", descriptor.take_error())
-        if descriptor.connecting and self._waits():
-            self._await_connection()
-            return self._read(size, flags)
-        self._do("recv")
-        return b""  # after a connection that was refused
+    def _recv_into(self, buffer: Buffer, nbytes: int = 0, flags: int = 0) -> int:
+        if type(buffer) is not bytearray or nbytes or flags:
+            self._check("recv_into", buffer, nbytes, flags)
+        return super()._recv_into(buffer, nbytes, flags)
 
-    def _fails(self, operation: Operation, number: int) -> NoReturn:
-        """A call that reports how the connection has failed."""
-        error = os_error(number)
-        self._do(operation, type(error))
-        raise error
+    def recvfrom(self, bufsize: int, flags: int = 0, /) -> tuple[bytes, Address]:
+        """As `recv()`; the address is None, as TCP has it, or that of an AF_UNIX peer."""
+        self._check("recvfrom", bufsize, flags)
+        return self._read(bufsize, flags), self._source()
+
+    def recvfrom_into(self, buffer: Buffer, nbytes: int = 0, flags: int = 0) -> tuple[int, Address]:
+        """As `recv_into()`; the address is that of `recvfrom()`."""
+        self._check("recvfrom_into", buffer, nbytes, flags)
+        return self._fill(buffer, nbytes, flags), self._source()
+
+    def recvmsg(
+        self, bufsize: int, ancbufsize: int = 0, flags: int = 0, /
+    ) -> tuple[bytes, list[tuple[int, int, bytes]], int, Address]:
+        """As `recv()`; ancillary data never comes."""
+        self._check("recvmsg", bufsize, ancbufsize, flags)
+        return self._read(bufsize, flags), [], 0, self._source()
+
+    def recvmsg_into(
+        self, buffers: Iterable[Buffer], ancbufsize: int = 0, flags: int = 0, /
+    ) -> tuple[int, list[tuple[int, int, bytes]], int, Address]:
+        """As `recv()`, spread over several buffers."""
+        buffers = _kept(buffers)
+        self._check("recvmsg_into", buffers, ancbufsize, flags)
+        return (*super().recvmsg_into(buffers, ancbufsize, flags)[:3], self._source())
+
+    def _source(self) -> Address:
+        """Where what was read comes from, for who asks with each read."""
+        stream = self._descriptor.stream
+        return (stream.remote or None) if stream is not None and stream.unix else None
 
     # -- writing --------------------------------------------------------------------------------
 
+    def send(self, data: Buffer, flags: int = 0, /) -> int:
+        """Send what there is room for; returns how many bytes were taken."""
+        if type(data) is not bytes or flags:
+            self._check("send", data, flags)
+        return self._push(data, flags=flags)
+
+    def sendall(self, data: Buffer, flags: int = 0, /) -> None:
+        """Send all of `data`."""
+        if type(data) is not bytes or flags:
+            self._check("sendall", data, flags)
+        self._push_all(data)
+
+    def sendto(self, data: Buffer, *flags_and_address: Any) -> int:  # Any: as the base class has it
+        """As `send()`: a connected TCP socket ignores the address (man 2 sendto)."""
+        *flags, address = flags_and_address or (None,)
+        if len(flags_and_address) in (1, 2):
+            self._check("sendto", data, *flags, without_name(address, self.family))
+        else:
+            self._check("sendto", data, *flags_and_address)
+        self._check_unaddressed(address)
+        return self._push(data, flags=flags[0] if flags else 0)
+
+    def sendmsg(
+        self,
+        buffers: Iterable[Buffer],
+        ancdata: Iterable[tuple[int, int, Buffer]] = (),
+        flags: int = 0,
+        address: Address | None = None,
+        /,
+    ) -> int:
+        """Send all buffers, one after the other. NotImplementedError for ancillary data."""
+        buffers = _kept(buffers)
+        ancdata = _kept(ancdata)
+        self._check("sendmsg", buffers, ancdata, flags, without_name(address, self.family))
+        self._check_unaddressed(address)
+        return super().sendmsg(buffers, ancdata, flags)
+
+    def _wait_for_file(self) -> None:
+        if self._gone():
+            raise ValueError("Invalid file descriptor: -1")
+        descriptor = self._descriptor
+        if not descriptor.ready() & EVENT_WRITE:
+            self._wait(lambda: bool(descriptor.ready() & EVENT_WRITE), _SEND_NOTHING, 0)
+
+    def _refuses_file(self) -> bool:
+        return bool(self._descriptor.refuses_to_send())
+
+    def _check_unaddressed(self, address: Address) -> None:
+        """Refuse an address on an AF_UNIX socket (man 2 sendto)."""
+        if address is not None and self.family == AF_UNIX:
+            self._check_open("send")
+            self._wait_until(EVENT_WRITE, _SEND_NOTHING)
+            self._fails("send", EOPNOTSUPP if self._descriptor.stream is None else EISCONN)
+
     def _push(self, data: Buffer, taken: int | None = None, flags: int = 0) -> int:
         """As the base class has it: what there is room for; a socket that blocks sends all."""
-        if isinstance(data, str):
-            raise TypeError("a bytes-like object is required, not 'str'")
         if not isinstance(data, bytes):
             data = bytes(memoryview(data))
-        stream = self._sending_stream()
+        if flags:
+            flags = self._checked_flags(flags)
+        self._check_open("send")
+        self._wait_until(EVENT_WRITE, _SEND_NOTHING)
+        stream = self._sending_stream(flags)
         if data and stream.room == 0:
             self._wait_for_room(stream, flags)
-            if stream.error or stream.dead:
-                self._fails("send:reset", stream.take_error() or EPIPE)
+            self._check_sending()
         size = min(stream.room, len(data))
         self._judge(stream, data[:size])
         blocks = self._waits(flags) == 2
         whole = size == len(data) or blocks
         start = data[:BYTES_SHOWN]
-        self._do("send", excerpt(data) if whole else (start, len(data), size))
+        self._does("send", excerpt(data) if whole else (start, len(data), size))
         self._put(stream, data[:size])
-        while blocks and size < len(data) and not stream.dead:
+        while blocks and size < len(data) and not stream.says_nothing:
             self._wait_for_room(stream, flags)
             more = data[size : size + stream.room]
             self._judge(stream, more)
-            if not stream.dead:
+            if not stream.says_nothing:
                 self._put(stream, more)
                 size += len(more)
         record = self._record
@@ -294,29 +470,35 @@ class SimSocket(Shell):
             record.monitor.sent(record, data, len(data) if stream.dead else size)  # dead: nobody is there to miss it
         return size
 
-    def _sending_stream(self) -> Stream:
+    def _checked_flags(self, flags: int) -> int:
+        """Flags of a send, as a plain number, but for those that mean nothing here."""
+        if flags & ~(DONTWAIT | _WITHOUT_MEANING):
+            self._refuse(f"send() with flags={int(flags):#x} is not simulated; MSG_DONTWAIT and MSG_NOSIGNAL are")
+        return int(flags)
+
+    def _sending_stream(self, flags: int) -> Stream:
         """The connection, if there is one that can be written to."""
         descriptor = self._descriptor
-        if descriptor.connecting and self._waits():
-            self._await_connection()
-        stream = descriptor.stream
-        if stream is None and descriptor.error:
-            self._fails("send:reset", descriptor.take_error())
-        if stream is not None and not self._gone() and (stream.error or stream.dead):
-            self._fails("send:reset", stream.take_error() or EPIPE)
-        if stream is None or stream.mute or self._gone():
-            self._do("send")
-            raise os_error(EPIPE)
-        if stream.unix and stream.other.closed:
-            self._fails("send:reset", EPIPE)
-        return stream
+        if descriptor.connecting:
+            self._wait(lambda: not descriptor.connecting, _SEND_NOTHING, flags)
+        self._check_sending()
+        assert descriptor.stream is not None
+        return descriptor.stream
+
+    def _check_sending(self) -> None:
+        """Refuse what the network refuses."""
+        error = self._descriptor.refuses_to_send()
+        if error:
+            stream = self._descriptor.stream
+            lost = self._descriptor.failing if stream is None else not stream.mute
+            self._fails("send:reset" if lost else "send", error)
 
     def _put(self, stream: Stream, data: bytes) -> None:
         self._world.progress += bool(data)
         stream.put(data)
 
     def _wait_for_room(self, stream: Stream, flags: int) -> None:
-        took = self._wait(lambda: stream.room > 0 or stream.dead, _SEND_NOTHING, flags)
+        took = self._wait(lambda: stream.room > 0 or stream.says_nothing, _SEND_NOTHING, flags)
         if took and self._timeout is None and self._record.monitor.in_force("blocking-send", self._record):
             self._do("send:waits", seconds_text(took))
 
@@ -358,43 +540,56 @@ class SimSocket(Shell):
     def _bind(self, address: Address) -> None:
         record = self._record
         check_world(self._world, self)
-        if record.moves["bind"] != "bound":
-            self._do("bind")
-            return
+        self._check("bind", without_name(address, self.family))
+        network = self._world.network
+        where = network.resolved(self.family, address)
+        self._check_open("bind")
         try:
-            self._world.network.bind(self._descriptor, address)
+            network.bind(self._descriptor, where)
         except Exception as error:
             record.monitor.refused("bind", record.name, error)
             raise
         record.monitor.rename(record, None, "listener")
-        self._do("bind", str(self._descriptor.local))
+        self._does("bind", str(self._descriptor.local))
 
     def _listen(self, backlog: int) -> None:
-        self._world.monitor.rename(self._record, None, "listener")
-        self._do("listen")
-        self._world.network.listen(self._descriptor, backlog)
+        record, descriptor = self._record, self._descriptor
+        self._check("listen", backlog)
+        self._check_open("listen")
+        try:
+            self._world.network.listen(descriptor, backlog)
+        except OSError as error:
+            record.monitor.refused("listen", record.name, error)
+            raise
+        self._world.monitor.rename(record, None, "listener")
+        self._does("listen")
+        if record.phase != "listening":
+            record.monitor.becomes(record, "listening")
         self._world.listens()
 
-    def listen(self, backlog: int = 128, /) -> None:
+    def listen(self, backlog: int = _BACKLOG, /) -> None:
         """Become a listener; `backlog` and one may wait to be accepted."""
         self._listen(backlog)
 
     def _accept(self) -> tuple[_socket.socket, Address]:
         record, world = self._record, self._world
         check_world(world, self)
+        self._check_open("accept")
+        ends = not record.ever_registered
+        self._wait_until(EVENT_READ, _ACCEPT_NOTHING, ends=ends)
         backlog = self._descriptor.backlog
-        if backlog is None or record.moves["accept"] is not None:
-            self._do("accept")
-            raise os_error(EINVAL)
+        if backlog is None:
+            self._fails("accept", EINVAL)
         if not backlog:
-            self._wait(lambda: bool(backlog), _ACCEPT_NOTHING, 0, ends=not record.ever_registered)
+            self._wait(lambda: bool(backlog), _ACCEPT_NOTHING, 0, ends=ends)
         stream = backlog[0]
         peer = world.peer_of(stream)
         descriptor = world.network.open(self._descriptor.family, world.script)
         descriptor.connected(stream)
+        descriptor.inherit(self._descriptor)
         newcomer = world.admit(descriptor, peer.name if peer else None, "client", peer._allow if peer else frozenset())
         newcomer.monitor.becomes(newcomer, "connected")
-        self._do("accept", newcomer.name)
+        self._does("accept", newcomer.name)
         backlog.popleft()
         world.progress += 1
         world.accepts(self._descriptor)
@@ -403,18 +598,25 @@ class SimSocket(Shell):
         return sock, stream.remote
 
     def _connect(self, address: Address) -> None:
-        record, descriptor = self._record, self._descriptor
-        if record.moves["connect:later"] != "connecting":
-            self._connect_again(record, descriptor)
+        record, descriptor, world = self._record, self._descriptor, self._world
+        self._check("connect", without_name(address, self.family))
+        where = world.network.resolved(self.family, address)
+        self._check_open("connect")
+        if self.family == AF_UNIX:
+            self._check_path(where)
+        if descriptor.failing or descriptor.fresh or record.moves["connect:later"] != "connecting":
+            self._connect_again()
             return
-        error = descriptor.take_error()
-        if error:
-            self._fails("connect:refused", error)
-        where = self._world.network.resolved(self.family, address, "connect")
-        self._world.dial(descriptor, record, where, address)
+        if self.family != AF_UNIX:
+            descriptor.local = world.network.source_of(descriptor)
+        world.dial(descriptor, record, where, address)
         if descriptor.stream is not None and (self._waits() or self.family == AF_UNIX):
             self._do("connect:done", str(address))
+            descriptor.fresh = bool(self._timeout) and self.family != AF_UNIX  # Python has waited, not the kernel
             return
+        if self.family == AF_UNIX and self._waits() != 2 and world.hangs_up(descriptor):
+            descriptor.connecting = False
+            self._refuses_to_connect(EAGAIN)
         if self._waits() or self.family == AF_UNIX:
             record.monitor.becomes(record, "connecting")
             self._await_connection()
@@ -426,16 +628,34 @@ class SimSocket(Shell):
             record.monitor.becomes(record, "connected")
         raise OSError(EINPROGRESS, os.strerror(EINPROGRESS))
 
-    def _connect_again(self, record: Record, descriptor: Descriptor) -> None:
-        if descriptor.connecting and self._waits():
-            self._await_connection()
+    def _check_path(self, path: str) -> None:
+        """Refuse what an AF_UNIX socket refuses, in the order in which it does."""
+        network, descriptor = self._world.network, self._descriptor
+        if not path:
+            self._refuses_to_connect(EINVAL)
+        listens = descriptor.backlog is not None
+        if descriptor.stream is not None or listens:
+            nobody = network.nobody_at(path) if network.listener(path) is None else 0
+            self._refuses_to_connect(nobody or (EINVAL if listens else EISCONN))
+
+    def _refuses_to_connect(self, number: int) -> NoReturn:
+        error = OSError(number, os.strerror(number))
+        self._record.monitor.refused("connect", self._record.name, error)
+        raise error
+
+    def _connect_again(self) -> None:
+        """A connection was begun before."""
+        descriptor = self._descriptor
+        if descriptor.failing or (descriptor.connecting and self._waits() == 2):
+            self._await_connection(again=True)
         elif descriptor.fresh:  # the first call after that says that all is well
             descriptor.fresh = False
         else:
             self._do("connect")
+            self._refuses_to_connect(EISCONN)  # what the table knows nothing of: it was reset meanwhile
 
-    def _await_connection(self) -> None:
-        """A connection is under way, and the socket waits for it."""
+    def _await_connection(self, *, again: bool = False) -> None:
+        """A connection is under way, and the socket waits for it; `again`: it was begun by an earlier call."""
         descriptor, world = self._descriptor, self._world
         if not world.check_running(None):
             return
@@ -443,10 +663,14 @@ class SimSocket(Shell):
         error: OSError | None = None
         if not world.until(lambda: not descriptor.connecting, deadline, ("connect", self._record.name)):
             error = os_error(ETIMEDOUT)
-        elif descriptor.error:
-            number = descriptor.take_error()
+        elif descriptor.failing:
+            number = descriptor.take_error() or ECONNABORTED
             error = OSError(number, os.strerror(number))
-        descriptor.fresh = False
+            if (
+                again or self._timeout is None or self.family == AF_UNIX
+            ):  # else it is Python that waits, and the kernel has not been asked yet
+                descriptor.start_again()
+        descriptor.fresh = bool(self._timeout) and not again and self.family != AF_UNIX
         if error is not None:
             self._record.monitor.refused("connect", self._record.name, error)
             raise error
@@ -460,23 +684,22 @@ class SimSocket(Shell):
 
     def _shut(self, how: int) -> None:
         record, descriptor = self._record, self._descriptor
+        self._check("shutdown", how)
+        self._check_open("shutdown:read")
         operation = shut_operation(how, record.phase)
-        stream = descriptor.stream
-        if stream is not None and (stream.dead or (stream.mute and stream.ended)) and record.phase != "closed":
-            error = os_error(ENOTCONN)
-            record.monitor.refused("shutdown", record.name, error)
-            raise error
-        self._do(operation)
-        if descriptor.backlog is not None and record.phase != "listening":
+        listened, connecting = descriptor.backlog is not None, descriptor.connecting
+        error = descriptor.refuses_to_shut(how)
+        if error:
+            self._fails(operation, error)
+        if listened and self.family == AF_UNIX:  # it listens on, and nobody comes any more
+            record.monitor.decided(operation, record.name)
+            return
+        self._does(operation)
+        if connecting:
+            self._world.hangs_up(descriptor)
+        if listened and record.phase != "listening":
             descriptor.stop_listening()
             self._world.network.listeners.remove(descriptor)
-        if stream is None:
-            return
-        if how != _socket.SHUT_WR:
-            stream.deaf = True
-        if how != _socket.SHUT_RD and not stream.mute:
-            stream.finish()
-        descriptor.touch()
 
     def _close(self) -> None:
         if self._io_refs <= 0 and not self._gone():
@@ -500,7 +723,7 @@ class SimSocket(Shell):
         if descriptor.stream is not None and not descriptor.closed:
             world.closed()
         world.progress += 1
-        world.network.close(descriptor, reset=self._linger)
+        world.network.close(descriptor, reset=self._descriptor.lingers)
 
     def detach(self) -> int:
         """Give the number away; `socket.socket(fileno=...)` takes it up again."""
@@ -519,44 +742,42 @@ class SimSocket(Shell):
 
     def getpeername(self) -> Address:
         """The address of the other end. OSError (ENOTCONN) once it was reset."""
+        self._check_open("getpeername")
         stream = self._descriptor.stream
-        gone = stream is None or stream.dead or (stream.mute and stream.ended)
-        if gone and self._record.moves["getpeername"] is None:
-            error = os_error(ENOTCONN)
-            self._record.monitor.refused("getpeername", self._record.name, error)
-            raise error
-        self._do("getpeername")
-        assert stream is not None
+        if stream is None or stream.over:
+            self._fails("getpeername", ENOTCONN)
+        self._does("getpeername")
         return stream.remote
 
-    def setsockopt(self, level: int, optname: int, value: int | Buffer | None, optlen: int = 0, /) -> None:
-        """Remembered for `getsockopt()`; SO_REUSEADDR, SO_REUSEPORT and SO_LINGER have their effect."""
-        super().setsockopt(level, optname, value, optlen)
-        if (level, optname) == (_socket.IPPROTO_IPV6, _socket.IPV6_V6ONLY):
-            self._descriptor.only_ipv6 = bool(value)
-        if level != _socket.SOL_SOCKET:
-            return
-        if optname in _REUSE and isinstance(value, int):
-            bit = _REUSE[optname]
-            self._descriptor.reuse = self._descriptor.reuse | bit if value else self._descriptor.reuse & ~bit
-        elif optname == _socket.SO_LINGER and not isinstance(value, (int, type(None))):
-            raw = bytes(memoryview(value))
-            half = len(raw) // 2
-            self._linger = any(raw[:half]) and not any(raw[half:])
+    def setsockopt(self, level: int, optname: int, value: int | Buffer | None, *optlen: int) -> None:
+        """Remembered for `getsockopt()`; SO_REUSEADDR, SO_REUSEPORT, SO_LINGER and IPV6_V6ONLY have their effect."""
+        self._check("setsockopt", level, optname, value, *optlen)
+        self._do("option", f"setsockopt({level}, {optname}, {value!r})")
+        if value is None:
+            self._fails("option", EFAULT)
+        raw = int(value).to_bytes(4, sys.byteorder, signed=True) if isinstance(value, int) else bytes(memoryview(value))
+        error = self._descriptor.set_option(level, optname, raw)
+        if error:
+            self._fails("option", error)
 
-    def getsockopt(self, level: int, optname: int, buflen: int = 0, /) -> Any:  # Any: as the base class has it
-        """As the base class has it; SO_ERROR and SO_ACCEPTCONN are the network's."""
-        value = super().getsockopt(level, optname, buflen)
-        if level != _socket.SOL_SOCKET or buflen:
-            return value
-        descriptor = self._descriptor
-        if optname == _socket.SO_ERROR:
-            return (descriptor.stream or descriptor).take_error()
-        if optname == getattr(_socket, "SO_ACCEPTCONN", None):
-            return int(descriptor.backlog is not None)
-        if optname in (_socket.SO_SNDBUF, _socket.SO_RCVBUF) and not value:
-            return self._world.buffer
-        return value
+    def getsockopt(self, level: int, optname: int, buflen: int = 0, /) -> Any:  # Any: int, or bytes with buflen
+        """What was set, or what a new socket has; SO_ERROR and SO_ACCEPTCONN are the network's."""
+        self._check("getsockopt", level, optname, buflen)
+        self._do("option", f"getsockopt({level}, {optname})")
+        raw = self._descriptor.option(level, optname, self.proto, self._world.buffer)
+        if isinstance(raw, int):
+            self._fails("option", raw)
+        return raw[:buflen] if buflen else int.from_bytes(raw[:4], sys.byteorder, signed=True)
+
+    def get_inheritable(self) -> bool:
+        """What `set_inheritable()` has set; at first, False."""
+        self._do("option", "get_inheritable()")
+        return self._descriptor.inheritable
+
+    def set_inheritable(self, inheritable: bool) -> None:
+        """Has no other effect: there is no descriptor to inherit."""
+        self._do("option", f"set_inheritable({inheritable!r})")
+        self._descriptor.inheritable = bool(inheritable)
 
 
 class Socket(SimSocket, metaclass=StandIn):
@@ -576,8 +797,10 @@ class Socket(SimSocket, metaclass=StandIn):
     ) -> Any:  # Any: of either kind
         """A socket of the current world; a real one outside of any, and for a real descriptor."""
         world = current()
-        if world is None or (fileno is not None and fileno not in world.detached):
+        if world is None or any(not isinstance(one, int) for one in (family, type, proto)):  # pyright: ignore[reportUnnecessaryIsInstance]
             return real_socket(family, type, proto, fileno)
+        if fileno is not None and fileno not in world.detached:
+            return world.own_socket_of(fileno) or real_socket(family, type, proto, fileno)
         if fileno is not None:
             descriptor, name = world.detached.pop(fileno)
             record = world.admit(descriptor, name, "socket")
@@ -585,7 +808,7 @@ class Socket(SimSocket, metaclass=StandIn):
             world.monitor.becomes(
                 record, "connected" if connected else "listening" if descriptor.backlog is not None else "new"
             )
-            return SimSocket(world, descriptor, record)
+            return SimSocket(world, descriptor, record, _socket.IPPROTO_TCP if descriptor.family in ANY else 0)
         family = _socket.AF_INET if family == -1 else family
         kind = _socket.SOCK_STREAM if type == -1 else int(type) & ~(_NONBLOCK | _CLOEXEC)
         if kind == _socket.SOCK_DGRAM:
@@ -598,11 +821,14 @@ class Socket(SimSocket, metaclass=StandIn):
         return make(world, family, max(proto, 0), blocking=not (type != -1 and int(type) & _NONBLOCK))
 
 
-def make(world: World, family: int, proto: int = 0, *, blocking: bool = True) -> SimSocket:
+def make(world: World, family: int, proto: int = 0, *, blocking: bool = True) -> real_socket:
     """A new socket, not yet bound or connected."""
     frame = caller(1)
-    descriptor = world.network.open(family, place(frame.f_code, frame.f_lasti))
-    sock = SimSocket(world, descriptor, world.admit(descriptor, None, "socket"), proto)
+    made = place(frame.f_code, frame.f_lasti)
+    sock = world.own_socket(family, proto, made)
+    if sock is None:
+        descriptor = world.network.open(family, made)
+        sock = SimSocket(world, descriptor, world.admit(descriptor, None, "socket"), proto)
     if not blocking:
-        sock._timeout = 0.0
+        sock.setblocking(False)
     return sock

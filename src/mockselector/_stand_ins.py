@@ -17,13 +17,14 @@ import threading
 import time as _time
 from errno import EBADF, ENETUNREACH
 from selectors import _BaseSelectorImpl
-from socket import AF_INET, AF_INET6, AI_PASSIVE, SOCK_DGRAM, SOCK_STREAM
+from socket import AF_INET, AF_INET6, SOCK_DGRAM
 from typing import TYPE_CHECKING, Any, Final
 
 from ._clock import SECOND
+from ._loopback import LoopbackSocket
 from ._monitor import number_of
-from ._network import LOOPBACK
-from ._selecting import STAND_INS
+from ._network import LOOPBACK, is_literal
+from ._selecting import STAND_INS, is_simulated
 from ._shell import real_socket
 from ._simulated import BEFORE, SimSocket, Socket, current
 from ._sockets import FIRST_NUMBER
@@ -87,7 +88,9 @@ def select(rlist: Iterable[Any], wlist: Iterable[Any], xlist: Iterable[Any], tim
     if world is None:
         return _real_select(*lists, timeout)
     if any(
-        isinstance(one, SimSocket) or (isinstance(one, int) and one >= FIRST_NUMBER) for some in lists for one in some
+        isinstance(one, (SimSocket, LoopbackSocket)) or (isinstance(one, int) and one >= FIRST_NUMBER)
+        for some in lists
+        for one in some
     ):
         world.refuse("select.select() on a scenario's sockets is not simulated; use selectors.DefaultSelector")
     if not any(lists) and timeout is not None:
@@ -146,7 +149,10 @@ def _os_stand_in(name: str) -> Callable[..., Any]:
 # -- names -----------------------------------------------------------------------------------------
 
 _real_getaddrinfo: Final = _socket_module.getaddrinfo
-_SERVICES: Final = {"http": 80, "https": 443}
+_real_getnameinfo: Final = _socket_module.getnameinfo
+_SERVICES: Final[dict[str, int]] = {"http": 80, "https": 443}
+_BY_MACHINE: Final = int(getattr(_socket_module, "AI_ADDRCONFIG", 0))
+"""A flag that lets an answer depend on which addresses this machine has."""
 
 
 def getaddrinfo(
@@ -161,44 +167,32 @@ def getaddrinfo(
     world = current()
     if world is None:
         return _real_getaddrinfo(host, port, family, type, proto, flags)
-    if isinstance(host, bytes):
-        host = host.decode()
-    number = _port(port)
-    kind = type or SOCK_STREAM
+    port = _SERVICES.get(port, port) if isinstance(port, str) else port
+    flags &= ~_BY_MACHINE
+    name = host.decode() if isinstance(host, bytes) else host
+    if name and (not isinstance(name, str) or _socket_module.AI_NUMERICHOST & flags or is_literal(name)):
+        flags |= _socket_module.AI_NUMERICHOST
+        return _real_getaddrinfo(host, port, family, type, proto, flags)  # it asks nobody
     found: list[tuple[Any, ...]] = []
     for one in (AF_INET, AF_INET6):
-        if family not in (0, one):
-            continue
-        address = _literal(world, host, one, flags)
-        if address is not None:
-            where = (address, number) if one == AF_INET else (address, number, 0, 0)
-            found.append((one, _socket_module.SocketKind(kind), proto or 6, "", where))
+        number = _number_of(world, name, one) if name else None
+        if family in (0, one) and (not name or number is not None):
+            found += _real_getaddrinfo(number, port, one, type, proto, flags)
     if not found:
-        world.unknown_host(host)
+        world.unknown_host(name)
         raise _socket_module.gaierror(_socket_module.EAI_NONAME, "Name or service not known")
+    if flags & _socket_module.AI_CANONNAME and name:
+        found[0] = (*found[0][:3], name, found[0][4])
     return found
 
 
-def _literal(world: World, host: str | None, family: int, flags: int) -> str | None:
+def _number_of(world: World, host: str, family: int) -> str | None:
     """The number of a host in one family, if it has one."""
-    if host is None or host == "":
-        return world.network.host("" if flags & AI_PASSIVE else "localhost", family)
     try:
         address = world.network.host(host, family)
     except OSError:
         return None
     return address if (":" in address) == (family == AF_INET6) else None
-
-
-def _port(port: Any) -> int:
-    if port is None:
-        return 0
-    text = port.decode() if isinstance(port, bytes) else port
-    if isinstance(text, str):
-        if not text.isdecimal() and text not in _SERVICES:
-            raise _socket_module.gaierror(_socket_module.EAI_SERVICE, "Servname not supported for ai_socktype")
-        return _SERVICES.get(text) or int(text)
-    return int(text)
 
 
 def _name_stand_in(name: str, answer: Callable[..., Any]) -> Callable[..., Any]:
@@ -239,11 +233,16 @@ def _by_address(world: World, address: str) -> tuple[str, list[str], list[str]]:
 
 
 def _name_info(world: World, address: Any, flags: int) -> tuple[str, str]:
-    try:
-        name = address[0] if flags & _socket_module.NI_NUMERICHOST else _by_address(world, address[0])[0]
-    except OSError:
-        name = address[0]
-    return name, str(address[1])
+    numeric = _socket_module.NI_NUMERICHOST | _socket_module.NI_NUMERICSERV
+    name, service = _real_getnameinfo(address, flags | numeric)  # it asks nobody
+    if not flags & _socket_module.NI_NUMERICHOST:
+        try:
+            name = _by_address(world, name)[0]
+        except OSError:
+            pass
+    if not flags & _socket_module.NI_NUMERICSERV:
+        service = next((one for one, port in _SERVICES.items() if str(port) == service), service)
+    return name, service
 
 
 # -- threads ---------------------------------------------------------------------------------------
@@ -313,7 +312,7 @@ _real_register: Final = _BaseSelectorImpl.register
 def _register(self: Any, fileobj: Any, events: int, data: Any = None) -> Any:
     """As a real selector's `register`, which a class derived from one has kept."""
     world = current()
-    if world is not None and isinstance(self, tuple(REAL_SELECTORS.values())) and number_of(fileobj) >= FIRST_NUMBER:
+    if world is not None and isinstance(self, tuple(REAL_SELECTORS.values())) and is_simulated(number_of(fileobj)):
         world.refuse(f"a real selector is given a scenario's socket. {BEFORE}")
     return _real_register(self, fileobj, events, data)
 
@@ -367,7 +366,7 @@ def _guarded_accept(self: Any) -> Any:
 def _wrap_stand_in(real: Callable[..., Any]) -> Callable[..., Any]:
     def wrap_socket(self: Any, sock: Any, *args: Any, **kwargs: Any) -> Any:
         world = current()
-        if world is not None and isinstance(sock, SimSocket):
+        if world is not None and isinstance(sock, (SimSocket, LoopbackSocket)):
             world.refuse(
                 "TLS over a scenario's socket is not simulated: leave wrap_socket() out, and test the plain protocol;"
                 " or let both sides use ssl.MemoryBIO"

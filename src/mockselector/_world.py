@@ -24,14 +24,16 @@ from ._table import SocketRow, SocketTable, interest_text
 from ._trace import WIDTH
 
 if TYPE_CHECKING:
+    import selectors
     from collections.abc import Callable
     from types import CodeType
     from typing import NoReturn
 
     from ._monitor import Record
     from ._network import Descriptor
+    from ._peers import End
     from ._rules import RuleId
-    from ._shell import Address
+    from ._shell import Address, real_socket
     from ._trace import Place
 
 __tracebackhide__ = True  # pytest: end tracebacks at the server's own line
@@ -89,7 +91,7 @@ class World:
         self.interrupted = False  # whether KeyboardInterrupt was raised in the server
         self._knocking: dict[int, Peer] = {}  # who waits for somebody to listen, or for room in a backlog
         self._dialling: list[tuple[Descriptor, Descriptor]] = []  # the program, for room in a backlog of its own
-        self._refused: list[Descriptor] = []  # the program, where nobody is
+        self._refused: list[tuple[Descriptor, int]] = []  # the program, where nobody is, and with which error
         self._foreign: dict[int, Record] = {}
         self._selectors = 0
         self._runnable: list[int] = []
@@ -121,15 +123,15 @@ class World:
             peer._queued = True
             heappush(self._runnable, peer._serial)
 
-    def meet(self, peer: Peer) -> Stream | None:
-        """Connect to whoever listens where the peer wants to go."""
+    def meet(self, peer: Peer) -> End | None:
+        """Connect to whoever listens where the peer wants to go; returns the peer's end."""
         listener = self.network.listener(peer._to)
         if listener is None or listener.backlog is None or len(listener.backlog) >= listener.limit:
             self._knocking[peer._serial] = peer
             return None
         self._knocking.pop(peer._serial, None)
         self._alive += 1
-        return self.network.meet(listener, peer._source, peer._buffer, mapped=_is_ipv4(peer._to))
+        return self.network.meet(listener, peer._source, peer._buffer, mapped=_is_ipv4(peer._to)).other
 
     def in_force(self, rule: RuleId, peer: Peer) -> bool:
         """Whether a rule is judged for it."""
@@ -199,6 +201,20 @@ class World:
         peer = stream.other.peer
         return peer if isinstance(peer, Peer) else None
 
+    # -- what is made in it, where that is not simulated ------------------------------------------
+
+    def own_socket(self, family: int, proto: int, made: Place) -> real_socket | None:
+        """A new socket; None: a simulated one."""
+        return None
+
+    def own_socket_of(self, number: int) -> real_socket | None:
+        """A socket for a descriptor number of this world; None: it is not such a number, or simulated."""
+        return None
+
+    def own_selector(self, kind: type[selectors.BaseSelector]) -> selectors.BaseSelector | None:
+        """A new selector; None: a simulated one."""
+        return None
+
     # -- connections that the program makes -----------------------------------------------------------
 
     def dial(self, descriptor: Descriptor, record: Record, address: Address, asked: Address) -> None:
@@ -217,7 +233,7 @@ class World:
         if peer is None:
             self._dialled_nobody(record, asked)
             descriptor.connecting = True
-            self._refused.append(descriptor)
+            self._refused.append((descriptor, self.network.nobody_at(address)))
             return
         self.backends.remove((near, peer))
         self.monitor.rename(record, peer.name, "connection")
@@ -227,6 +243,12 @@ class World:
         peer._dialled = descriptor
         self.wake(peer)
 
+    def hangs_up(self, descriptor: Descriptor) -> bool:
+        """The program does not wait any more for room in a backlog; returns whether it has."""
+        before = len(self._dialling)
+        self._dialling = [one for one in self._dialling if one[0] is not descriptor]
+        return len(self._dialling) < before
+
     def unknown_host(self, host: str) -> None:
         """The program asks for the address of a host that the scenario does not speak of."""
         if not self.network.knows(host) and self.monitor.in_force("unscripted-connection"):
@@ -235,7 +257,7 @@ class World:
 
     def _link(self, descriptor: Descriptor, listener: Descriptor) -> None:
         """Connect the program to a listener of its own."""
-        stream = self.network.meet(listener, descriptor.local if descriptor.bound else None, self.buffer)
+        stream = self.network.meet(listener, descriptor.local or None, self.buffer)
         self._alive += 2
         descriptor.connected(stream.other)
 
@@ -264,11 +286,9 @@ class World:
             descriptor.failed(error)
             self.monitor.becomes(record, "refused")
         else:
-            local = self.network.near(descriptor.family)
-            remote = self.network.resolved(descriptor.family, peer._to, "connect")
-            if descriptor.bound or descriptor.family not in ANY:
-                local = descriptor.local
-            stream = Stream.pair((peer._buffer, peer._buffer), local, remote, unix=descriptor.family not in ANY)
+            remote = self.network.resolved(descriptor.family, peer._to)
+            sizes = (peer._buffer, peer._buffer)
+            stream = Stream.pair(sizes, descriptor.local, remote, unix=descriptor.family not in ANY)
             self._alive += 1
             descriptor.fresh = True
             descriptor.connected(stream)
@@ -393,8 +413,8 @@ class World:
     def _play(self) -> None:
         """Let all peers act that can."""
         while self._refused:
-            descriptor = self._refused.pop()
-            descriptor.failed(ECONNREFUSED)
+            descriptor, error = self._refused.pop()
+            descriptor.failed(error)
             self.monitor.becomes(self.records[descriptor], "refused")
         while self._runnable:
             peer = self.peers[heappop(self._runnable)]
@@ -592,14 +612,22 @@ class World:
 
     def settle(self) -> None:
         """The server has returned: its process ends, and the peers see what is left for them to see."""
-        for descriptor in tuple(self.network.descriptors.values()):
-            self.network.close(descriptor)
+        self._close_all()
         self._settling = True
         self._play()
         while (due := self._due(self._timers)) is not None:
             self._pass_to(due[0])
             self._wake_due()
             self._play()
+
+    def _close_all(self) -> None:
+        for descriptor in tuple(self.network.descriptors.values()):
+            self.network.close(descriptor)
+
+    def release(self) -> None:
+        """The program is at its end: what is still open is closed."""
+        self._close_all()
+        self.network.remove_files()
 
     def _note_leaks(self) -> None:
         """Whose peer is gone, and what was never closed in the time there was."""

@@ -1,0 +1,565 @@
+"""The same scenario over real sockets: the peers are at the other end of the system's own loopback.
+
+Owns `LoopbackWorld`, in which what the server calls are real sockets and real selectors. Who acts
+when, and what time it is, is the world's as ever: the server's sockets never wait by themselves,
+and before anything is decided the kernel has come to rest. So what happens to bytes and connections
+is the kernel's doing, and nothing else differs. The rules about the server's calls are not judged
+here; what the peers see is.
+"""
+
+from __future__ import annotations
+
+import socket as _socket_module
+import sys
+from collections import deque
+from errno import EAGAIN, EINPROGRESS, ETIMEDOUT
+from selectors import EVENT_READ, EVENT_WRITE
+from socket import IPPROTO_TCP, SOCK_STREAM, SOL_SOCKET, TCP_NODELAY
+from time import monotonic, sleep
+from typing import TYPE_CHECKING, Any, Final, TypeVar
+from weakref import WeakSet
+
+from ._clock import nanoseconds
+from ._errors import Finding
+from ._monitor import IN_VAIN, number_of, os_error
+from ._network import ANY, LOOPBACK, Descriptor
+from ._shell import DONTWAIT, PEEK, WAITALL, real_socket
+from ._table import SocketRow, interest_text
+from ._trace import BYTES_SHOWN, excerpt
+from ._wire import ENDED, ERROR, IN, OUT, TCP, Far, Raw, Wire, polled, unread
+from ._world import World
+
+if TYPE_CHECKING:
+    import selectors
+    from collections.abc import Callable, Iterable
+
+    from typing_extensions import Buffer
+
+    from ._monitor import Record
+    from ._peers import Peer
+    from ._shell import Address, BinaryFile
+    from ._trace import Place
+
+__tracebackhide__ = True  # pytest: end tracebacks at the server's own line
+
+T = TypeVar("T")
+
+IN_TIME: Final = 10.0
+"""So many seconds of real time the kernel has to deliver what must come."""
+
+QUIET: Final = 0.02
+"""After so many seconds of real time with no change at all, what is still to be delivered waits to be read."""
+
+_READY: Final = {EVENT_READ: IN | ERROR, EVENT_WRITE: OUT | ERROR}
+
+
+class LoopbackSocket(real_socket):
+    """A real socket of the server, whose waiting is the world's."""
+
+    __slots__ = ("_descriptor", "_patience", "_record", "_world", "far")
+
+    def __init__(self, world: LoopbackWorld, descriptor: Descriptor, record: Record, proto: int, far: Far) -> None:
+        super().__init__(descriptor.family, SOCK_STREAM, proto, descriptor.number)
+        self._world = world
+        self._descriptor = descriptor
+        self._record = record
+        self._patience: float | None = _socket_module.getdefaulttimeout()
+        self.far: Far = far
+        far.number = descriptor.number
+        Raw.settimeout(self, 0)
+        world.sockets.add(self)
+
+    def __del__(self) -> None:
+        if getattr(self, "_record", None) is not None and self.fileno() >= 0:
+            self._let_go()
+            Raw.close(self)
+
+    # -- waiting ----------------------------------------------------------------------------------
+
+    @property
+    def timeout(self) -> float | None:
+        """As `gettimeout()`."""
+        return self._patience
+
+    def gettimeout(self) -> float | None:
+        """Seconds of virtual time that a call waits."""
+        return self._patience
+
+    def getblocking(self) -> bool:
+        """Whether calls wait."""
+        return self._patience != 0
+
+    def settimeout(self, value: float | None, /) -> None:
+        """Let calls wait `value` seconds of virtual time."""
+        Raw.settimeout(self, value)  # it knows what may be given
+        Raw.settimeout(self, 0)
+        self._patience = None if value is None else float(value)
+
+    def setblocking(self, flag: bool, /) -> None:
+        """Let calls wait for ever, or not at all."""
+        self.settimeout(None if flag else 0.0)
+
+    def _call(self, operation: str, act: Callable[[], T], event: int, flags: int = 0) -> T:
+        """A call that may have to wait; what goes wrong is in the trace."""
+        monitor, name = self._record.monitor, self._record.name
+        try:
+            while True:
+                try:
+                    return act()
+                except BlockingIOError:
+                    if self._patience == 0 or (self._patience is None and flags & DONTWAIT):
+                        raise
+                self._wait(operation, event)
+        except OSError as error:
+            monitor.refused(operation, name, error)
+            raise
+
+    def _wait(self, operation: str, event: int) -> None:
+        world, number = self._world, self.fileno()
+        world.check_running(None)
+        deadline = None if self._patience is None else world.clock.now + nanoseconds(self._patience)
+        ready = _READY[event]
+        if not world.until(lambda: bool(polled(number) & ready), deadline, (operation, self._record.name)):
+            raise os_error(ETIMEDOUT)
+
+    # -- reading ----------------------------------------------------------------------------------
+
+    def _reads(self, act: Callable[[], T], flags: int, taken: Callable[[T], bytes]) -> T:
+        """A call that reads; `taken` finds the bytes in what it returns."""
+        result = self._call("recv", act, EVENT_READ, flags)
+        data = taken(result)
+        self._record.monitor.decided("peek" if flags & PEEK else "recv", self._record.name, excerpt(data))
+        if not flags & PEEK:
+            self.far.read += len(data)
+            self._world.progress += bool(data)
+        return result
+
+    def recv(self, bufsize: int, flags: int = 0, /) -> bytes:
+        """As a real socket's, as are the others."""
+        if not flags & WAITALL or flags & PEEK or self._patience == 0:
+            return self._reads(lambda: Raw.recv(self, bufsize, flags), flags, bytes)
+        data = b""  # the kernel, whose socket never waits, does not do it
+        while len(data) < bufsize and (more := self.recv(bufsize - len(data), flags & ~WAITALL)):
+            data += more
+        return data
+
+    def recvfrom(self, bufsize: int, flags: int = 0, /) -> tuple[bytes, Address]:
+        return self._reads(lambda: Raw.recvfrom(self, bufsize, flags), flags, _first)
+
+    def recv_into(self, buffer: Buffer, nbytes: int = 0, flags: int = 0) -> int:
+        return self._reads(lambda: Raw.recv_into(self, buffer, nbytes, flags), flags, _start_of(buffer))
+
+    def recvfrom_into(self, buffer: Buffer, nbytes: int = 0, flags: int = 0) -> tuple[int, Address]:
+        start = _start_of(buffer)
+        return self._reads(
+            lambda: Raw.recvfrom_into(self, buffer, nbytes, flags), flags, lambda result: start(result[0])
+        )
+
+    def recvmsg(
+        self, bufsize: int, ancbufsize: int = 0, flags: int = 0, /
+    ) -> tuple[bytes, list[tuple[int, int, bytes]], int, Address]:
+        return self._reads(lambda: Raw.recvmsg(self, bufsize, ancbufsize, flags), flags, _first)
+
+    def recvmsg_into(
+        self, buffers: Iterable[Buffer], ancbufsize: int = 0, flags: int = 0, /
+    ) -> tuple[int, list[tuple[int, int, bytes]], int, Address]:
+        kept = list(buffers)
+        return self._reads(
+            lambda: Raw.recvmsg_into(self, kept, ancbufsize, flags), flags,
+            lambda result: b"".join(bytes(memoryview(one)) for one in kept)[: result[0]],
+        )  # fmt: skip
+
+    # -- writing ----------------------------------------------------------------------------------
+
+    def _sends(self, act: Callable[[], int], data: Buffer, flags: int = 0) -> int:
+        sent = self._call("send", act, EVENT_WRITE, flags)
+        view = memoryview(data).cast("B")
+        start = bytes(view[:BYTES_SHOWN])
+        self._record.monitor.decided("send", self._record.name, (start, len(view), sent))
+        self.far.sent += sent
+        self._world.progress += bool(sent)
+        return sent
+
+    def send(self, data: Buffer, flags: int = 0, /) -> int:
+        return self._sends(lambda: Raw.send(self, data, flags), data, flags)
+
+    def sendall(self, data: Buffer, flags: int = 0, /) -> None:
+        view = memoryview(data).cast("B")
+        sent = self.send(view, flags)
+        while sent < len(view):
+            sent += self.send(view[sent:], flags)
+
+    def sendto(self, data: Buffer, *flags_and_address: Any) -> int:  # Any: (address) or (flags, address)
+        return self._sends(lambda: Raw.sendto(self, data, *flags_and_address), data)
+
+    def sendmsg(
+        self,
+        buffers: Iterable[Buffer],
+        ancdata: Iterable[tuple[int, int, Buffer]] = (),
+        flags: int = 0,
+        address: Address | None = None,
+        /,
+    ) -> int:
+        kept, more = list(buffers), list(ancdata)
+        data = b"".join(bytes(memoryview(one)) for one in kept)
+        return self._sends(lambda: Raw.sendmsg(self, kept, more, flags, address), data, flags)
+
+    def sendfile(self, file: BinaryFile, offset: int = 0, count: int | None = None) -> int:
+        """As a real socket's: it asks the system to send, or `send()`."""
+        before = self.far.sent
+        sent = super().sendfile(file, offset, count)
+        self.far.sent = before + sent
+        return sent
+
+    # -- coming and going -------------------------------------------------------------------------
+
+    def _note(self, operation: str, act: Callable[[], T], detail: object = None) -> T:
+        """A call that does not wait."""
+        try:
+            result = act()
+        except Exception as error:
+            self._record.monitor.refused(operation, self._record.name, error)
+            raise
+        self._record.monitor.decided(operation, self._record.name, detail)
+        return result
+
+    def bind(self, address: Address, /) -> None:
+        self._record.monitor.rename(self._record, None, "listener")
+        self._note("bind", lambda: Raw.bind(self, address), str(address))
+
+    def listen(self, backlog: int = 128, /) -> None:
+        self._record.monitor.rename(self._record, None, "listener")
+        self._note("listen", lambda: Raw.listen(self, backlog))
+        self._world.listens_at(self, max(0, backlog) + 1)
+
+    def accept(self) -> tuple[real_socket, Address]:
+        number, address = self._call("accept", lambda: _accept(self), EVENT_READ)
+        sock = self._world.accepted(self, number, address)
+        self._record.monitor.decided("accept", self._record.name, sock._record.name)
+        return sock, address
+
+    def connect(self, address: Address, /) -> None:
+        error = self._connects(address)
+        if error:
+            raised = os_error(error)
+            self._record.monitor.refused("connect", self._record.name, raised)
+            raise raised
+        self._record.monitor.decided("connect", self._record.name, str(address))
+
+    def connect_ex(self, address: Address, /) -> int:
+        error = self._connects(address)
+        self._record.monitor.decided("connect", self._record.name, str(address))
+        return EAGAIN if error == ETIMEDOUT else error
+
+    def _connects(self, address: Address) -> int:
+        error = self._world.connects(self, address)
+        if error != EINPROGRESS or self._patience == 0:
+            return error
+        try:
+            self._wait("connect", EVENT_WRITE)
+        except TimeoutError:
+            return ETIMEDOUT
+        return Raw.getsockopt(self, SOL_SOCKET, _socket_module.SO_ERROR)
+
+    def shutdown(self, how: int, /) -> None:
+        what = "shutdown:read" if how == _socket_module.SHUT_RD else "shutdown:write"
+        self._note(what, lambda: Raw.shutdown(self, how))
+        self.far.mute = self.far.mute or how != _socket_module.SHUT_RD
+
+    def detach(self) -> int:
+        """As a real socket's; `socket.socket(fileno=...)` takes it up again."""
+        if self.fileno() >= 0:
+            self._record.monitor.decided("detach", self._record.name)
+            self._world.given[self.fileno()] = self
+        return super().detach()
+
+    def dup(self) -> Any:
+        """Refused, as in any scenario."""
+        self._world.refuse("dup() is not simulated; pass the socket itself on")
+
+    def _real_close(self) -> None:  # called when the last `makefile()` is closed, too
+        if self.fileno() >= 0:
+            self._record.monitor.decided("close", self._record.name)
+            self._let_go()
+        Raw.close(self)
+
+    def _let_go(self) -> None:
+        """The world's part of a close."""
+        self._world.let_go(self)
+
+
+class LoopbackWorld(World):
+    """One scenario's peers and time, over the system's own loopback."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:  # Any: what the base class takes
+        super().__init__(*args, **kwargs)
+        self.sockets: Final[WeakSet[LoopbackSocket]] = WeakSet()
+        self.given: Final[dict[int, LoopbackSocket]] = {}  # detached, until somebody takes the number up
+        self._wires: Final[list[Wire]] = []
+        self._waiting: Final[dict[Descriptor, deque[Wire | None]]] = {}  # to be accepted; None: the program itself
+        self._listening: Final[dict[Descriptor, int]] = {}
+        self._answers: Final[dict[Descriptor, Wire]] = {}
+        self._kept: Final[list[Raw]] = []
+
+    # -- what is made in it -----------------------------------------------------------------------
+
+    def own_socket(self, family: int, proto: int, made: Place) -> LoopbackSocket:
+        """A new real socket."""
+        number = Raw(family, SOCK_STREAM, proto).detach()
+        descriptor = Descriptor(number, family, made)
+        return LoopbackSocket(self, descriptor, self.admit(descriptor, None, "socket"), proto, Far())
+
+    def own_socket_of(self, number: int) -> LoopbackSocket | None:
+        """A socket for a number that another one was detached from."""
+        before = self.given.pop(number, None)
+        if before is None:
+            return None
+        return LoopbackSocket(self, before._descriptor, before._record, before.proto, before.far)
+
+    def own_selector(self, kind: type[selectors.BaseSelector]) -> selectors.BaseSelector:
+        """A real selector, whose waiting is the world's."""
+        selector = kind()
+        real_select = selector.select
+        name = self.name_selector()
+        keys: dict[int, selectors.SelectorKey] = vars(selector)["_fd_to_key"]
+        self.monitor.maps.append(keys)
+
+        def select(timeout: float | None = None) -> list[tuple[selectors.SelectorKey, int]]:
+            if not self.check_running(timeout):
+                return []
+            ready: list[tuple[selectors.SelectorKey, int]] = []
+
+            def done() -> bool:
+                ready[:] = real_select(0)
+                return bool(ready)
+
+            if timeout is not None and timeout <= 0:
+                self.poll(("select", name))
+                done()
+            else:
+                deadline = None if timeout is None else self.clock.now + nanoseconds(timeout)
+                self.until(done, deadline, ("select", name))
+            records = [self._record_of(key.fileobj) for key, _ in ready]
+            masks = (mask for _, mask in ready)
+            reported = tuple((record.name, mask) for record, mask in zip(records, masks, strict=True))
+            self.monitor.selected(name, reported)
+            if records and not self.woken(records[0]):
+                what = f"select() returned {IN_VAIN} times in a row, and no byte was moved in between"
+                self.monitor.raise_violation(
+                    Finding("busy-loop", records[0].name, {"what": what, "moment": "returned again"})
+                )
+            return ready
+
+        vars(selector).update(select=select, _world=self)
+        return selector
+
+    def _record_of(self, fileobj: object) -> Record:
+        if isinstance(fileobj, LoopbackSocket):
+            return fileobj._record
+        number = number_of(fileobj)
+        for sock in self.sockets:
+            if sock.fileno() == number:
+                return sock._record
+        return self.foreign(number, fileobj)
+
+    # -- connections ------------------------------------------------------------------------------
+
+    def listens_at(self, sock: LoopbackSocket, limit: int) -> None:
+        """A socket of the server listens."""
+        descriptor = sock._descriptor
+        descriptor.local, descriptor.limit = sock.getsockname(), limit
+        if descriptor not in self._waiting:
+            self._waiting[descriptor] = deque()
+            self._listening[descriptor] = sock.fileno()
+            self.network.listeners.append(descriptor)
+        sock._record.phase = "listening"
+        self.listens()
+
+    def meet(self, peer: Peer) -> Wire | None:
+        """Connect to whoever listens where the peer wants to go."""
+        listener = self.network.listener(peer._to)
+        if listener is None or len(self._waiting[listener]) >= listener.limit:
+            self._knocking[peer._serial] = peer
+            return None
+        self._knocking.pop(peer._serial, None)
+        self._alive += 1
+        sock = Raw(listener.family, SOCK_STREAM)
+        sock.connect(_reachable(listener))
+        wire = Wire(sock, Far(paired=True))
+        self._wires.append(wire)
+        self._waiting[listener].append(wire)
+        return wire
+
+    def accepted(self, listener: LoopbackSocket, number: int, address: Address) -> LoopbackSocket:
+        """The kernel has given the server a connection: whose is it?"""
+        waiting = self._waiting[listener._descriptor]
+        wire = next((one for one in waiting if one is not None and one.local == address), None)
+        if waiting and (wire is not None or None in waiting):
+            waiting.remove(wire)
+        peer = wire.peer if wire is not None else None
+        descriptor = Descriptor(number, listener._descriptor.family, listener._descriptor.made)
+        record = self.admit(descriptor, peer.name if peer is not None else None, "client")
+        record.phase = "connected"
+        sock = LoopbackSocket(self, descriptor, record, 0, Far() if wire is None else wire.other)
+        if wire is not None and descriptor.family in TCP:
+            Raw.setsockopt(sock, IPPROTO_TCP, TCP_NODELAY, 1)
+        self.progress += 1
+        self.accepts(listener._descriptor)
+        return sock
+
+    def connects(self, sock: LoopbackSocket, address: Address) -> int:
+        """The program connects: to itself, or to a backend. Returns the error number."""
+        descriptor, record = sock._descriptor, sock._record
+        where = self.network.resolved(descriptor.family, address)
+        near = where if isinstance(where, str) else where[:2]
+        listener = self.network.listener(near)
+        if listener is not None:
+            record.monitor.rename(record, None, "connection")
+            self._waiting[listener].append(None)
+            return Raw.connect_ex(sock, _reachable(listener))
+        found = next((one for one in self.backends if one[0] == near), None)
+        if found is None:
+            self._dialled_nobody(record, address)
+            return Raw.connect_ex(sock, self._open(descriptor.family).getsockname())
+        peer = found[1]
+        self.backends.remove(found)
+        record.monitor.rename(record, peer.name, "connection")
+        self._playing += 1
+        peer._dialled = descriptor
+        self.wake(peer)
+        there = self._open(descriptor.family)
+        if peer._refuses:
+            return Raw.connect_ex(sock, there.getsockname())
+        there.listen(1)
+        error = Raw.connect_ex(sock, there.getsockname())
+        sock.far = Far(sock.fileno(), paired=True)
+        wire = Wire(Raw(fileno=_accept(there)[0]), sock.far)
+        Raw.setsockopt(sock, IPPROTO_TCP, TCP_NODELAY, 1)
+        record.phase = "connected"
+        self._wires.append(wire)
+        self._answers[descriptor] = wire
+        self._alive += 1
+        return error
+
+    def _open(self, family: int) -> Raw:
+        """A socket at an address of its own, where so far nobody listens."""
+        if family not in TCP:
+            self.refuse("a backend at a path needs network='simulated'")
+        sock = Raw(family, SOCK_STREAM)
+        sock.bind((LOOPBACK[_socket_module.AddressFamily(family)], 0))
+        sock.settimeout(IN_TIME)
+        self._kept.append(sock)
+        return sock
+
+    def answer(self, peer: Peer, descriptor: Descriptor, error: int) -> None:
+        """A backend takes the connection, or does not: the kernel has done so before."""
+        wire = self._answers.pop(descriptor, None)
+        if wire is not None:
+            peer._attach(wire)
+
+    def let_go(self, sock: LoopbackSocket) -> None:
+        """The server closes one of its sockets."""
+        descriptor = sock._descriptor
+        descriptor.closed = True
+        self.sockets.discard(sock)
+        if descriptor in self._waiting:
+            for wire in self._waiting.pop(descriptor):
+                if wire is not None:
+                    wire.other.closed = True
+            del self._listening[descriptor]
+            self.network.listeners.remove(descriptor)
+        sock.far.closed, sock.far.number = True, -1
+        if sock.far.paired:
+            self.closed()
+        self.progress += 1
+
+    # -- the kernel, and the end ------------------------------------------------------------------
+
+    def _play(self) -> None:
+        while True:
+            self._settle_kernel()
+            for wire in self._wires:
+                wire.take_notice()
+            if not self._runnable:
+                return
+            super()._play()
+
+    def _settle_kernel(self) -> None:
+        """Wait, in real time, until the kernel has delivered all that was sent."""
+        begun = since = monotonic()
+        state: object = None
+        while (owes := self._owes()) or any(wire.in_flight() for wire in self._wires):
+            before, state = state, [wire.state() for wire in self._wires]
+            now = monotonic()
+            if state != before:
+                since = now
+            elif not owes and now - since > QUIET:
+                return
+            if now - begun > IN_TIME:
+                raise TimeoutError(
+                    f"for {IN_TIME:g} seconds the system has not delivered on its loopback what was sent"
+                )
+            sleep(0.0002)
+        if not ENDED and self._wires:
+            sleep(QUIET)  # nobody says here that an end has come, before all was read
+
+    def _owes(self) -> bool:
+        return any(wire.owes() for wire in self._wires) or not all(
+            polled(number) & IN for descriptor, number in self._listening.items() if self._waiting[descriptor]
+        )
+
+    def _close_all(self) -> None:
+        for sock in tuple(self.sockets):
+            self.let_go(sock)
+            Raw.close(sock)
+
+    def release(self) -> None:
+        """Give back to the system what is still open; peers see that end as well."""
+        self._close_all()
+        self._settle_kernel()
+        for wire in self._wires:
+            wire.take_notice()
+        for wire in self._wires:
+            wire.sock.close()
+        self._wires.clear()
+        for sock in self._kept:
+            sock.close()
+
+    def _row(self, descriptor: Descriptor, record: Record) -> SocketRow:
+        waiting = self._waiting.get(descriptor)
+        left = unread(descriptor.number) if waiting is None else len(waiting)
+        return SocketRow(record.name, record.phase, interest_text(self.monitor.interest(record)), left, 0, "")
+
+
+def require_loopback(**given: tuple[object, object]) -> None:
+    """Raise NotImplementedError for what cannot be had on real sockets: what is given, and what it must be."""
+    if sys.platform == "win32":
+        raise NotImplementedError("network='loopback' needs a POSIX system; use network='simulated'")
+    for argument, (value, usual) in given.items():
+        if value != usual:
+            raise NotImplementedError(
+                f"{argument}={value!r} cannot be had on real sockets: leave it out, or use network='simulated'"
+            )
+
+
+def _reachable(listener: Descriptor) -> Address:
+    """The address at which a listener is found."""
+    local = listener.local
+    if listener.family in ANY and local[0] in ANY.values():
+        return (LOOPBACK[_socket_module.AddressFamily(listener.family)], *local[1:])
+    return local
+
+
+def _accept(sock: Raw) -> tuple[int, Address]:
+    inside: Any = sock  # Any: the stubs do not tell of the method that `socket.accept()` is made of
+    number, address = inside._accept()
+    return number, address
+
+
+def _first(result: tuple[bytes, Any] | tuple[bytes, Any, Any, Any]) -> bytes:  # Any: what else a read returns
+    return result[0]
+
+
+def _start_of(buffer: Buffer) -> Callable[[int], bytes]:
+    """So many bytes of a buffer."""
+    return lambda size: bytes(memoryview(buffer).cast("B")[:size])

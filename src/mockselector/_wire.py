@@ -1,0 +1,215 @@
+"""A peer's end of a connection over the system's own loopback, and what the kernel says of both ends.
+
+Owns `Wire`, a real socket with the interface of a `Stream`, and `Far`, what is known of the server's end:
+together they tell what the kernel has still to deliver. Knows nothing of peers, time or worlds.
+"""
+
+from __future__ import annotations
+
+import _socket
+import select as _select
+import socket as _socket_module
+import sys
+from socket import IPPROTO_TCP, SOL_SOCKET, TCP_NODELAY
+from typing import TYPE_CHECKING, Final, TypeAlias
+
+from ._network import ANY
+from ._shell import PEEK
+
+if sys.platform != "win32":  # there it is refused
+    from fcntl import ioctl
+    from termios import FIONREAD
+
+    _poll = _select.poll  # `_install` puts another one there
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from ._network import FarEnd
+    from ._shell import Address
+
+ERROR: Final[int] = getattr(_select, "POLLERR", 0) | getattr(_select, "POLLHUP", 0)
+IN: Final[int] = getattr(_select, "POLLIN", 0)
+OUT: Final[int] = getattr(_select, "POLLOUT", 0)
+ENDED: Final[int] = getattr(_select, "POLLRDHUP", 0)
+"""Linux: the other end sends no more. Elsewhere nobody says so before all was read."""
+
+TCP: Final = tuple(ANY)
+
+Raw: TypeAlias = _socket.socket
+"""The class below `socket.socket`, whose methods nobody replaces."""
+
+
+class Far:
+    """What is known of the server's end of a connection."""
+
+    __slots__ = ("closed", "mute", "number", "paired", "read", "sent", "size")
+
+    def __init__(self, number: int = -1, *, paired: bool = False) -> None:
+        self.number: int = number  # of its descriptor; -1: it is not accepted yet, or closed
+        self.paired: Final = paired  # whether a peer is at the other end
+        self.closed: bool = False
+        self.mute: bool = False
+        self.sent: int = 0
+        self.read: int = 0
+        self.size: Final = 0  # what the server has not read, when it has closed, only the kernel knows
+
+
+class Wire:
+    """A peer's end of a connection: a real socket, which never waits."""
+
+    def __init__(self, sock: Raw, far: Far) -> None:
+        self.sock: Final = sock
+        self.local: Final[Address] = sock.getsockname()
+        self.other: Final = far
+        self.peer: FarEnd | None = None
+        self.changed: Callable[[], None] = _nobody
+        self.mute: bool = False
+        self.closed: bool = False
+        self.sent: int = 0
+        self.read: int = 0
+        self.taken_at_close: int = 0  # how much the server had sent by then
+        self._ended: bool = False
+        self._dead: bool = False
+        self._seen: object = None
+        sock.setblocking(False)
+        if sock.family in TCP:  # else small pieces wait for the answer to those before them (RFC 896)
+            sock.setsockopt(IPPROTO_TCP, TCP_NODELAY, 1)
+
+    def attach(self, peer: FarEnd, changed: Callable[[], None]) -> None:
+        """A peer plays this end, and is to be told when something happens here."""
+        self.peer = peer
+        self.changed = changed
+
+    @property
+    def size(self) -> int:
+        """How many bytes have come and were not read."""
+        return 0 if self.sock.fileno() < 0 else unread(self.sock.fileno())
+
+    @property
+    def pending(self) -> bytes:
+        """All that has come and was not read."""
+        return self.peek(self.size)
+
+    @property
+    def ended(self) -> bool:
+        """Whether the end has come, and all before it was read."""
+        self._look()
+        return self._ended
+
+    @property
+    def dead(self) -> bool:
+        """Whether the connection was reset."""
+        self._look()
+        return self._dead
+
+    def _look(self) -> None:
+        if self.sock.fileno() < 0 or self._ended or self._dead:
+            return
+        try:
+            self._ended = not self.sock.recv(1, PEEK)
+        except BlockingIOError:
+            pass
+        except OSError:
+            self._dead = True
+
+    def peek(self, size: int) -> bytes:
+        """At most `size` bytes of what has come."""
+        size = min(size, self.size)
+        return self.sock.recv(size, PEEK) if size else b""
+
+    def drop(self, size: int) -> None:
+        """So many bytes were looked at, and are read."""
+        self._seen = None
+        while size > 0:
+            got = len(self.sock.recv(size))
+            self.read += got
+            size -= got
+
+    def offer(self, data: bytes) -> int:
+        """Send what there is room for; returns how many bytes that is."""
+        self._seen = None
+        try:
+            sent = self.sock.send(data)
+        except BlockingIOError:
+            return 0
+        except OSError:
+            self._dead = True
+            return 0
+        self.sent += sent
+        return sent
+
+    def finish(self) -> None:
+        """Send no more."""
+        self.mute = True
+        try:
+            self.sock.shutdown(_socket_module.SHUT_WR)
+        except OSError:  # it was reset
+            self._dead = True
+
+    def close(self, *, reset: bool = False) -> None:
+        """Close this end; `reset`: by a reset (man 7 socket, SO_LINGER)."""
+        if self.closed:
+            return
+        if reset and self.sock.family in TCP:
+            self.sock.setsockopt(SOL_SOCKET, _socket_module.SO_LINGER, b"\1\0\0\0\0\0\0\0")
+        self.closed = True
+        self.taken_at_close = self.other.sent
+        self.sock.close()
+
+    def take_notice(self) -> None:
+        """Tell the peer if something has changed here."""
+        if self.sock.fileno() < 0:
+            return
+        self._look()
+        seen = (polled(self.sock.fileno()), self.size, self._ended, self._dead)
+        if seen != self._seen:
+            self._seen = seen
+            self.changed()
+
+    def owes(self) -> bool:
+        """Whether the kernel has still to tell one end of what the other has done."""
+        far = self.other
+        told = ENDED | ERROR
+        if not ENDED:
+            return False  # it does not say
+        if (far.closed or far.mute) and not self.closed and not self._under_way_here():
+            return not polled(self.sock.fileno()) & told
+        if (self.closed or self.mute) and far.number >= 0 and not self._under_way_there():
+            answered = self.closed and far.sent > self.taken_at_close
+            return not polled(far.number) & (ERROR if answered else told)
+        return False
+
+    def in_flight(self) -> bool:
+        """Whether bytes have been sent and are not there; some may have to wait until others are read."""
+        number = self.other.number
+        if self.closed or polled(self.sock.fileno()) & ERROR:
+            return False
+        return self._under_way_here() or (number >= 0 and not polled(number) & ERROR and self._under_way_there())
+
+    def _under_way_here(self) -> bool:
+        return self.other.sent > self.read + self.size
+
+    def _under_way_there(self) -> bool:
+        return self.sent > self.other.read + unread(self.other.number)
+
+    def state(self) -> object:
+        """What there is to be seen at both ends, for whoever waits for it to change no more."""
+        number = self.other.number
+        here = None if self.closed else (polled(self.sock.fileno()), self.size)
+        return here, None if number < 0 else (polled(number), unread(number))
+
+
+def polled(number: int) -> int:
+    """What poll() says."""
+    watch = _poll()
+    watch.register(number, IN | OUT | ENDED)
+    return sum(flags for _, flags in watch.poll(0))
+
+
+def unread(number: int) -> int:
+    """How many bytes can be read."""
+    return int.from_bytes(ioctl(number, FIONREAD, b"\0\0\0\0"), "little")
+
+
+def _nobody() -> None: ...

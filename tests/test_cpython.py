@@ -1,0 +1,187 @@
+"""The tests that Python has for `selectors` and `socketserver`, on simulated sockets.
+
+They are those of the interpreter that runs, from its package `test`, method by method; none is
+copied. Each is run by a `Scenario`. What cannot run in one stands in `LISTED`, with the words by
+which it is refused or fails: a test that is neither listed nor passes fails here, and so does one
+that is listed and passes.
+"""
+
+from __future__ import annotations
+
+import importlib
+import re
+import selectors
+import socket
+import unittest
+from fnmatch import fnmatchcase
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
+
+import pytest
+
+from mockselector import Scenario
+from mockselector._rules import RULES
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+    from types import ModuleType
+
+
+class Listed(NamedTuple):
+    """Tests that do not pass: what the failure of each says, of which class, and their names."""
+
+    says: str
+    case: str
+    names: str
+
+
+THREADS: Final = "NotImplementedError: threads and processes are not simulated"
+UDP: Final = r"NotImplementedError: \w+\(\) is called on a UDP socket: UDP is not simulated"
+NO_UNIX_UDP: Final = "NotImplementedError: a scenario has TCP and AF_UNIX stream sockets only"
+
+LISTED: Final = [
+    # Its timer is of the real time, in which the 30 seconds of its select() are over at once.
+    Listed("AssertionError: InterruptSelect not raised", "test_selectors.*", "test_select_interrupt_exc"),
+    # It gives the number of one socket to another by os.dup2().
+    Listed(r"NotImplementedError: os\.dup2\(\) on a scenario's socket is not simulated",
+           "test_selectors.*", "test_unregister_after_fd_close_and_reuse"),
+    # It replaces what a real selector asks the kernel by. That of select() skips itself.
+    Listed("AttributeError: .* does not have the attribute '_selector_cls'|^skipped: $",
+           "test_selectors.*", "test_modify_unregister"),
+    # There is no descriptor behind a selector.
+    Listed(r"NotImplementedError: fileno\(\) of a selector is not simulated",
+           "test_selectors.DefaultSelectorTestCase", "test_fileno"),
+    Listed(r"NotImplementedError: fileno\(\) of a selector is not simulated",
+           "test_selectors.EpollSelectorTestCase", "test_fileno"),
+    Listed(THREADS, "test_socketserver.SocketServerTest",
+           "test_ThreadingTCPServer test_ThreadingUnixStreamServer test_ForkingTCPServer test_ForkingUnixStreamServer"
+           " test_ForkingUDPServer test_shutdown"),
+    Listed(UDP, "test_socketserver.SocketServerTest",
+           "test_UDPServer test_ThreadingUDPServer test_UnixDatagramServer test_ThreadingUnixDatagramServer"
+           " test_ForkingUnixDatagramServer"),
+    Listed(THREADS, "test_socketserver.ErrorHandlerTest",
+           "test_threading_handled test_threading_not_handled test_forking_handled test_forking_not_handled"),
+    Listed(THREADS, "test_socketserver.SocketWriterTest", "test_write"),
+    Listed(THREADS, "test_socketserver.MiscTestCase", "test_threads_reaped"),
+]  # fmt: skip
+
+
+def load(name: str) -> ModuleType | None:
+    """A module of the package `test`; None: this Python has been installed without it."""
+    try:
+        return importlib.import_module(f"test.{name}")
+    except ModuleNotFoundError:
+        return None
+
+
+SELECTORS: Any = load("test_selectors")
+SOCKETSERVER: Any = load("test_socketserver")
+
+
+def cases(module: Any) -> Iterator[unittest.TestCase]:
+    """All tests of a module."""
+
+    def flat(suite: Any) -> Iterator[unittest.TestCase]:
+        for one in suite:
+            if isinstance(one, unittest.TestCase):
+                yield one
+            else:
+                yield from flat(one)
+
+    return iter(()) if module is None else flat(unittest.defaultTestLoader.loadTestsFromModule(module))
+
+
+ALL: Final = {case.id().partition(".")[2]: case for module in (SELECTORS, SOCKETSERVER) for case in cases(module)}
+CASES: Final = {name: case for name, case in ALL.items() if not getattr(case, "__unittest_skip__", False)}
+"""Those that are for this system."""
+
+WITHOUT_SOCKETS: Final = [
+    "test_socketserver.MiscTestCase.test_all",
+    "test_selectors.PollSelectorTestCase.test_fileno",  # it has none
+    "test_selectors.SelectSelectorTestCase.test_fileno",
+]
+"""Those that leave nothing in the trace; all others do, or they have not been run on what is simulated."""
+
+
+def simulated_pair() -> tuple[socket.socket, socket.socket]:
+    """As `socket.socketpair()`, which makes real ones."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        near = socket.create_connection(listener.getsockname())
+        return near, listener.accept()[0]
+
+
+def says_of(name: str) -> str | None:
+    """What is listed for a test; None: it has to pass."""
+    found = [row.says for row in LISTED if any(fnmatchcase(name, pattern) for pattern in patterns(row))]
+    assert len(found) <= 1
+    return found[0] if found else None
+
+
+def patterns(row: Listed) -> list[str]:
+    return [f"{row.case}.{name}" for name in row.names.split()]
+
+
+def outcome_of(result: unittest.TestResult) -> str:
+    """What comes of a test: "" if it passes, or the end of its traceback, or why it skips itself."""
+    texts = [text.strip().rpartition("\n")[2] for _, text in (*result.errors, *result.failures)]
+    texts += [f"skipped: {reason}" for _, reason in result.skipped]
+    return "\n".join(texts)
+
+
+def scenario_of(case: unittest.TestCase, patch: pytest.MonkeyPatch) -> Scenario:
+    """A scenario for it, and in its module what is to be different."""
+    if type(case).__module__ == "test.test_selectors":  # does odd things, and on purpose; for as long as it takes
+        patch.setattr(SELECTORS, "socketpair", simulated_pair)
+        return Scenario(allow=set(RULES), grace=1e9)
+    net = Scenario()
+    if hasattr(case, "run_server"):
+
+        def run_server(self: Any, kind: Any, handler: Any, examine: Any) -> None:
+            """In the place of a server in a thread, and clients that talk to it: three of the scenario's do so."""
+            server = self.make_server(self.pickaddr(kind.address_family), kind, handler)
+            assert self.stream_examine == examine
+            clients = [net.client(to=server.server_address).sends(SOCKETSERVER.TEST_STR) for _ in range(3)]
+            for client in clients:
+                client.expects(SOCKETSERVER.TEST_STR).closes()
+            net.on_end(server.shutdown)
+            server.serve_forever(poll_interval=0.01)
+            assert [SOCKETSERVER.TEST_STR] * 3 == [client.received for client in clients]
+            server.server_close()
+            assert -1 == server.socket.fileno()
+
+        patch.setattr(type(case), "run_server", run_server)
+    return net
+
+
+def run(case: unittest.TestCase, patch: pytest.MonkeyPatch, result: unittest.TestResult) -> None:
+    """Run it. Its selector is an attribute of its class: no scenario puts another one there by itself."""
+    real: type | None = getattr(case, "SELECTOR", None)
+    if real is not None:
+        patch.setattr(type(case), "SELECTOR", getattr(selectors, real.__name__))
+    case.run(result)
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_it_passes_or_is_listed(name: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.chdir(tmp_path)
+    case, result, says = CASES[name], unittest.TestResult(), says_of(name)
+    swallowed = ""
+    with monkeypatch.context() as patch, scenario_of(case, patch) as net:
+        try:
+            net.run(run, case, patch, result)
+        except (NotImplementedError, AssertionError) as error:
+            if says is None:
+                raise
+            swallowed = f"\n{type(error).__name__}: {error}"
+            net._world.monitor.violation = None
+        outcome = outcome_of(result) + swallowed
+    if says is not None:
+        assert re.search(says, outcome)
+    else:
+        assert ("", name not in WITHOUT_SOCKETS) == (outcome, bool(net.trace))
+
+
+@pytest.mark.skipif(not ALL, reason="this Python has been installed without its package test")
+@pytest.mark.parametrize("row", LISTED)
+def test_what_is_listed_is_there(row: Listed) -> None:
+    assert all(any(fnmatchcase(name, pattern) for name in ALL) for pattern in patterns(row))
