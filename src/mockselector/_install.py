@@ -11,7 +11,7 @@ from _thread import RLock
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Final
 
-from ._selecting import KINDS, simulated
+from ._selecting import KINDS, of_kind
 from ._simulated import enter, leave, when_selector_is_made
 from ._stand_ins import REPLACEMENTS, in_classes, in_late_classes
 from .selector import REAL_SELECTORS
@@ -75,7 +75,7 @@ def _replace_in(space: dict[str, Any], world: World, *, ours: bool) -> None:  # 
                 known((space, key, value, stand_in))
                 space[key] = stand_in
         elif ours and id(type(value)) in selectors and _is_free(value, world):  # pyright: ignore[reportUnknownArgumentType]
-            in_its_place: object = simulated(type(value), world)  # pyright: ignore[reportUnknownArgumentType]
+            in_its_place: object = of_kind(type(value), world)  # pyright: ignore[reportUnknownArgumentType]
             known((space, key, value, in_its_place))
             space[key] = in_its_place
 

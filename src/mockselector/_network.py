@@ -186,9 +186,13 @@ class Stream:
     def peek(self, size: int) -> bytes:
         """At most `size` bytes: of one send of a script's peer, or of several of a program."""
         chunks = self.chunks
-        while self.other.peer is None and len(chunks) > 1 and len(chunks[0]) - self._offset < size:
-            first = chunks.popleft()
-            chunks[0] = first + chunks[0]
+        if self.other.peer is None and len(chunks) > 1 and len(chunks[0]) - self._offset < size:
+            joined: list[bytes] = []
+            missing = self._offset + size
+            while chunks and missing > 0:
+                joined.append(chunks.popleft())
+                missing -= len(joined[-1])
+            chunks.appendleft(b"".join(joined))
         return chunks[0][self._offset : self._offset + size]
 
     def drop(self, size: int) -> None:
@@ -655,10 +659,12 @@ class Network:
                 *listener.local[1:],
             )
             remote = source or self.near(listener.family)
-            if listener.family == AF_INET6 and (mapped or len(remote) == 2):
-                host = remote[0] if source else LOOPBACK[AF_INET]
-                remote = (f"::ffff:{host}", remote[1], 0, 0)
+        there = local, remote
+        if listener.family == AF_INET6 and (mapped or len(remote) == 2):
+            there = (LOOPBACK[AF_INET], local[1]), (remote[0] if source else LOOPBACK[AF_INET], remote[1])
+            local, remote = ((f"::ffff:{host}", port, 0, 0) for host, port in there)
         stream = Stream.pair((buffer, buffer), local, remote, unix=listener.family == AF_UNIX)
+        stream.other.remote, stream.other.local = there
         listener.backlog.append(stream)
         listener.touch()
         return stream

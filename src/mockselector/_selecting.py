@@ -134,6 +134,8 @@ class SimSelector(_BaseSelectorImpl):
         if self._real is not None:
             self._real.close()
         super().close()
+        monitor = self._world.monitor
+        monitor.maps[:] = [keys for keys in monitor.maps if keys is not self._fd_to_key]
         self._world.open_selectors.pop(self._given, None)
 
     def _registered(
@@ -443,14 +445,14 @@ KINDS: Final[dict[str, type[SimSelector]]] = {
 }
 
 
-def simulated(real: type, world: World) -> _selectors.BaseSelector:
-    """A selector of the same kind as a real one."""
+def of_kind(real: type, world: World) -> _selectors.BaseSelector:
+    """A selector of a world, of the same kind as a real one."""
     return world.own_selector(real) or KINDS[real.__name__](world)
 
 
 def default_selector(world: World) -> _selectors.BaseSelector:
     """What `selectors.DefaultSelector` is on this system."""
-    return simulated(REAL_SELECTORS["DefaultSelector"], world)
+    return of_kind(REAL_SELECTORS["DefaultSelector"], world)
 
 
 def stand_in(name: str) -> type:
@@ -467,7 +469,7 @@ def stand_in(name: str) -> type:
                 return real()
             for function in when_selector_is_made:
                 function()
-            return simulated(real, world)
+            return of_kind(real, world)
 
     Selector.__name__ = Selector.__qualname__ = name
     Selector.real, Selector.ours = real, KINDS[real.__name__]

@@ -27,7 +27,7 @@ from ._clock import nanoseconds
 from ._errors import Finding
 from ._monitor import os_error
 from ._network import AF_UNIX, ANY, Stream, without_name
-from ._rules import shut_operation
+from ._rules import GONE, shut_operation
 from ._shell import DONTWAIT, PEEK, WAITALL, Shell, checked_flags, real_socket
 from ._trace import BYTES_SHOWN, caller, excerpt, place, seconds_text
 
@@ -209,10 +209,13 @@ class SimSocket(Shell):
     def _does(self, operation: Operation, detail: object = None) -> None:
         """Take a step that the network lets pass, whatever the table would say (which is TCP's)."""
         record = self._record
-        if isinstance(record.moves[operation], int) and not record.monitor.finished:
-            record.monitor.decided(operation.partition(":")[0], record.name, detail)
+        monitor = record.monitor
+        if monitor.finished:
+            self._too_late(operation)
+        if isinstance(record.moves[operation], int):
+            monitor.decided(operation.partition(":")[0], record.name, detail)
         else:
-            self._do(operation, detail)
+            monitor.perform(record, operation, detail)
 
     def _fails(self, operation: Operation, number: int, error: OSError | None = None) -> NoReturn:
         """A call that the network refuses, or in which it reports how the connection has failed."""
@@ -227,7 +230,8 @@ class SimSocket(Shell):
 
     def _check_open(self, operation: Operation) -> None:
         """Refuse a call on what is closed."""
-        if self._gone() or self._record.monitor.finished:
+        record = self._record
+        if record.phase in GONE or record.monitor.finished:
             self._do(operation)
 
     def _check(self, method: str, *args: object) -> None:
@@ -712,7 +716,7 @@ class SimSocket(Shell):
         self._closed = True
 
     def _gone(self) -> bool:
-        return self._record.phase in ("closed", "detached")
+        return self._record.phase in GONE
 
     def _ended_in_file(self) -> None:
         self._record.through_file = True
