@@ -36,7 +36,7 @@ GONE: Final = -1
 LATEST: Final = 10.0
 """Seconds after which something that the kernel was to do counts as never done."""
 
-GRACE: Final = 0.05
+GRACE: Final = 1.0
 """Seconds in which the kernel comes to what it will come to, where nothing says when."""
 
 SHORT: Final = 0.01
@@ -190,6 +190,7 @@ class Ground:
     def normal(self, value: object) -> object:
         """`value` without what differs from run to run: ports, paths, sockets by their kind only."""
         if isinstance(value, socket.socket):
+            self.keep(value)
             return ("a socket", self.normal(value.getsockname()), value.gettimeout())
         if isinstance(value, (bytearray, memoryview)):
             return bytes(value)  # pyright: ignore[reportUnknownArgumentType]
