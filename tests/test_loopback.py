@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import io
 import os
 import select
@@ -214,7 +215,7 @@ def test_a_program_connects_to_backends_and_to_itself(network: Literal["simulate
     with Scenario(network=network) as net:
         net.backend(("db", 5432)).plays(play).expects_eof()
         net.backend(("cache", 11211), refuses=True)
-        assert (b"QUESTION", 111, b"to itself") == net.run(program)
+        assert (b"QUESTION", errno.ECONNREFUSED, b"to itself") == net.run(program)
 
 
 @on_both
@@ -265,6 +266,74 @@ def test_a_socket_that_is_dropped_is_closed(network: Literal["simulated", "loopb
         ended: list[float] = []
         net.run(serve)
     assert [0.0] == ended
+
+
+@on_both
+def test_more_than_fits_is_sent_while_it_is_read(network: Literal["simulated", "loopback"]) -> None:
+    def serve(sock: socket.socket) -> None:
+        time.sleep(1)
+        left = 20_000_000
+        while left:
+            left -= len(sock.recv(65536))
+        sock.settimeout(60)
+        sock.sendall(b"y" * 20_000_000)
+        sock.settimeout(2)
+        with pytest.raises(TimeoutError):
+            while True:
+                sock.sendall(b"z" * 1_000_000)
+
+    with Scenario(network=network, allow={"short-send-lost"}) as net:
+        alice = net.client().sends(b"x" * 20_000_000).expects(b"y" * 20_000_000).waits(10)
+        net.run(one_client(serve))
+    assert b"z" == alice.received[-1:]
+
+
+@on_both
+def test_a_peer_ends_what_is_reset(network: Literal["simulated", "loopback"]) -> None:
+    with Scenario(network=network, allow={"unread-data"}) as net:
+        net.client("alice").sends(b"12345").waits(1).shuts_down().closes()
+        net.run(one_client(lambda sock: sock.recv(1)))
+
+
+@on_both
+def test_calls_in_vain(network: Literal["simulated", "loopback"]) -> None:
+    def program() -> tuple[int, set[int]]:
+        with socket.create_server(("127.0.0.1", 0), backlog=0) as listener, socket.socket() as other:
+            listener.listen(0)
+            with pytest.raises(OSError, match="Address already in use") as caught:
+                other.bind(listener.getsockname())
+            results: set[int] = set()
+            clients = [socket.socket() for _ in range(3)]
+            for sock in clients:
+                sock.settimeout(3)
+                results.add(sock.connect_ex(listener.getsockname()))
+            for sock in clients:
+                sock.close()
+                sock.close()
+                assert -1 == sock.detach()
+            return caught.value.errno or 0, results
+
+    with Scenario(network=network) as net:
+        assert (errno.EADDRINUSE, {0, errno.EAGAIN}) == net.run(program)
+
+
+@on_both
+def test_real_descriptors_beside_them(network: Literal["simulated", "loopback"]) -> None:
+    def serve(sock: socket.socket) -> list[str]:
+        near, far = socket.socketpair()
+        with near, far, socket.socket(fileno=far.detach()) as end, selectors.DefaultSelector() as selector:
+            selector.register(near, selectors.EVENT_READ, "self-pipe")
+            selector.register(sock, selectors.EVENT_READ, "client")
+            end.send(b"!")
+            first = [key.data for key, _ in selector.select()]
+            selector.unregister(near)
+            return [*first, *(key.data for key, _ in selector.select())]
+
+    seen: list[str] = []
+    with Scenario(network=network) as net:
+        net.client().waits(1).sends(b"x").expects_eof()
+        net.run(one_client(lambda sock: seen.extend([*serve(sock), sock.recv(1).decode()])))
+    assert ["self-pipe", "client", "x"] == seen
 
 
 # -- what is judged ------------------------------------------------------------------------------
@@ -378,7 +447,7 @@ def test_what_would_wait_in_real_time_is_refused_aloud(what: str, act: Callable[
 
 
 @pytest.mark.skipif(not os.path.isdir("/proc/self/fd"), reason="nobody says here what is open")
-@pytest.mark.parametrize("way", ["plain", "wrong", "error", "left open"])
+@pytest.mark.parametrize("way", ["plain", "wrong", "error", "left open", "given away"])
 def test_nothing_is_left_open(way: str) -> None:
     before = descriptors()
 
@@ -389,6 +458,9 @@ def test_nothing_is_left_open(way: str) -> None:
             raise ZeroDivisionError
         sock.sendall(sock.recv(10))
         sock.recv(10)
+        if way == "given away":
+            listener.detach()
+            os.close(sock.detach())
         if way == "plain":
             sock.close()
             listener.close()

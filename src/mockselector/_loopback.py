@@ -184,9 +184,12 @@ class LoopbackSocket(real_socket):
         return self._sends(lambda: Raw.send(self, data, flags), data, flags)
 
     def sendall(self, data: Buffer, flags: int = 0, /) -> None:
-        view = memoryview(data).cast("B")
+        view, clock = memoryview(data).cast("B"), self._world.clock
+        deadline = clock.now + nanoseconds(self._patience or 0)
         sent = self.send(view, flags)
         while sent < len(view):
+            if self._patience and clock.now >= deadline:
+                raise os_error(ETIMEDOUT)
             sent += self.send(view[sent:], flags)
 
     def sendto(self, data: Buffer, *flags_and_address: Any) -> int:  # Any: (address) or (flags, address)
@@ -505,7 +508,7 @@ class LoopbackWorld(World):
 
     def _owes(self) -> bool:
         return any(wire.owes() for wire in self._wires) or not all(
-            polled(number) & IN for descriptor, number in self._listening.items() if self._waiting[descriptor]
+            polled(number) & (IN | ERROR) for descriptor, number in self._listening.items() if self._waiting[descriptor]
         )
 
     def _close_all(self) -> None:
@@ -524,6 +527,12 @@ class LoopbackWorld(World):
         self._wires.clear()
         for sock in self._kept:
             sock.close()
+        while self.given:
+            number, _ = self.given.popitem()
+            try:
+                Raw(fileno=number).close()
+            except OSError:
+                pass  # the program has closed it by itself
 
     def _row(self, descriptor: Descriptor, record: Record) -> SocketRow:
         waiting = self._waiting.get(descriptor)

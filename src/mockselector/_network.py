@@ -219,10 +219,10 @@ class Stream:
             other.size += len(data)
             other.changed()
 
-    def offer(self, data: bytes) -> int:
-        """Send what there is room for; returns how many bytes that is."""
-        size = min(self.room, len(data))
-        self.put(data[:size])
+    def offer(self, data: bytes, start: int) -> int:
+        """Send what there is room for, from `start` on; returns how many bytes that is."""
+        size = min(self.room, len(data) - start)
+        self.put(data[start : start + size])
         return size
 
     def finish(self) -> None:

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from ._network import FarEnd
     from ._shell import Address
 
-ERROR: Final[int] = getattr(_select, "POLLERR", 0) | getattr(_select, "POLLHUP", 0)
+ERROR: Final[int] = sum(getattr(_select, name, 0) for name in ("POLLERR", "POLLHUP", "POLLNVAL"))
 IN: Final[int] = getattr(_select, "POLLIN", 0)
 OUT: Final[int] = getattr(_select, "POLLOUT", 0)
 ENDED: Final[int] = getattr(_select, "POLLRDHUP", 0)
@@ -126,15 +126,13 @@ class Wire:
             self.read += got
             size -= got
 
-    def offer(self, data: bytes) -> int:
-        """Send what there is room for; returns how many bytes that is."""
+    def offer(self, data: bytes, start: int) -> int:
+        """Send what there is room for, from `start` on; returns how many bytes that is."""
         self._seen = None
         try:
-            sent = self.sock.send(data)
+            sent = self.sock.send(memoryview(data)[start:])
         except BlockingIOError:
-            return 0
-        except OSError:
-            self._dead = True
+            self._seen = self._now_seen()  # when that changes, there is room
             return 0
         self.sent += sent
         return sent
@@ -149,8 +147,6 @@ class Wire:
 
     def close(self, *, reset: bool = False) -> None:
         """Close this end; `reset`: by a reset (man 7 socket, SO_LINGER)."""
-        if self.closed:
-            return
         if reset and self.sock.family in TCP:
             self.sock.setsockopt(SOL_SOCKET, _socket_module.SO_LINGER, b"\1\0\0\0\0\0\0\0")
         self.closed = True
@@ -162,10 +158,13 @@ class Wire:
         if self.sock.fileno() < 0:
             return
         self._look()
-        seen = (polled(self.sock.fileno()), self.size, self._ended, self._dead)
+        seen = self._now_seen()
         if seen != self._seen:
             self._seen = seen
             self.changed()
+
+    def _now_seen(self) -> object:
+        return polled(self.sock.fileno()), self.size, self._ended, self._dead
 
     def owes(self) -> bool:
         """Whether the kernel has still to tell one end of what the other has done."""
@@ -208,8 +207,12 @@ def polled(number: int) -> int:
 
 
 def unread(number: int) -> int:
-    """How many bytes can be read."""
-    return int.from_bytes(ioctl(number, FIONREAD, b"\0\0\0\0"), "little")
+    """How many bytes can be read; 0 of a number that the program has closed by itself."""
+    try:
+        left = ioctl(number, FIONREAD, b"\0\0\0\0")
+    except OSError:
+        return 0
+    return int.from_bytes(left, "little")
 
 
 def _nobody() -> None: ...
