@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import fcntl
 import io
 import os
 import select
@@ -10,6 +11,7 @@ import selectors
 import socket
 import socketserver
 import ssl
+import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -336,6 +338,127 @@ def test_real_descriptors_beside_them(network: Literal["simulated", "loopback"])
     assert ["self-pipe", "client", "x"] == seen
 
 
+@on_both
+def test_a_wait_for_all_ends_with_what_there_is(network: Literal["simulated", "loopback"]) -> None:
+    def serve(sock: socket.socket) -> None:
+        assert b"abcdef" == sock.recv(6, socket.MSG_WAITALL)
+        assert b"gh" == sock.recv(6, socket.MSG_WAITALL)
+        with pytest.raises(ConnectionResetError):
+            sock.recv(6, socket.MSG_WAITALL)
+        assert b"" == sock.recv(6, socket.MSG_WAITALL)
+
+    with Scenario(network=network) as net:
+        net.client().sends(b"abc").waits(1).sends(b"def").waits(1).sends(b"gh").waits(1).resets()
+        net.run(one_client(serve))
+
+
+@on_both
+def test_sendall_has_one_timeout_for_all(network: Literal["simulated", "loopback"]) -> None:
+    def serve(sock: socket.socket) -> None:
+        sock.settimeout(5)
+        with pytest.raises(TimeoutError):
+            sock.sendall(b"x" * 100_000_000)
+
+    with Scenario(network=network, allow={"short-send-lost"}) as net:
+        net.client().waits(1).reads_slowly(100_000, every=3)
+        net.run(one_client(serve))
+        assert 5.0 == net.now
+
+
+@on_both
+def test_a_connection_is_tried_again(network: Literal["simulated", "loopback"]) -> None:
+    def program() -> tuple[list[int], bytes]:
+        with socket.socket() as sock:
+            with pytest.raises(ConnectionRefusedError):
+                sock.connect(("db", 5432))
+            sock.connect(("db", 5432))
+            first = sock.recv(10)
+        with socket.socket() as sock, selectors.DefaultSelector() as selector:
+            sock.setblocking(False)
+            results = [sock.connect_ex(("db", 5432))]
+            selector.register(sock, selectors.EVENT_WRITE)
+            selector.select()
+            results += [sock.connect_ex(("db", 5432)) for _ in range(2)]
+            selector.unregister(sock)
+        return results, first
+
+    with Scenario(network=network) as net:
+        net.backend(("db", 5432), refuses=True)
+        net.backend(("db", 5432)).sends(b"hi").expects_eof()
+        net.backend(("db", 5432)).expects_eof()
+        assert ([errno.EINPROGRESS, 0, errno.EISCONN], b"hi") == net.run(program)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux has abstract addresses")
+@on_both
+def test_an_abstract_address(network: Literal["simulated", "loopback"]) -> None:
+    def serve() -> None:
+        with socket.socket(socket.AF_UNIX) as listener:
+            listener.bind("\0mockselector-test")
+            listener.listen()
+            with listener.accept()[0] as sock:
+                sock.sendall(b"hi")
+
+    with Scenario(network=network) as net:
+        net.client(to="\0mockselector-test").expects(b"hi").expects_eof()
+        net.run(serve)
+
+
+@on_both
+def test_a_connection_to_itself_keeps_the_run_going(network: Literal["simulated", "loopback"]) -> None:
+    def serve() -> None:
+        with socket.create_server(("127.0.0.1", 0)) as listener, socket.socket() as near:
+            near.connect(listener.getsockname())
+            with listener.accept()[0] as far:
+                far.recv(10)
+
+    with Scenario(network=network, allow={"read-without-data"}) as net:
+        net.run(serve)
+    assert 60.0 == net.now
+
+
+@on_both
+def test_what_comes_where_nothing_is_expected_is_told_at_once(network: Literal["simulated", "loopback"]) -> None:
+    with Scenario(network=network) as net:
+        net.client("alice").sends(b"hello").expects_nothing(5)
+        with pytest.raises(ScenarioError, match="where it expects nothing"):
+            net.run(echo.serve, 0)
+    assert 0.0 == net.now
+
+
+@on_both
+def test_megabytes_are_echoed(network: Literal["simulated", "loopback"]) -> None:
+    data = bytes(range(256)) * 40_000
+    with Scenario(network=network) as net:
+        alice = net.client("alice")
+        for start in range(0, len(data), 50_000):
+            alice.sends(data[start : start + 50_000]).expects(data[start : start + 50_000])
+        alice.closes()
+        net.run(echo.serve, 0)
+    assert data == alice.received
+
+
+def test_both_sides_wait_to_be_read_is_told() -> None:
+    with Scenario(network="loopback") as net:
+        net.client("alice").sends(b"x" * 50_000_000)
+        with pytest.raises(ScenarioError, match="alice waits in vain for room to send"):
+            net.run(echo.serve, 0)
+
+
+def test_a_listener_that_listens_no_more_is_nobody() -> None:
+    def serve() -> None:
+        with socket.create_server(("127.0.0.1", 0)) as listener:
+            listener.shutdown(socket.SHUT_RDWR)
+            time.sleep(5)
+
+    with Scenario(network="loopback") as net:
+        net.client("alice", delay=1)
+        with pytest.raises(ScenarioError, match="alice was never connected") as caught:
+            net.run(serve)
+            net.verify()
+    assert "unmet-expectation" == caught.value.rule
+
+
 # -- what is judged ------------------------------------------------------------------------------
 
 
@@ -430,6 +553,9 @@ REFUSED: list[tuple[str, Callable[[socket.socket], object]]] = [
     ("dup\\(\\) is not simulated", lambda sock: sock.dup()),
     ("select.select\\(\\) on a scenario's sockets", lambda sock: select.select([sock], [], [], 1)),
     ("TLS over a scenario's socket", lambda sock: ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).wrap_socket(sock)),
+    (r"os\.dup\(\) on a scenario's socket", lambda sock: os.dup(sock.fileno())),
+    (r"fcntl\(F_GETFL or F_SETFL\)", lambda sock: fcntl.fcntl(sock, fcntl.F_GETFL)),
+    ("MSG_WAITALL by any other call", lambda sock: sock.recv_into(bytearray(9), 9, socket.MSG_WAITALL)),
     ("a backend at a path", lambda _: socket.socket(socket.AF_UNIX).connect("/nowhere")),
 ]
 
@@ -473,6 +599,29 @@ def test_nothing_is_left_open(way: str) -> None:
     except (ScenarioError, ZeroDivisionError):
         pass
     assert before == descriptors()
+
+
+def test_a_listener_that_was_made_before_is_refused() -> None:
+    def serve(listener: socket.socket) -> None:
+        selectors.DefaultSelector().register(listener, selectors.EVENT_READ)
+
+    with socket.create_server(("127.0.0.1", 0)) as listener, Scenario(network="loopback") as net:
+        with pytest.raises(NotImplementedError, match=r"^a listener that is a real socket is registered"):
+            net.run(serve, listener)
+
+
+def test_a_duplicate_that_is_kept_is_guessed_at(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(_loopback, "IN_TIME", 0.05)
+    kept: list[socket.socket] = []
+
+    def serve(sock: socket.socket) -> None:
+        kept.append(socket.fromfd(sock.fileno(), socket.AF_INET, socket.SOCK_STREAM))
+
+    with pytest.raises(TimeoutError, match=r"has a duplicate of it been made \(socket\.fromfd\(\)\)"):
+        with Scenario(network="loopback") as net:
+            net.client().expects_eof()
+            net.run(one_client(serve))
+    kept[0].close()
 
 
 def test_a_selector_that_a_module_has_made_is_replaced() -> None:

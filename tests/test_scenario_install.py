@@ -782,9 +782,9 @@ class MadeBefore:
     def __init__(self) -> None:
         self.selector = selectors.DefaultSelector()
         self.listener = socket.create_server(("127.0.0.1", 0))
+        self.selector.register(self.listener, EVENT_READ)
 
     def serve(self) -> None:
-        self.selector.register(self.listener, EVENT_READ)
         self.selector.select()
 
     def serve_with_a_selector_of_the_scenario(self) -> None:

@@ -9,12 +9,13 @@ here; what the peers see is.
 
 from __future__ import annotations
 
+import os
 import socket as _socket_module
 import sys
 from collections import deque
-from errno import EAGAIN, EINPROGRESS, ETIMEDOUT
+from errno import EAGAIN, EALREADY, EINPROGRESS, EISCONN, ETIMEDOUT
 from selectors import EVENT_READ, EVENT_WRITE
-from socket import IPPROTO_TCP, SOCK_STREAM, SOL_SOCKET, TCP_NODELAY
+from socket import IPPROTO_TCP, SOCK_STREAM, TCP_NODELAY
 from time import monotonic, sleep
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 from weakref import WeakSet
@@ -27,7 +28,7 @@ from ._shell import DONTWAIT, PEEK, WAITALL, real_socket
 from ._table import SocketRow, interest_text
 from ._trace import BYTES_SHOWN, excerpt
 from ._wire import ENDED, ERROR, IN, OUT, TCP, Far, Raw, Wire, polled, unread
-from ._world import World
+from ._world import World, progress
 
 if TYPE_CHECKING:
     import selectors
@@ -56,7 +57,7 @@ _READY: Final = {EVENT_READ: IN | ERROR, EVENT_WRITE: OUT | ERROR}
 class LoopbackSocket(real_socket):
     """A real socket of the server, whose waiting is the world's."""
 
-    __slots__ = ("_descriptor", "_patience", "_record", "_world", "far")
+    __slots__ = ("_deadline", "_descriptor", "_patience", "_record", "_world", "far", "target")
 
     def __init__(self, world: LoopbackWorld, descriptor: Descriptor, record: Record, proto: int, far: Far) -> None:
         super().__init__(descriptor.family, SOCK_STREAM, proto, descriptor.number)
@@ -64,6 +65,8 @@ class LoopbackSocket(real_socket):
         self._descriptor = descriptor
         self._record = record
         self._patience: float | None = _socket_module.getdefaulttimeout()
+        self._deadline: int | None = None  # of a sendall()
+        self.target: Address = None  # to where it is being connected, and the kernel has not told how that went
         self.far: Far = far
         far.number = descriptor.number
         Raw.settimeout(self, 0)
@@ -117,7 +120,9 @@ class LoopbackSocket(real_socket):
     def _wait(self, operation: str, event: int) -> None:
         world, number = self._world, self.fileno()
         world.check_running(None)
-        deadline = None if self._patience is None else world.clock.now + nanoseconds(self._patience)
+        deadline = self._deadline
+        if deadline is None and self._patience is not None:
+            deadline = world.clock.now + nanoseconds(self._patience)
         ready = _READY[event]
         if not world.until(lambda: bool(polled(number) & ready), deadline, (operation, self._record.name)):
             raise os_error(ETIMEDOUT)
@@ -126,6 +131,8 @@ class LoopbackSocket(real_socket):
 
     def _reads(self, act: Callable[[], T], flags: int, taken: Callable[[T], bytes]) -> T:
         """A call that reads; `taken` finds the bytes in what it returns."""
+        if flags & WAITALL and self._patience is None and not flags & DONTWAIT:
+            self._world.refuse("MSG_WAITALL by any other call than recv(), or with MSG_PEEK, needs network='simulated'")
         result = self._call("recv", act, EVENT_READ, flags)
         data = taken(result)
         self._record.monitor.decided("peek" if flags & PEEK else "recv", self._record.name, excerpt(data))
@@ -136,10 +143,17 @@ class LoopbackSocket(real_socket):
 
     def recv(self, bufsize: int, flags: int = 0, /) -> bytes:
         """As a real socket's, as are the others."""
-        if not flags & WAITALL or flags & PEEK or self._patience == 0:
+        if not flags & WAITALL or flags & (PEEK | DONTWAIT) or self._patience is not None:
             return self._reads(lambda: Raw.recv(self, bufsize, flags), flags, bytes)
         data = b""  # the kernel, whose socket never waits, does not do it
-        while len(data) < bufsize and (more := self.recv(bufsize - len(data), flags & ~WAITALL)):
+        while len(data) < bufsize:
+            if data and not unread(self.fileno()):
+                self._wait("recv", EVENT_READ)
+                if not unread(self.fileno()):
+                    break  # an end, or an error, which is for the next call to tell
+            more = self.recv(bufsize - len(data), flags & ~WAITALL)
+            if not more:
+                break
             data += more
         return data
 
@@ -184,13 +198,15 @@ class LoopbackSocket(real_socket):
         return self._sends(lambda: Raw.send(self, data, flags), data, flags)
 
     def sendall(self, data: Buffer, flags: int = 0, /) -> None:
-        view, clock = memoryview(data).cast("B"), self._world.clock
-        deadline = clock.now + nanoseconds(self._patience or 0)
-        sent = self.send(view, flags)
-        while sent < len(view):
-            if self._patience and clock.now >= deadline:
-                raise os_error(ETIMEDOUT)
-            sent += self.send(view[sent:], flags)
+        view = memoryview(data).cast("B")
+        if self._patience:
+            self._deadline = self._world.clock.now + nanoseconds(self._patience)
+        try:
+            sent = self.send(view, flags)
+            while sent < len(view):
+                sent += self.send(view[sent:], flags)
+        finally:
+            self._deadline = None
 
     def sendto(self, data: Buffer, *flags_and_address: Any) -> int:  # Any: (address) or (flags, address)
         return self._sends(lambda: Raw.sendto(self, data, *flags_and_address), data)
@@ -208,10 +224,9 @@ class LoopbackSocket(real_socket):
         return self._sends(lambda: Raw.sendmsg(self, kept, more, flags, address), data, flags)
 
     def sendfile(self, file: BinaryFile, offset: int = 0, count: int | None = None) -> int:
-        """As a real socket's: it asks the system to send, or `send()`."""
-        before = self.far.sent
-        sent = super().sendfile(file, offset, count)
-        self.far.sent = before + sent
+        """As a real socket's, by `send()`: the system's own way would wait by itself."""
+        inside: Any = self  # Any: the stubs do not tell of the method that does it so
+        sent: int = inside._sendfile_use_send(file, offset, count)
         return sent
 
     # -- coming and going -------------------------------------------------------------------------
@@ -262,7 +277,7 @@ class LoopbackSocket(real_socket):
             self._wait("connect", EVENT_WRITE)
         except TimeoutError:
             return ETIMEDOUT
-        return Raw.getsockopt(self, SOL_SOCKET, _socket_module.SO_ERROR)
+        return self._world.connects(self, address)  # asked again, it tells what has come of it
 
     def shutdown(self, how: int, /) -> None:
         what = "shutdown:read" if how == _socket_module.SHUT_RD else "shutdown:write"
@@ -274,6 +289,7 @@ class LoopbackSocket(real_socket):
         if self.fileno() >= 0:
             self._record.monitor.decided("detach", self._record.name)
             self._world.given[self.fileno()] = self
+            self._world.sockets.discard(self)
         return super().detach()
 
     def dup(self) -> Any:
@@ -302,6 +318,7 @@ class LoopbackWorld(World):
         self._waiting: Final[dict[Descriptor, deque[Wire | None]]] = {}  # to be accepted; None: the program itself
         self._listening: Final[dict[Descriptor, int]] = {}
         self._answers: Final[dict[Descriptor, Wire]] = {}
+        self._to_answer: Final[dict[Descriptor, Raw]] = {}  # who listens for a backend
         self._kept: Final[list[Raw]] = []
 
     # -- what is made in it -----------------------------------------------------------------------
@@ -317,7 +334,7 @@ class LoopbackWorld(World):
         before = self.given.pop(number, None)
         if before is None:
             return None
-        return LoopbackSocket(self, before._descriptor, before._record, before.proto, before.far)
+        return LoopbackSocket(self, before._descriptor, before._record, -1, before.far)
 
     def own_selector(self, kind: type[selectors.BaseSelector]) -> selectors.BaseSelector:
         """A real selector, whose waiting is the world's."""
@@ -370,7 +387,8 @@ class LoopbackWorld(World):
     def listens_at(self, sock: LoopbackSocket, limit: int) -> None:
         """A socket of the server listens."""
         descriptor = sock._descriptor
-        descriptor.local, descriptor.limit = sock.getsockname(), limit
+        local = sock.getsockname()
+        descriptor.local, descriptor.limit = os.fsdecode(local) if isinstance(local, bytes) else local, limit
         if descriptor not in self._waiting:
             self._waiting[descriptor] = deque()
             self._listening[descriptor] = sock.fileno()
@@ -384,11 +402,14 @@ class LoopbackWorld(World):
         if listener is None or len(self._waiting[listener]) >= listener.limit:
             self._knocking[peer._serial] = peer
             return None
+        sock = Raw(listener.family, SOCK_STREAM)
+        if sock.connect_ex(_reachable(listener)):  # it does not listen any more, or its path is gone
+            sock.close()
+            self._knocking[peer._serial] = peer
+            return None
         self._knocking.pop(peer._serial, None)
         self._alive += 1
-        sock = Raw(listener.family, SOCK_STREAM)
-        sock.connect(_reachable(listener))
-        wire = Wire(sock, Far(paired=True))
+        wire = Wire(sock, Far(counted=True))
         self._wires.append(wire)
         self._waiting[listener].append(wire)
         return wire
@@ -403,7 +424,7 @@ class LoopbackWorld(World):
         descriptor = Descriptor(number, listener._descriptor.family, listener._descriptor.made)
         record = self.admit(descriptor, peer.name if peer is not None else None, "client")
         record.phase = "connected"
-        sock = LoopbackSocket(self, descriptor, record, 0, Far() if wire is None else wire.other)
+        sock = LoopbackSocket(self, descriptor, record, 0, Far(counted=True) if wire is None else wire.other)
         if wire is not None and descriptor.family in TCP:
             Raw.setsockopt(sock, IPPROTO_TCP, TCP_NODELAY, 1)
         self.progress += 1
@@ -412,6 +433,25 @@ class LoopbackWorld(World):
 
     def connects(self, sock: LoopbackSocket, address: Address) -> int:
         """The program connects: to itself, or to a backend. Returns the error number."""
+        if sock.target is None:
+            sock.target = self._dials(sock, address)
+        error = Raw.connect_ex(sock, sock.target)
+        if error not in (0, EINPROGRESS, EALREADY, EISCONN):
+            sock.target = None  # it may try again, somewhere else
+        descriptor = sock._descriptor
+        there = self._to_answer.pop(descriptor, None)
+        if there is not None and error in (0, EINPROGRESS):
+            sock.far = Far(sock.fileno(), counted=True)
+            wire = Wire(Raw(fileno=_accept(there)[0]), sock.far)
+            Raw.setsockopt(sock, IPPROTO_TCP, TCP_NODELAY, 1)
+            sock._record.phase = "connected"
+            self._wires.append(wire)
+            self._answers[descriptor] = wire
+            self._alive += 1
+        return error
+
+    def _dials(self, sock: LoopbackSocket, address: Address) -> Address:
+        """Where the program really connects to."""
         descriptor, record = sock._descriptor, sock._record
         where = self.network.resolved(descriptor.family, address)
         near = where if isinstance(where, str) else where[:2]
@@ -419,30 +459,23 @@ class LoopbackWorld(World):
         if listener is not None:
             record.monitor.rename(record, None, "connection")
             self._waiting[listener].append(None)
-            return Raw.connect_ex(sock, _reachable(listener))
+            sock.far = Far(sock.fileno(), counted=True)
+            self._alive += 2
+            return _reachable(listener)
         found = next((one for one in self.backends if one[0] == near), None)
         if found is None:
             self._dialled_nobody(record, address)
-            return Raw.connect_ex(sock, self._open(descriptor.family).getsockname())
-        peer = found[1]
+            return self._open(descriptor.family).getsockname()
+        there, peer = self._open(descriptor.family), found[1]
         self.backends.remove(found)
         record.monitor.rename(record, peer.name, "connection")
         self._playing += 1
         peer._dialled = descriptor
         self.wake(peer)
-        there = self._open(descriptor.family)
-        if peer._refuses:
-            return Raw.connect_ex(sock, there.getsockname())
-        there.listen(1)
-        error = Raw.connect_ex(sock, there.getsockname())
-        sock.far = Far(sock.fileno(), paired=True)
-        wire = Wire(Raw(fileno=_accept(there)[0]), sock.far)
-        Raw.setsockopt(sock, IPPROTO_TCP, TCP_NODELAY, 1)
-        record.phase = "connected"
-        self._wires.append(wire)
-        self._answers[descriptor] = wire
-        self._alive += 1
-        return error
+        if not peer._refuses:
+            there.listen(1)
+            self._to_answer[descriptor] = there
+        return there.getsockname()
 
     def _open(self, family: int) -> Raw:
         """A socket at an address of its own, where so far nobody listens."""
@@ -472,9 +505,13 @@ class LoopbackWorld(World):
             del self._listening[descriptor]
             self.network.listeners.remove(descriptor)
         sock.far.closed, sock.far.number = True, -1
-        if sock.far.paired:
+        if sock.far.counted:
             self.closed()
         self.progress += 1
+
+    def owns(self, number: int) -> bool:
+        """Whether it is the number of one of the server's sockets."""
+        return any(sock.fileno() == number for sock in self.sockets)
 
     # -- the kernel, and the end ------------------------------------------------------------------
 
@@ -500,7 +537,8 @@ class LoopbackWorld(World):
                 return
             if now - begun > IN_TIME:
                 raise TimeoutError(
-                    f"for {IN_TIME:g} seconds the system has not delivered on its loopback what was sent"
+                    f"for {IN_TIME:g} seconds the system has not delivered on its loopback what was sent, or that a"
+                    " socket was closed: has a duplicate of it been made (socket.fromfd()), which is still open?"
                 )
             sleep(0.0002)
         if not ENDED and self._wires:
@@ -515,6 +553,13 @@ class LoopbackWorld(World):
         for sock in tuple(self.sockets):
             self.let_go(sock)
             Raw.close(sock)
+        while self.given:
+            number, sock = self.given.popitem()
+            self.let_go(sock)
+            try:
+                Raw(fileno=number).close()
+            except OSError:
+                pass  # the program has closed it by itself
 
     def release(self) -> None:
         """Give back to the system what is still open; peers see that end as well."""
@@ -527,17 +572,12 @@ class LoopbackWorld(World):
         self._wires.clear()
         for sock in self._kept:
             sock.close()
-        while self.given:
-            number, _ = self.given.popitem()
-            try:
-                Raw(fileno=number).close()
-            except OSError:
-                pass  # the program has closed it by itself
 
     def _row(self, descriptor: Descriptor, record: Record) -> SocketRow:
         waiting = self._waiting.get(descriptor)
         left = unread(descriptor.number) if waiting is None else len(waiting)
-        return SocketRow(record.name, record.phase, interest_text(self.monitor.interest(record)), left, 0, "")
+        script = next((progress(peer) for peer in self.peers if peer.name == record.name), "")
+        return SocketRow(record.name, record.phase, interest_text(self.monitor.interest(record)), left, 0, script)
 
 
 def require_loopback(**given: tuple[object, object]) -> None:

@@ -368,7 +368,7 @@ class Peer(Conversation):
 
     def _expect_nothing(self, step: ExpectsNothing) -> Generator[None, None, None]:
         until = self._around.now() + nanoseconds(step.seconds)
-        while self._around.now() < until:
+        while self._around.now() < until and not self._end.size:
             self._until = until
             yield
         if self._end.size:

@@ -137,7 +137,7 @@ class StandIn(ABCMeta):
 class SimSocket(Shell):
     """A socket in a scenario."""
 
-    __slots__ = ("_descriptor", "_record", "_serial", "_world", "family", "proto", "type")
+    __slots__ = ("_deadline", "_descriptor", "_record", "_serial", "_world", "family", "proto", "type")
 
     def __init__(self, world: World, descriptor: Descriptor, record: Record, proto: int = 0) -> None:
         # No super().__init__(): it would open a descriptor.
@@ -148,6 +148,7 @@ class SimSocket(Shell):
         self._record = record
         self._options = None
         self._timeout = _socket.getdefaulttimeout()
+        self._deadline: int | None = None  # of a sendall()
         self._serial = len(world.monitor.records)
         self.family = _socket.AddressFamily(descriptor.family)
         self.type = _socket.SOCK_STREAM
@@ -277,7 +278,9 @@ class SimSocket(Shell):
             self._fails(nothing[0], EAGAIN)
         world.check_running(None)
         start = world.clock.now
-        deadline = None if self._timeout is None else start + nanoseconds(self._timeout)
+        deadline = self._deadline
+        if deadline is None and self._timeout is not None:
+            deadline = start + nanoseconds(self._timeout)
         call = (nothing[0].partition(":")[0], self._record.name)
         never = None if ends or how == 1 else (lambda: self._do(nothing[2]))
         if not world.until(done, deadline, call, never):
@@ -331,22 +334,25 @@ class SimSocket(Shell):
     def _read_all(self, size: int, flags: int) -> bytes:
         """MSG_WAITALL: until `size` bytes are there, or the end is (man 2 recv)."""
         stream = self._descriptor.stream
+        blocks = self._waits(flags) == 2
         if flags & PEEK and stream is not None:
-            if self._waits(flags) == 2:
+            if blocks:
                 self._wait(lambda: stream.size >= size or stream.hears_nothing, _READ_NOTHING, flags)
-            return self._read(size, flags)
+            if not stream.chunks:
+                return self._read(size, flags)
+            data = stream.pending[:size]
+            self._does("peek", excerpt(data))
+            return data
         data = b""
         while len(data) < size:
-            if data and self._waits(flags) < 2 and stream is not None and not stream.chunks:
-                if stream.unix:
-                    stream.take_error()  # it is looked at, and lost
-                break
-            try:
-                more = self._read(size - len(data), flags)
-            except OSError:
-                if data:
+            if data and stream is not None and not stream.chunks:
+                if blocks and not stream.hears_nothing:
+                    self._wait_to_read(flags)
+                if not stream.chunks:  # an end, or an error, which is for the next call to tell
+                    if stream.unix and not blocks:
+                        stream.take_error()  # it is looked at, and lost
                     break
-                raise
+            more = self._read(size - len(data), flags)
             if not more:
                 break
             data += more
@@ -526,18 +532,19 @@ class SimSocket(Shell):
 
     def _push_all(self, data: Buffer) -> None:
         view = memoryview(data).cast("B")
-        deadline = None if not self._timeout else self._world.clock.now + nanoseconds(self._timeout)
+        if self._timeout:
+            self._deadline = self._world.clock.now + nanoseconds(self._timeout)
         sent = 0
         try:
             while True:
                 sent += self._push(bytes(view[sent:]))
                 if sent >= len(view):
                     return
-                if deadline is not None and self._world.clock.now >= deadline:
-                    raise os_error(ETIMEDOUT)
         except OSError:
             self._record.tried_on = True  # by this exception
             raise
+        finally:
+            self._deadline = None
 
     # -- coming and going -----------------------------------------------------------------------
 

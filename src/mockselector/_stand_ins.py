@@ -119,9 +119,9 @@ def _fcntl_stand_in(real: Callable[..., Any], get_fd: int, set_fd: int, get_fl: 
     def fcntl(fd: Any, cmd: int, arg: Any = 0, /) -> Any:
         world = current()
         number = fd if isinstance(fd, int) else fd.fileno()
-        if world is None or number < FIRST_NUMBER:
+        if world is None or not (number >= FIRST_NUMBER or world.owns(number)):
             return real(fd, cmd, arg)
-        if number not in world.network.descriptors:
+        if not world.owns(number):
             raise OSError(EBADF, os.strerror(EBADF))
         if cmd in (get_fd, set_fd):
             return int(cmd == get_fd)  # FD_CLOEXEC, as Python sets it; there is no exec to see it
@@ -136,10 +136,9 @@ def _os_stand_in(name: str) -> Callable[..., Any]:
     real: Callable[..., Any] = getattr(os, name)
 
     def stand_in(*args: Any, **kwargs: Any) -> Any:
-        if any(type(one) is int and one >= FIRST_NUMBER for one in args[:2]):
-            world = current()
-            if world is not None:
-                world.refuse(f"os.{name}() on a scenario's socket is not simulated; use the socket's own methods")
+        world = current()
+        if world is not None and any(type(one) is int and (one >= FIRST_NUMBER or world.owns(one)) for one in args[:2]):
+            world.refuse(f"os.{name}() on a scenario's socket is not simulated; use the socket's own methods")
         return real(*args, **kwargs)
 
     stand_in.__name__ = stand_in.__qualname__ = name
@@ -306,6 +305,13 @@ async def _loop_getnameinfo(self: Any, sockaddr: Any, flags: int = 0) -> Any:
     return _name_info(world, sockaddr, flags)
 
 
+def _listens(thing: Any) -> bool:
+    """Whether it is a listener that is not of a scenario."""
+    if not isinstance(thing, real_socket) or isinstance(thing, (SimSocket, LoopbackSocket)):
+        return False
+    return bool(thing.getsockopt(_socket_module.SOL_SOCKET, _socket_module.SO_ACCEPTCONN))
+
+
 _real_register: Final = _BaseSelectorImpl.register
 
 
@@ -314,6 +320,8 @@ def _register(self: Any, fileobj: Any, events: int, data: Any = None) -> Any:
     world = current()
     if world is not None and isinstance(self, tuple(REAL_SELECTORS.values())) and is_simulated(number_of(fileobj)):
         world.refuse(f"a real selector is given a scenario's socket. {BEFORE}")
+    if world is not None and _listens(fileobj):
+        world.refuse(f"a listener that is a real socket is registered. {BEFORE}")
     return _real_register(self, fileobj, events, data)
 
 

@@ -43,11 +43,11 @@ Raw: TypeAlias = _socket.socket
 class Far:
     """What is known of the server's end of a connection."""
 
-    __slots__ = ("closed", "mute", "number", "paired", "read", "sent", "size")
+    __slots__ = ("closed", "mute", "number", "counted", "read", "sent", "size")
 
-    def __init__(self, number: int = -1, *, paired: bool = False) -> None:
+    def __init__(self, number: int = -1, *, counted: bool = False) -> None:
         self.number: int = number  # of its descriptor; -1: it is not accepted yet, or closed
-        self.paired: Final = paired  # whether a peer is at the other end
+        self.counted: Final = counted  # whether the scenario goes on while it is open
         self.closed: bool = False
         self.mute: bool = False
         self.sent: int = 0
@@ -180,11 +180,13 @@ class Wire:
         return False
 
     def in_flight(self) -> bool:
-        """Whether bytes have been sent and are not there; some may have to wait until others are read."""
+        """Whether bytes have been sent, and there are none to read: if there are, those may have to be read first."""
         number = self.other.number
         if self.closed or polled(self.sock.fileno()) & ERROR:
             return False
-        return self._under_way_here() or (number >= 0 and not polled(number) & ERROR and self._under_way_there())
+        if not self.size and self._under_way_here():
+            return True
+        return number >= 0 and not polled(number) & ERROR and not unread(number) and self._under_way_there()
 
     def _under_way_here(self) -> bool:
         return self.other.sent > self.read + self.size

@@ -203,6 +203,10 @@ class World:
 
     # -- what is made in it, where that is not simulated ------------------------------------------
 
+    def owns(self, number: int) -> bool:
+        """Whether it is the number of a socket of this world."""
+        return number in self.network.descriptors
+
     def own_socket(self, family: int, proto: int, made: Place) -> real_socket | None:
         """A new socket; None: a simulated one."""
         return None
@@ -687,7 +691,7 @@ class World:
             if peer._stream is None or (peer.name not in accepted and not peer._stream.other.closed):
                 state = "not connected" if peer._stream is None else "not accepted"
                 unread = 0 if peer._stream is None else peer._stream.other.size
-                rows.append(SocketRow(peer.name, state, "", unread, 0, _progress(peer)))
+                rows.append(SocketRow(peer.name, state, "", unread, 0, progress(peer)))
         return SocketTable(rows)
 
     def _row(self, descriptor: Descriptor, record: Record) -> SocketRow:
@@ -699,11 +703,12 @@ class World:
         if state == "connected":
             state = "peer reset" if stream.dead else "peer closed" if stream.ended else state
         peer = stream.other.peer
-        script = _progress(peer) if isinstance(peer, Peer) else ""
+        script = progress(peer) if isinstance(peer, Peer) else ""
         return SocketRow(record.name, state, interest, stream.size, stream.other.size, script)
 
 
-def _progress(peer: Peer) -> str:
+def progress(peer: Peer) -> str:
+    """How far a peer is in its script."""
     return f"step {min(peer._position + 1, len(peer._steps))} of {len(peer._steps)}: {peer.doing()}"
 
 
