@@ -64,6 +64,16 @@ def shut_listener(ground: Ground) -> State:
     return State(listener)
 
 
+def listener_again(ground: Ground) -> State:
+    """Shut down twice, and listening once more."""
+    listener = ground.listener()
+    listener.shutdown(socket.SHUT_RD)
+    ground.outcome(lambda: listener.shutdown(socket.SHUT_RD))
+    listener.listen()
+    ground.name(listener.getsockname(), "listener's")
+    return State(listener)
+
+
 def closed_listener(ground: Ground) -> State:
     listener = ground.listener()
     listener.close()
@@ -477,7 +487,8 @@ def _resets(ground: Ground, state: State) -> None:
 
 
 STATES: Final[tuple[Callable[[Ground], State], ...]] = (
-    new, bound, listening, client_waiting, shut_listener, closed_listener, connecting, just_connected, refused,
+    new, bound, listening, client_waiting, shut_listener, listener_again, closed_listener, connecting, just_connected,
+    refused,
     refused_and_told, refused_by_connect, connected, connected_client, peer_sent, peer_sent_twice, partly_read,
     all_read, peer_half_closed, peer_sent_and_half_closed, peer_half_closed_and_told, peer_shut_reading,
     peer_shut_both, peer_closed, peer_closed_and_told, peer_closed_after_sending, peer_closed_with_unread,

@@ -615,13 +615,16 @@ class Network:
         if begun or (descriptor.family not in ANY and not descriptor.bound):
             raise _os_error(EINVAL)
         if not descriptor.bound:
-            self.bind(descriptor, _unbound(descriptor.family))
+            host, _, *more = descriptor.local
+            self.bind(descriptor, (host, 0, *more))
         for other in self.listeners:
             if other.local == descriptor.local and other is not descriptor and not descriptor.reuse & other.reuse & 2:
                 raise _os_error(EADDRINUSE)
         descriptor.limit = max(0, backlog) + 1
         if descriptor.backlog is None:
             descriptor.backlog = deque()
+            if descriptor.family in ANY:
+                descriptor.shut = 0
             self.listeners.append(descriptor)
 
     def listener(self, to: Address | None) -> Descriptor | None:
