@@ -74,7 +74,7 @@ class LoopbackSocket(real_socket):
 
     def __del__(self) -> None:
         if getattr(self, "_record", None) is not None and self.fileno() >= 0:
-            self._let_go()
+            self._world.let_go(self)
             Raw.close(self)
 
     # -- waiting ----------------------------------------------------------------------------------
@@ -299,12 +299,8 @@ class LoopbackSocket(real_socket):
     def _real_close(self) -> None:  # called when the last `makefile()` is closed, too
         if self.fileno() >= 0:
             self._record.monitor.decided("close", self._record.name)
-            self._let_go()
+            self._world.let_go(self)
         Raw.close(self)
-
-    def _let_go(self) -> None:
-        """The world's part of a close."""
-        self._world.let_go(self)
 
 
 class LoopbackWorld(World):
@@ -377,10 +373,11 @@ class LoopbackWorld(World):
         if isinstance(fileobj, LoopbackSocket):
             return fileobj._record
         number = number_of(fileobj)
-        for sock in self.sockets:
-            if sock.fileno() == number:
-                return sock._record
-        return self.foreign(number, fileobj)
+        sock = self._socket_of(number)
+        return sock._record if sock is not None else self.foreign(number, fileobj)
+
+    def _socket_of(self, number: int) -> LoopbackSocket | None:
+        return next((sock for sock in self.sockets if sock.fileno() == number), None)
 
     # -- connections ------------------------------------------------------------------------------
 
@@ -398,16 +395,15 @@ class LoopbackWorld(World):
 
     def meet(self, peer: Peer) -> Wire | None:
         """Connect to whoever listens where the peer wants to go."""
+        self._knocking[peer._serial] = peer
         listener = self.network.listener(peer._to)
         if listener is None or len(self._waiting[listener]) >= listener.limit:
-            self._knocking[peer._serial] = peer
             return None
         sock = Raw(listener.family, SOCK_STREAM)
         if sock.connect_ex(_reachable(listener)):  # it does not listen any more, or its path is gone
             sock.close()
-            self._knocking[peer._serial] = peer
             return None
-        self._knocking.pop(peer._serial, None)
+        del self._knocking[peer._serial]
         self._alive += 1
         wire = Wire(sock, Far(counted=True))
         self._wires.append(wire)
@@ -511,7 +507,7 @@ class LoopbackWorld(World):
 
     def owns(self, number: int) -> bool:
         """Whether it is the number of one of the server's sockets."""
-        return any(sock.fileno() == number for sock in self.sockets)
+        return self._socket_of(number) is not None
 
     # -- the kernel, and the end ------------------------------------------------------------------
 
