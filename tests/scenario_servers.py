@@ -69,4 +69,4 @@ def step(
 
 def headline(text: str, rule: RuleId) -> str:
     """A pattern for an error that begins with just this."""
-    return rf"\A{re.escape(text)}   \[{rule}\]\n"
+    return rf"\A\[{rule}\] {re.escape(text)}\n"

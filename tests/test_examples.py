@@ -48,7 +48,7 @@ def test_such_a_style_breaks_no_other_pedantic_rule(example: Correct) -> None:
 
 @pytest.mark.parametrize("twin", TWINS, ids=name)
 def test_a_twin_breaks_its_rule(twin: Twin) -> None:
-    with pytest.raises(ScenarioError, match=rf"\A.*   \[{twin.rule}\]\n") as caught:
+    with pytest.raises(ScenarioError, match=rf"\A\[{twin.rule}\] .*\n") as caught:
         run(twin, pedantic=twin.pedantic)
     assert twin.rule == caught.value.rule
 

@@ -153,7 +153,7 @@ def test_the_methods_of_a_loop_serve_plain_sockets() -> None:
 
 
 def test_a_wrong_answer_comes_out_of_a_task() -> None:
-    with pytest.raises(ScenarioError, match=r"\Aalice was sent b'HI\\n' where it expects b'Hi\\n'") as caught:
+    with pytest.raises(ScenarioError, match=r"\A\[.+?\] alice was sent b'HI\\n' where it expects b'Hi\\n'") as caught:
         with Scenario() as net:
             net.client("alice").sends(b"hi\n").expects(b"Hi\n").closes()
             net.run(asyncio.run, serve(upper))

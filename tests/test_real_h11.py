@@ -139,7 +139,7 @@ def test_a_client_that_waits_for_more_than_is_sent_is_stuck() -> None:
             super().do_GET()
             self.close_connection = False
 
-    with pytest.raises(ScenarioError, match=r"\Aalice waits in vain for anything") as caught:
+    with pytest.raises(ScenarioError, match=r"\A\[.+?\] alice waits in vain for anything") as caught:
         with Scenario() as net:
             net.client("alice").plays(browser([], get("/"))).closes()
             net.run(serve, Keeps)

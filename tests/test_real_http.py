@@ -251,7 +251,9 @@ def test_a_file_larger_than_the_buffer_is_sent_whole_to_a_slow_reader(
 
 
 def test_a_slow_reader_makes_the_next_client_wait(files: Callable[..., BaseHTTPRequestHandler]) -> None:
-    with pytest.raises(ScenarioError, match=r"\Aalice was sent more than there was room for, and the send waited 1 s"):
+    with pytest.raises(
+        ScenarioError, match=r"\A\[.+?\] alice was sent more than there was room for, and the send waited 1 s"
+    ):
         with Scenario(pedantic=True) as net:
             net.client("alice").reads_slowly(16384, every=1.0).sends(b"GET /big.bin HTTP/1.0\r\n\r\n").expects(
                 lambda got: got.endswith(b"\xff"), until="eof"

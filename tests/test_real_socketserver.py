@@ -175,7 +175,7 @@ def test_what_a_handler_raises_ends_its_connection_only(capsys: pytest.CaptureFi
 
 
 def test_a_wrong_answer_comes_out_though_the_server_swallows_what_handlers_raise() -> None:
-    with pytest.raises(ScenarioError, match=r"\Aalice was sent b'HI\\n' where it expects b'Hi\\n'") as caught:
+    with pytest.raises(ScenarioError, match=r"\A\[.+?\] alice was sent b'HI\\n' where it expects b'Hi\\n'") as caught:
         with Scenario() as net:
             net.client("alice").sends(b"hi\n").expects(b"Hi\n").closes()
             net.run(serve, Upper)

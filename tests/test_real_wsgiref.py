@@ -111,7 +111,7 @@ def test_a_client_that_resets_leaves_the_others_their_turn(capsys: pytest.Captur
 
 def test_a_body_that_the_application_does_not_read_is_told() -> None:
     with pytest.raises(
-        ScenarioError, match=r"^alice was not read to the end of its script: b'abcde' is left"
+        ScenarioError, match=r"^\[.+?\] alice was not read to the end of its script: b'abcde' is left"
     ) as caught:
         with Scenario() as net:
             alice = net.client("alice").sends(b"POST / HTTP/1.1\r\nContent-Length: 5\r\n\r\n").sends(b"abcde")

@@ -194,7 +194,7 @@ def test_a_run_ends_in_a_recv_with_a_timeout() -> None:
 
 
 def test_a_recv_that_blocks_for_ever_is_told_at_the_end() -> None:
-    with pytest.raises(ScenarioError, match=r"\Aalice was read with nothing there, and the read blocks"):
+    with pytest.raises(ScenarioError, match=r"\A\[.+?\] alice was read with nothing there, and the read blocks"):
         with Scenario() as net:
             net.client("alice")
             net.run(one, read_all)
@@ -303,7 +303,7 @@ def test_a_peer_that_waits_in_vain_is_told_when_its_patience_is_at_its_end(
     options: dict[str, Any], moment: float
 ) -> None:
     net = Scenario(**options)
-    with pytest.raises(ScenarioError, match=r"\Aalice waits in vain for b'ho', and the server sleeps"):
+    with pytest.raises(ScenarioError, match=r"\A\[.+?\] alice waits in vain for b'ho', and the server sleeps"):
         with net:
             net.client("alice").expects(b"ho")
             net.client("bob").waits(10_000).closes()
@@ -358,7 +358,7 @@ def test_nothing_listens() -> None:
 
 @pytest.mark.parametrize(("to", "shown"), [(9999, "9999"), (("localhost", 9999), "('localhost', 9999)")], ids=str)
 def test_something_else_listens(to: Any, shown: str) -> None:
-    with pytest.raises(ScenarioError, match=r"\Aalice waits in vain for somebody to listen") as caught:
+    with pytest.raises(ScenarioError, match=r"\A\[.+?\] alice waits in vain for somebody to listen") as caught:
         with Scenario() as net:
             hello(net, to=to)
             net.run(echo)
@@ -372,7 +372,7 @@ def full() -> None:
 
 
 def test_the_backlog_is_full() -> None:
-    with pytest.raises(ScenarioError, match=r"\Abob waits in vain for somebody to listen") as caught:
+    with pytest.raises(ScenarioError, match=r"\A\[.+?\] bob waits in vain for somebody to listen") as caught:
         with Scenario() as net:
             net.client("alice")
             hello(net, "bob")
@@ -381,7 +381,7 @@ def test_the_backlog_is_full() -> None:
 
 
 def test_the_backlog_is_full_where_the_client_names_the_port() -> None:
-    with pytest.raises(ScenarioError, match=r"\Abob waits in vain for somebody to listen") as caught:
+    with pytest.raises(ScenarioError, match=r"\A\[.+?\] bob waits in vain for somebody to listen") as caught:
         with Scenario() as net:
             net.client("alice", to=PORT)
             hello(net, "bob", to=PORT)
@@ -440,7 +440,9 @@ def test_a_rest_that_was_never_sent_is_told_where_a_peer_waits_for_it() -> None:
         selector.register(conn, EVENT_READ)
         selector.select()
 
-    with pytest.raises(ScenarioError, match=r"\Aalice took 4 of 10 bytes from send\(\), and the rest was never sent"):
+    with pytest.raises(
+        ScenarioError, match=r"\A\[.+?\] alice took 4 of 10 bytes from send\(\), and the rest was never sent"
+    ):
         with Scenario() as net:
             net.client("alice", buffer=4).expects(b"x" * 10)
             net.run(one, handle)
@@ -727,14 +729,13 @@ def test_a_peer_that_is_reset_in_the_backlog_by_a_returning_server_is_told() -> 
             time.sleep(1)
 
     with pytest.raises(
-        ScenarioError, match=r"\Aalice expects b'hi', but the server has closed the connection"
+        ScenarioError, match=r"\A\[.+?\] alice expects b'hi', but the server has closed the connection"
     ) as caught:
         with Scenario() as net:
             net.client("alice").expects(b"hi")
             net.run(serve)
-    assert (
-        "\n  Also:\n    listener was not asked for all its clients: alice is left   [unaccepted-connection]\n"
-        in str(caught.value)
+    assert "\n  Also:\n    [unaccepted-connection] listener was not asked for all its clients: alice is left\n" in str(
+        caught.value
     )
 
 
@@ -750,7 +751,7 @@ def test_a_peer_that_waits_when_the_run_has_failed_otherwise_is_not_told_as_well
 
 
 def test_a_wrong_answer_is_told_though_the_peer_reads_it_after_the_server_has_returned() -> None:
-    with pytest.raises(ScenarioError, match=r"\Aalice was sent b'ho', which is not b'hi' until 2") as caught:
+    with pytest.raises(ScenarioError, match=r"\A\[.+?\] alice was sent b'ho', which is not b'hi' until 2") as caught:
         with Scenario() as net:
             net.client("alice").waits(5).expects(b"hi", until=2)
             net.run(one, lambda conn: conn.sendall(b"ho"))
@@ -930,7 +931,7 @@ def test_a_server_that_is_called_directly_is_told_to_let_the_scenario_call_it() 
 
 
 def test_a_violation_of_a_server_that_is_called_directly_comes_out_as_itself() -> None:
-    with pytest.raises(ScenarioError, match=r"\Aalice waits in vain for b'hi', and the server sleeps"):
+    with pytest.raises(ScenarioError, match=r"\A\[.+?\] alice waits in vain for b'hi', and the server sleeps"):
         with Scenario() as net:
             net.client("alice").expects(b"hi")
             with net.listener() as listener:
@@ -982,7 +983,7 @@ def test_a_finding_is_a_note_to_what_the_server_raises_on_its_own() -> None:
             net.run(serve)
     notes: list[str] = getattr(caught.value, "__notes__", [])
     assert [note.splitlines()[0] for note in notes] == [
-        "alice was read with nothing there, and the read blocks   [read-without-data]"
+        "[read-without-data] alice was read with nothing there, and the read blocks"
     ]
 
 
@@ -1000,7 +1001,7 @@ def test_a_finding_takes_the_place_of_what_the_server_makes_of_it() -> None:
         except Exception as error:
             raise ZeroDivisionError("of the server") from error
 
-    with pytest.raises(ScenarioError, match=r"\Aalice was read with nothing there") as caught:
+    with pytest.raises(ScenarioError, match=r"\A\[.+?\] alice was read with nothing there") as caught:
         with Scenario() as net:
             net.client("alice")
             net.run(serve)
@@ -1057,7 +1058,7 @@ def test_a_violation_comes_out_though_the_server_swallows(swallowed: type[BaseEx
                 except swallowed:
                     pass
 
-    with pytest.raises(ScenarioError, match=r"\Aalice was sent b'wr' where it expects b'hi'"):
+    with pytest.raises(ScenarioError, match=r"\A\[.+?\] alice was sent b'wr' where it expects b'hi'"):
         with Scenario() as net:
             hello(net)
             net.run(serve)
@@ -1110,7 +1111,7 @@ def test_verify_judges_the_end() -> None:
     net = Scenario()
     hello(net)
     net.run(lambda: None)
-    with pytest.raises(ScenarioError, match=r"\Aalice was never connected"):
+    with pytest.raises(ScenarioError, match=r"\A\[.+?\] alice was never connected"):
         net.verify()
 
 
@@ -1133,7 +1134,7 @@ def test_a_scenario_whose_finding_nobody_has_seen_warns_when_it_is_dropped() -> 
         gc.collect()
     text = (
         "a Scenario was dropped, and nobody has seen what it found: use `with Scenario() as net:` or net.verify()\n\n"
-        "alice was never connected: the server returned before it could connect   [unmet-expectation]\n"
+        "[unmet-expectation] alice was never connected: the server returned before it could connect\n"
     )
     assert [str(warning.message).startswith(text) for warning in caught] == [True]
     assert __file__ == caught[0].filename
@@ -1345,7 +1346,7 @@ def test_a_rule_is_judged_where_another_is_allowed(
 @pytest.mark.parametrize("where", ["scenario", "client"])
 def test_a_send_without_room_is_not_judged_where_it_is_allowed_and_its_peer_is_stuck(where: str) -> None:
     allowed: tuple[RuleId, ...] = ("send-without-room",)
-    with pytest.raises(ScenarioError, match=r"\Aalice waits in vain for room to send, and the server sleeps"):
+    with pytest.raises(ScenarioError, match=r"\A\[.+?\] alice waits in vain for room to send, and the server sleeps"):
         with Scenario(allow=allowed * (where == "scenario")) as net:
             net.client("alice", allow=allowed * (where == "client"), buffer=6).sends(b"y" * 10).closes()
             net.run(one, waits_for_room)
@@ -1690,7 +1691,7 @@ def test_closing_after_a_short_send_loses_the_rest() -> None:
                 conn.settimeout(30)
                 conn.send(b"x" * 200_000)
 
-    with pytest.raises(ScenarioError, match=r"^alice took 65536 of 200000 bytes from send\(\)"):
+    with pytest.raises(ScenarioError, match=r"^\[.+?\] alice took 65536 of 200000 bytes from send\(\)"):
         with Scenario() as net:
             net.client("alice").waits(100)
             net.run(serve)

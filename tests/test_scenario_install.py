@@ -530,7 +530,9 @@ def test_an_address_without_a_name_has_none() -> None:
     "ask", [lambda: socket.getaddrinfo("nowhere", 80), lambda: socket.gethostbyname("nowhere")], ids=["info", "name"]
 )
 def test_a_host_that_the_scenario_does_not_know_breaks_a_rule(ask: Callable[[], object]) -> None:
-    with pytest.raises(ScenarioError, match=r"^the program connects to 'nowhere', which the scenario does not know"):
+    with pytest.raises(
+        ScenarioError, match=r"^\[.+?\] the program connects to 'nowhere', which the scenario does not know"
+    ):
         with scenario():
             ask()
 

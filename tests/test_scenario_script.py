@@ -403,7 +403,7 @@ def test_what_follows_is_compared_though_it_has_come_already() -> None:
 
 
 def test_what_follows_is_compared_at_the_servers_own_send_again() -> None:
-    with pytest.raises(ScenarioError, match=r"\Aalice was sent b'REST' where it expects b'rest'") as caught:
+    with pytest.raises(ScenarioError, match=r"\A\[.+?\] alice was sent b'REST' where it expects b'rest'") as caught:
         run(sends(b"a\n", b"REST", pause=1), Expects(b"a\n", until=b"\n"), Expects(b"rest"))
     assert re.search(r"sent +\S+:\d+ +in handle +conn.sendall\(part\)\n", str(caught.value))
 

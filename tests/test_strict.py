@@ -350,7 +350,7 @@ def test_the_rest_of_a_short_send_may_come_in_parts_and_with_more_behind_it() ->
 def test_something_else_after_a_short_send_is_a_hole() -> None:
     _, sock = short(2, 3)
     sock.send(b"abcd")
-    with pytest.raises(ScenarioError, match=r"^alice took 2 of 4 bytes from send\(\), and the rest"):
+    with pytest.raises(ScenarioError, match=r"^\[.+?\] alice took 2 of 4 bytes from send\(\), and the rest"):
         sock.send(b"xyz")
 
 
@@ -724,7 +724,7 @@ def test_a_server_may_pass_its_sockets_to_the_standard_library_by_number() -> No
 def test_a_loop_that_lives_on_an_allowed_breach_comes_to_an_end() -> None:
     sock = alice(allow=["read-past-eof"])
     run(sock)
-    with pytest.raises(ScenarioError, match=r"^recv\(\) on alice was tried 1000 times in a row in vain"):
+    with pytest.raises(ScenarioError, match=r"^\[.+?\] recv\(\) on alice was tried 1000 times in a row in vain"):
         while True:
             sock.recv(9)
 
@@ -735,7 +735,7 @@ def test_accepting_for_ever_comes_to_an_end() -> None:
     sel.register(listener, EVENT_READ)
     listener.listen()
     sel.select()
-    with pytest.raises(ScenarioError, match=r"^accept\(\) on listener was tried 1000 times in a row in vain"):
+    with pytest.raises(ScenarioError, match=r"^\[.+?\] accept\(\) on listener was tried 1000 times in a row in vain"):
         while True:
             listener.accept()
     sel._settled = True
@@ -1063,7 +1063,9 @@ def test_a_loop_that_only_polls_is_judged_at_the_end() -> None:
     listener = ListenSocket([alice()])
     listener.bind(("", 1))
     listener.listen()
-    with pytest.raises(ScenarioError, match=r"(?s)^alice was accepted but never registered.*> end"):
+    with pytest.raises(
+        ScenarioError, match=r"(?s)^\[accepted-not-registered\] alice was accepted but never registered.*> end"
+    ):
         with MockSelector([listener, (), (), ()], strict=True) as sel:
             polls(sel, listener)
 

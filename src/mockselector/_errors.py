@@ -91,7 +91,7 @@ def scenario_error(
     rows = [row_at(flat, number) for number in range(len(trace))]
     rule = RULES[finding.rule]
     parts = [
-        f"{finding.headline}   [{finding.rule}]",
+        f"[{finding.rule}] {finding.headline}",  # the rule first: summaries cut lines at their end
         "\n".join(_proof(finding, rows)),
         _paragraph(finding.note),
         _indented(finding.block),
@@ -100,7 +100,7 @@ def scenario_error(
         + _paragraph(rule.mend.format_map(finding.fields)),
     ]
     if also:
-        parts.append("\n".join(["  Also:", *(f"    {one.headline}   [{one.rule}]" for one in also)]))
+        parts.append("\n".join(["  Also:", *(f"    [{one.rule}] {one.headline}" for one in also)]))
     parts.append("\n".join(_tail(rows, at_end=finding.at_end)))
     parts.append("\n".join(_footer(finding, script, made)))
     text = "\n\n".join(part for part in parts if part)
