@@ -64,8 +64,7 @@ def telling() -> Iterator[None]:
 
     def tell() -> None:
         while not over.wait(1.0):
-            if time.monotonic() - _said >= QUIET:
-                say(f"at work: {'; '.join(step.how_far() for step in tuple(_at_work)) or 'between two steps'}")
+            tell_if_quiet()
 
     thread = threading.Thread(target=tell, daemon=True)
     thread.start()
@@ -74,6 +73,11 @@ def telling() -> Iterator[None]:
     finally:
         over.set()
         thread.join()
+
+
+def tell_if_quiet() -> None:
+    if time.monotonic() - _said >= QUIET:
+        say(f"at work: {'; '.join(step.how_far() for step in tuple(_at_work)) or 'between two steps'}")
 
 
 class Step:
@@ -168,7 +172,7 @@ class Step:
 
 def run(*command: str | Path, cwd: Path = ROOT) -> None:
     """Run a command without which nothing goes on."""
-    step = Step(Path(command[0]).name, *command, cwd=cwd)
+    step = Step(" ".join([Path(command[0]).name, *map(str, command[1:3])]), *command, cwd=cwd)
     step.run(shown=True)
     if step.status:
         raise FailedError(f"exit status {step.status}: {step.shown}")

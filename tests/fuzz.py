@@ -147,13 +147,13 @@ def alike(program: str, one: list[str], other: list[str]) -> bool:
 def _alone(error: BaseException | None) -> BaseException | None:
     """An exception without what its frames keep alive."""
     seen: list[BaseException] = []
-    more = [error]
-    while more:
-        one = more.pop()
+    others = [error]
+    while others:
+        one = others.pop()
         if one is not None and one not in seen:
             seen.append(one)
             traceback.clear_frames(one.__traceback__)
-            more += [one.__context__, one.__cause__]
+            others += [one.__context__, one.__cause__]
     return error
 
 
@@ -396,9 +396,10 @@ def messages(seeds: Seeds, given: Sequence[int] | None = None) -> Iterator[tuple
     process.stdout.close()
     process.stderr.close()
     if not done or status:
-        if not why and hasattr(signal, "SIGPROF") and status == -signal.SIGPROF:
-            why = "hangs"
-        yield "ended", (why or f"the process ended, status {status}", b"".join(errors).decode(errors="replace"))
+        words = b"".join(errors).decode(errors="replace")
+        if not why:  # showing where it is can itself end it
+            why = "hangs" if "(most recent call first)" in words else f"the process ended, status {status}"
+        yield "ended", (why, words)
 
 
 def ended(why: str, errors: str) -> Failure:
