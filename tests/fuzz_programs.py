@@ -530,7 +530,7 @@ def with_protocols(make: Program) -> str:
     with make.part("class Talk(asyncio.Protocol):"):
         with make.block("def connection_made(self, transport):"):
             make.line("self.transport = transport")
-            if make.wrong("kept", 0.05):
+            if make.wrong("kept", 0.05) or make.planted in KEEPING:
                 make.line("KEPT.append(transport)")
         with make.block("def data_received(self, data):"):
             with make.swallowing():
@@ -574,7 +574,6 @@ def with_sock_calls(make: Program) -> str:
         make.line("listener.setblocking(False)")
         with make.block("while True:"):
             make.line("conn, _ = await loop.sock_accept(listener)")
-            make.unless("blocking in a loop", "conn.setblocking(False)")
             if make.wrong("kept", 0.05) or make.planted in KEEPING:
                 make.line("KEPT.append(conn)")
             make.unless("never registered", "tasks.add(asyncio.create_task(talk(loop, conn)))")
@@ -635,7 +634,7 @@ PLANTED: Final[dict[Callable[[Program], str], tuple[str, ...]]] = {
     with_socketserver: ("wrong bytes", "raises", "no answer"),
     with_streams: ("never closed", "wrong bytes", "raises", "no answer"),
     with_protocols: ("never closed", "wrong bytes", "raises", "no answer"),
-    with_sock_calls: ("never closed", "wrong bytes", "raises", "no answer", "never registered", "blocking in a loop"),
+    with_sock_calls: ("never closed", "wrong bytes", "raises", "no answer", "never registered"),
     asking: ("raises",),
 }  # fmt: skip
 """The defects that are planted one at a time; the script of `reaching` meets each."""
