@@ -218,7 +218,7 @@ def selecting(make: Program) -> str:
     calls_back = choose.chance(0.5)
     blocking = choose.chance(0.4) and make.planted not in NEEDS_NON_BLOCKING
     blocking = blocking or make.planted in NEEDS_BLOCKING
-    queues = not blocking and choose.chance(0.6) and make.planted != "short send lost"
+    queues = not blocking and choose.chance(0.6) and make.planted not in NOT_QUEUEING
     _accepting(make, blocking=blocking, calls_back=calls_back)
     _dropping(make)
     _talking(make, blocking=blocking, queues=queues)
@@ -612,6 +612,7 @@ def _running(make: Program) -> str:
 
 
 NEEDS_BLOCKING: Final = ("reads twice",)
+NOT_QUEUEING: Final = ("short send lost", "always writable")
 NEEDS_NON_BLOCKING: Final = ("short send lost", "goes on writing")
 KEEPING: Final = ("never closed", "never registered")
 """What is dropped is closed by the garbage collector; so these are kept."""
