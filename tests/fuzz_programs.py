@@ -7,10 +7,13 @@ program. Knows nothing of how programs are run and judged: that is `fuzz`.
 
 from __future__ import annotations
 
+import inspect
 import random
 from collections.abc import Callable, Generator, Sequence
 from contextlib import contextmanager
 from typing import Final, Literal, TypeVar
+
+from mockselector import Scenario
 
 T = TypeVar("T")
 Network = Literal["simulated", "loopback"]
@@ -154,7 +157,11 @@ RAISING: Final = (
     'raise GeneratorExit("own")',
     'raise Odd("own")',
 )
+GUARDED: Final = "watchdog" in inspect.signature(Scenario).parameters
+"""Whether a program that calls nothing of the scenario's is ended in real time."""
+
 ANYWHERE: Final = (
+    *(["while True: pass"] if GUARDED else []),
     "time.sleep(2)",
     *RAISING,
     "gc.collect()",
@@ -722,6 +729,8 @@ def options(make: Program) -> str:
     if not make.wild:
         return ", ".join(given)
     simulated = make.network == "simulated"
+    if GUARDED:
+        given.append("watchdog=5")
     if choose.chance(0.2):
         given.append(f"allow={choose.of(*ALLOWED)}")
     if simulated and choose.chance(0.2):
