@@ -16,6 +16,7 @@ from __future__ import annotations
 import argparse
 import contextlib
 import faulthandler
+import functools
 import gc
 import importlib
 import io
@@ -33,6 +34,7 @@ import traceback
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
+from types import CodeType
 from typing import Any, Final, Literal, NamedTuple, get_args
 
 import fuzz_programs
@@ -99,6 +101,12 @@ class Run(NamedTuple):
     unraisable: list[str]
 
 
+@functools.lru_cache(maxsize=1)
+def compiled(program: str) -> CodeType:
+    """Its code: the same objects whenever it is played."""
+    return compile(program, FILE, "exec", dont_inherit=True)
+
+
 def played(program: str) -> Run:
     """Run a program, in a module of its own."""
     unraisable: list[str] = []
@@ -114,7 +122,7 @@ def played(program: str) -> Run:
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")
                 try:
-                    exec(compile(program, FILE, "exec", dont_inherit=True), space)
+                    exec(compiled(program), space)
                 except BaseException as one:
                     error = one
                 net: Scenario = space["net"]
@@ -238,7 +246,7 @@ def _again(program: str, verdict: str, trace: list[str]) -> Iterator[Failure]:
         at = next((n for n, (one, other) in pairs if one != other), min(len(trace), len(second.trace)))
         shown = (f"{one[max(0, at - 3) : at + 2]}" for one in (trace, second.trace))
         yield Failure("another trace", "", "\n".join([f"at row {at}:", *shown]))
-    elif said(second.error) != verdict:
+    elif trace == second.trace and said(second.error) != verdict:
         yield Failure("another verdict", "", f"{verdict}\n\n--- and then\n\n{said(second.error)}")
 
 

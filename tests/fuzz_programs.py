@@ -730,7 +730,7 @@ def options(make: Program) -> str:
         return ", ".join(given)
     simulated = make.network == "simulated"
     if GUARDED:
-        given.append("watchdog=5")
+        given.append("watchdog=1")
     if choose.chance(0.2):
         given.append(f"allow={choose.of(*ALLOWED)}")
     if simulated and choose.chance(0.2):
