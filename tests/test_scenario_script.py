@@ -685,7 +685,7 @@ def test_a_script_that_has_no_end_is_told(monkeypatch: pytest.MonkeyPatch) -> No
     def again() -> None:
         alice.does(again)
 
-    monkeypatch.setattr("mockselector._world.MOST_STEPS", 1000)
+    monkeypatch.setattr("mockselector._peers.MOST_STEPS", 1000)
     text = (
         "the script has taken 1,000 steps at one instant: does a generator yield steps for ever,"
         " or a does() step append to its own script?"

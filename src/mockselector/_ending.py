@@ -50,7 +50,7 @@ class EndException(BaseException):
 class Ending:
     """How far a run has come in being ended."""
 
-    __slots__ = ("_polls", "_repeated", "_undo", "monitor", "outside", "times")
+    __slots__ = ("_repeated", "_undo", "monitor", "outside", "polls", "times")
 
     def __init__(self, monitor: Monitor, outside: CodeType) -> None:
         self.monitor: Final = monitor
@@ -59,7 +59,8 @@ class Ending:
         self.times = 0
         """How often the run was ended by an exception."""
         self._repeated = False  # whether the violation was raised once more
-        self._polls = 0  # answered since the end
+        self.polls = 0
+        """How many were answered since the end, or since something was last done."""
         self._undo: Callable[[], None] | None = None  # what escape() returned
 
     def again(self, run: object, timeout: float | None) -> None:
@@ -68,8 +69,8 @@ class Ending:
         Returns if it is a poll, which finds nothing: an event loop that cleans up does that.
         """
         violation = self.monitor.violation
-        if timeout is not None and timeout <= 0 and self._polls < POLLS:
-            self._polls += 1
+        if timeout is not None and timeout <= 0 and self.polls < POLLS:
+            self.polls += 1
             return
         if violation is not None and not self._repeated:
             self._repeated = True

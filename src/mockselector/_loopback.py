@@ -111,6 +111,7 @@ class LoopbackSocket(real_socket):
                     return act()
                 except BlockingIOError:
                     if self._patience == 0 or (self._patience is None and flags & DONTWAIT):
+                        self._world.looks()
                         raise
                 self._wait(operation, event)
         except OSError as error:

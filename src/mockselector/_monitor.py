@@ -10,7 +10,6 @@ the socket's business, and where events come from the selector's.
 from __future__ import annotations
 
 import os
-import sys
 from _thread import get_ident
 from errno import ETIMEDOUT
 from selectors import EVENT_READ, EVENT_WRITE
@@ -133,8 +132,6 @@ class Monitor:
         self.returned = False  # whether the last select() returned anything
         self.ended = False  # whether the script came to its end, or was given up
         self.thread = 0  # the server's
-        self.limit = sys.maxsize  # how long the trace may grow at one instant ...
-        self.spins: Callable[[], None] = _nothing  # ... before this is called
         self.spare_reads = 0  # how often a socket may be read after its end
         self.idle_wakes = 1  # how many `select()`s in a row with nothing done about them are a busy loop
         self.give_up: Callable[[], Callable[[], NoReturn] | None] | None = None  # a weak reference: how to end the run
@@ -602,8 +599,6 @@ class Monitor:
 
     def _append(self, operation: str, name: str, detail: object, frame: FrameType) -> None:
         self.note((operation, name, detail, self.now, frame.f_code, frame.f_lasti))
-        if len(self.rows) > self.limit:
-            self.spins()
 
     @property
     def events(self) -> int:
@@ -615,9 +610,6 @@ class Monitor:
     def trace(self) -> Trace:
         """The rows as users see them; grows with the run."""
         return Trace(self.rows)
-
-
-def _nothing() -> None: ...
 
 
 def number_of(thing: object) -> int:

@@ -106,6 +106,18 @@ if TYPE_CHECKING:
             """A step is taken."""
             ...
 
+        def idles(self) -> int:
+            """One that was made during the run, and moved nothing: how many such the server has not been asked for."""
+            ...
+
+        def moves(self) -> None:
+            """One that was made during the run, and moved something."""
+            ...
+
+        def makes_steps(self) -> bool:
+            """Whether it is a step that is being taken that now makes another one."""
+            ...
+
         def check_open(self) -> None:
             """RuntimeError if nothing more can be played."""
             ...
@@ -117,8 +129,11 @@ __tracebackhide__ = True  # pytest: end tracebacks at the server's own line
 SYN_TIMEOUT: Final = 127.0
 """Seconds until a connection is given up that nobody answers (man 7 tcp, tcp_syn_retries)."""
 
-MOST_YIELDED: Final = 100_000
-"""So many steps that a generator yields have no end."""
+MOST_STEPS: Final = 100_000
+"""So many steps that are made during the run, move nothing, and leave the server no turn, have no end."""
+
+MOST_YIELDED: Final = MOST_STEPS
+"""Likewise where a generator yields them."""
 
 SHORTEN: Final = "If the server should go on, find why it stopped; if it is right, shorten the script."
 
@@ -156,6 +171,7 @@ class Peer(Conversation):
         self._stream: End | None = None
         self._dialled: Descriptor | None = None  # who wants to connect to this backend
         self._position = 0
+        self._given = len(self._steps)  # how many steps no step has made
         self._step: Step | None = None  # being taken, if a generator has yielded it
         self._received = bytearray()
         self._got = bytearray()  # of what is expected now
@@ -184,6 +200,8 @@ class Peer(Conversation):
 
     def _grown(self) -> None:
         self._around.check_open()
+        if self._given == len(self._steps) - 1 and not self._around.makes_steps():
+            self._given += 1
         if self._refuses or self._delay is None:
             how = "refuses=True" if self._refuses else "delay=None"
             raise RuntimeError(f"{self.name} has {how}: it is never connected, and has no steps to take")
@@ -214,13 +232,26 @@ class Peer(Conversation):
             yield from self._answer() if self._backend else self._connect()
             while True:
                 while self._position < len(self._steps):
-                    yield from self._take(self._steps[self._position])
+                    step = self._steps[self._position]
+                    came = yield from self._take(step)
+                    if self._position >= self._given and self._idles(step, came) > MOST_STEPS:
+                        raise RuntimeError(
+                            f"the script has taken {MOST_STEPS:,} steps at one instant: does a generator yield steps"
+                            " for ever, or a does() step append to its own script?"
+                        )
                     self._position += 1
                 yield from self._rest()
         except GivenUp:
             self._given_up = True
         while True:
             yield from self._rest()
+
+    def _idles(self, step: Step, came: bytes) -> int:
+        """A step is taken that was made during the run: how many such have moved nothing, and left no turn?"""
+        if came or (isinstance(step, Sends) and step.data):
+            self._around.moves()
+            return 0
+        return self._around.idles()
 
     def _rest(self) -> Generator[None, None, None]:
         """No step is left: read what nobody expects any more."""
@@ -402,15 +433,15 @@ class Peer(Conversation):
         play = step.play() if callable(step.play) else step.play
         if not is_play(play):
             raise TypeError(f"play= of {self.name} takes a generator of steps; its function returned {play!r}")
-        yielded = 0
         try:
             inner = next(play)
             while True:
-                yielded += 1
-                if not is_step(inner) or yielded > MOST_YIELDED:
+                if not is_step(inner):
                     raise self._bad_play(inner)
                 self._step = inner
                 came = yield from self._take(inner)
+                if self._idles(inner, came) > MOST_YIELDED:
+                    raise self._bad_play(inner)
                 inner = play.send(came)
         except StopIteration:
             pass

@@ -203,9 +203,12 @@ class SimSocket(Shell):
     # -- as a whole -----------------------------------------------------------------------------
 
     def _do(self, operation: Operation, detail: object = None) -> None:
-        if self._record.monitor.finished:
+        monitor, world = self._record.monitor, self._world
+        if monitor.finished:
             self._too_late(operation)
-        self._record.monitor.perform(self._record, operation, detail)
+        if len(monitor.rows) > world.limit:
+            world.endless()
+        monitor.perform(self._record, operation, detail)
 
     def _does(self, operation: Operation, detail: object = None) -> None:
         """Take a step that the network lets pass, whatever the table would say (which is TCP's)."""
@@ -213,6 +216,8 @@ class SimSocket(Shell):
         monitor = record.monitor
         if monitor.finished:
             self._too_late(operation)
+        if len(monitor.rows) > self._world.limit:
+            self._world.endless()
         if isinstance(record.moves[operation], int):
             monitor.decided(operation.partition(":")[0], record.name, detail)
         else:
@@ -275,6 +280,7 @@ class SimSocket(Shell):
         world = self._world
         how = self._waits(flags)
         if how == 0:
+            world.looks()
             self._fails(nothing[0], EAGAIN)
         world.check_running(None)
         start = world.clock.now

@@ -38,11 +38,14 @@ if TYPE_CHECKING:
 
 __tracebackhide__ = True  # pytest: end tracebacks at the server's own line
 
-ROWS_AT_ONE_INSTANT: Final = 3000
-"""So many calls of a server that never waits, while no peer takes a step, make time pass."""
+MOST_CALLS: Final = 1_000_000
+"""So many calls at one instant have no end, if no script has anything left to do, or if nothing comes of them."""
 
-MOST_STEPS: Final = 100_000
-"""So many steps of scripts, taken at one instant, have no end (or a hundred for each peer, if that is more)."""
+MOST_CALLS_BESIDE: Final = 4
+"""So many times as many, if bytes are moved while a script still has something to do, or where nobody plays."""
+
+LOOKS_AT_THE_END: Final = 100_000
+"""After so many a server spins that was told to end. Its `finally:` may ask for the time more often than a loop does."""
 
 STEP: Final = nanoseconds(0.001)
 LONGEST_STEP: Final = nanoseconds(16)
@@ -64,11 +67,9 @@ class World:
         self.monitor: Final = Monitor(script, allow=allow, pedantic=pedantic)
         self.monitor.idle_wakes = IDLE_WAKES
         self.monitor.spare_reads = 1
-        self.monitor.limit = ROWS_AT_ONE_INSTANT * WIDTH
-        self.monitor.spins = self._creep
         self.monitor.give_up = self._how_to_give_up
         self.ending: Final = Ending(self.monitor, outside)
-        self.clock: Final = Clock(date, self._asked_for_time)
+        self.clock: Final = Clock(date, self.looks)
         self.network: Final = Network(lambda: self.clock.now / 1e9)
         self.script: Final = script
         self.thread: Final = get_ident()
@@ -86,7 +87,8 @@ class World:
         self.calling_back = False  # a function of `on_end` is running
         self._acting: Peer | None = None  # whose step is being taken
         self.leaked: list[str] = []
-        self.progress = 0  # how often a byte was moved, or a connection made or closed
+        self.progress = 0  # how often a byte was moved, a connection made or closed, a step taken, or time went on
+        self.limit = MOST_CALLS * WIDTH  # how long the trace may grow before `endless()` is asked
         self.open_selectors: Final[dict[str, None]] = {}
         self.interrupted = False  # whether KeyboardInterrupt was raised in the server
         self._knocking: dict[int, Peer] = {}  # who waits for somebody to listen, or for room in a backlog
@@ -102,12 +104,14 @@ class World:
         self._over_at: int | None = None  # when the last script came to its end
         self._asked_to_stop = False
         self._step = STEP
-        self._begun = 0  # how many peers there are that no does() has added
-        self._steps = 0  # how many were taken at this instant
-        self._asked = 0  # how often the server has polled or asked for the time, and done nothing else
-        self._seen = 0  # how long the trace was when it last did
+        self._idle = 0  # steps made during the run that have moved nothing since the server had a turn
+        self._looks = 0  # how often the server has looked since ...
+        self._looked_at = 0  # ... the last progress
+        self._still = 0  # how long the trace was when a script or time last went on ...
+        self._still_at = 0  # ... and the progress when that was last looked at
         self._woken = 0  # how often select() has returned something since ...
-        self._woken_at = (0, 0)  # ... time or anything else moved
+        self._woken_at = 0  # ... the last progress
+        self._ending_at = 0  # the progress when the server last polled after the end
         self._settling = False
         self._late: list[Finding] = []  # what was found when the server had returned
 
@@ -149,6 +153,7 @@ class World:
         """The last step of its script is taken."""
         self._playing -= 1
         self._over_at = self.clock.now
+        self._goes_on()
 
     def resumed(self, peer: Peer) -> None:
         """It has got more steps."""
@@ -164,7 +169,6 @@ class World:
     def add(self, peer: Peer) -> None:
         """A new peer; it acts when the server next waits."""
         self.peers.append(peer)
-        self._begun += self._acting is None
         if not peer._backend:
             self._playing += 1
             self.wake(peer)
@@ -335,11 +339,17 @@ class World:
         """
         self.check_not_acting("wait")
         self._call = call
+        self._idle = 0
+        if len(self.monitor.rows) > self.limit:
+            self.endless()
+        began = self.clock.now
         while True:
             self._play()
             if done():
                 return True
             if deadline is not None and self.clock.now >= deadline:
+                if deadline <= began:
+                    self.looks()  # it has not waited at all
                 return False
             self._advance(deadline, never)
 
@@ -347,16 +357,14 @@ class World:
         """The server looks, and does not wait. Time stands still, unless it does that all the time."""
         self.check_not_acting("call select()")
         self._call = call
+        self._idle = 0
         self._play()
-        if self._count():
-            self._creep()
-        self._seen = len(self.monitor.rows) + WIDTH  # the row of this very poll
+        self.looks()
 
     def woken(self, record: Record) -> bool:
         """select() returns something; False: too often, with nothing moved since, which breaks a rule."""
-        now = (self.clock.now, self.progress)
-        self._woken = self._woken + 1 if now == self._woken_at else 1
-        self._woken_at = now
+        self._woken = self._woken + 1 if self.progress == self._woken_at else 1
+        self._woken_at = self.progress
         if self._woken <= IN_VAIN:
             return True
         if self.monitor.in_force("busy-loop", record):
@@ -364,11 +372,26 @@ class World:
         self._advance(None, None)
         return True
 
+    def looks(self) -> None:
+        """The server polls, asks for the time, or tries in vain. If it does only that, it must see time pass."""
+        if self.progress != self._looked_at:
+            self._looked_at = self.progress
+            self._looks = 0
+            self._step = STEP
+        self._looks += 1
+        if self._looks > AT_ONE_INSTANT and self._acting is None and not self.calling_back:
+            self._creep()
+        if len(self.monitor.rows) > self.limit:
+            self.endless()
+
     def _creep(self) -> None:
         """Let some time pass for a server that never waits, and end it where one that waits would be ended."""
         if self.is_over:
-            self.give_up()
-        self.monitor.limit = len(self.monitor.rows) + ROWS_AT_ONE_INSTANT * WIDTH
+            if self._looks > LOOKS_AT_THE_END or self.ending.times > 1:
+                self._looks = 0
+                self.give_up()
+            return
+        self._looks = 0
         now = self.clock.now + self._step
         self._step = min(2 * self._step, LONGEST_STEP)
         timer, vain, end = self._due(self._timers), self._due(self._vain), self._end_at()
@@ -378,34 +401,50 @@ class World:
             self._advance(None, None)
         else:
             self._pass_to(now)
+        self._looked_at = self.progress  # that time goes on is no doing of the server's
         self._play()
+
+    def endless(self) -> None:
+        """The server has made very many calls, and no script has taken a step since, and no time has passed."""
+        if self._acting is not None or self.calling_back:
+            return
+        rows, idle = len(self.monitor.rows), self.progress == self._still_at
+        self.limit, self._still_at = rows + MOST_CALLS * WIDTH, self.progress
+        alone = not self._playing and bool(self.peers)
+        if not (idle or alone) and rows - self._still < MOST_CALLS_BESIDE * MOST_CALLS * WIDTH:
+            return
+        calls, self._still = (rows - self._still) // WIDTH, rows
+        if self.is_over:
+            self.give_up()
+        operation, name = self.monitor.rows[-WIDTH : 2 - WIDTH]
+        if self.monitor.in_force("busy-loop"):
+            self.monitor.raise_violation(_endless(calls, f"{operation.partition(':')[0]}()", name, idle=idle))
+        self._play()
+        self._advance(None, None)
+
+    def _goes_on(self) -> None:
+        """A script has taken a step, or time has passed."""
+        self.progress += 1
+        self._still = len(self.monitor.rows)
+        self._still_at = self.progress
+        self.limit = self._still + MOST_CALLS * WIDTH
 
     def stepped(self) -> None:
         """A peer has taken a step: something happens."""
-        self.monitor.limit = len(self.monitor.rows) + ROWS_AT_ONE_INSTANT * WIDTH
-        self._step = STEP
-        self._steps += 1
-        if self._steps > MOST_STEPS and self._steps > 100 * self._begun:
-            raise RuntimeError(
-                f"the script has taken {MOST_STEPS:,} steps at one instant: does a generator yield steps for ever,"
-                " or a does() step append to its own script?"
-            )
+        self._goes_on()
 
-    def _count(self) -> bool:
-        """Whether the server has looked, or asked for the time, too often with nothing else done."""
-        done = len(self.monitor.rows)
-        if done != self._seen:
-            self._seen, self._asked = done, 0
-        self._asked += 1
-        if self._asked <= AT_ONE_INSTANT:
-            return False
-        self._asked = 0
-        return True
+    def idles(self) -> int:
+        """A peer has taken a step that was made during the run, and has moved nothing; how many were that?"""
+        self._idle += 1
+        return self._idle
 
-    def _asked_for_time(self) -> None:
-        """The server looks at the clock. One that waits by doing only that must see time pass."""
-        if self._count():
-            self._creep()
+    def makes_steps(self) -> bool:
+        """Whether a step is being taken, which may make others."""
+        return self._acting is not None
+
+    def moves(self) -> None:
+        """A peer has moved something by a step that was made during the run."""
+        self._idle = 0
 
     def check_not_acting(self, what: str) -> None:
         """Raise RuntimeError if it is a step of the script that calls, not the server."""
@@ -479,7 +518,7 @@ class World:
     def _pass_to(self, when: int) -> None:
         if when > self.clock.now:
             self.clock.now = self.monitor.now = when
-            self._steps = 0
+            self._goes_on()
 
     def _wake_due(self) -> None:
         due = self._due(self._timers)
@@ -591,6 +630,9 @@ class World:
         """Before a call that may wait. Raises if the run has ended; False: it is a poll, which finds nothing."""
         if self.monitor.violation is None and not self.ending.times:
             return True
+        if self.progress != self._ending_at:
+            self._ending_at = self.progress
+            self.ending.polls = 0  # it closes one connection after the other, and polls for each
         self.ending.again(self, timeout)
         return False
 
@@ -710,6 +752,20 @@ class World:
 def progress(peer: Peer) -> str:
     """How far a peer is in its script."""
     return f"step {min(peer._position + 1, len(peer._steps))} of {len(peer._steps)}: {peer.doing()}"
+
+
+def _endless(calls: int, call: str, name: str, *, idle: bool) -> Finding:
+    """The finding about a server that goes on for ever, and never waits."""
+    if idle:
+        what = f"{name}: the server has made {calls:,} calls, last {call}, of which nothing comes, and never waits"
+        note = "Something has to happen that ends this loop, and it can only happen while the server waits."
+    else:
+        what = f"{name}: the server has made {calls:,} calls, last {call}, and never waits: has that no end?"
+        note = (
+            "If it is meant to send for ever, let the script of the peer end with closes(), as a real client leaves one"
+            ' day; or allow={"busy-loop"}, and it is ended when grace is over.'
+        )
+    return Finding("busy-loop", name, {"what": what, "moment": "still at it"}, note=note)
 
 
 def _is_ipv4(to: Address) -> bool:
