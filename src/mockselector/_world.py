@@ -38,11 +38,14 @@ if TYPE_CHECKING:
 
 __tracebackhide__ = True  # pytest: end tracebacks at the server's own line
 
-MOST_CALLS: Final = 1_000_000
-"""So many calls at one instant have no end, if no script has anything left to do, or if nothing comes of them."""
+IDLE_CALLS: Final = 200_000
+"""So many calls without waiting have no end, if nothing at all comes of them."""
 
-MOST_CALLS_BESIDE: Final = 4
-"""So many times as many, if bytes are moved while a script still has something to do, or where nobody plays."""
+MOST_CALLS: Final = 4 * IDLE_CALLS
+"""So many, if no script has anything left to do. (A GiB is sent in half a million calls, 4 KiB by 4 KiB.)"""
+
+MOST_CALLS_BESIDE: Final = 4 * MOST_CALLS
+"""So many, if bytes are moved while a script still has something to do, or where nobody plays."""
 
 LOOKS_AT_THE_END: Final = 100_000
 """After so many a server spins that was told to end. Its `finally:` may ask for the time more often than a loop does."""
@@ -88,7 +91,7 @@ class World:
         self._acting: Peer | None = None  # whose step is being taken
         self.leaked: list[str] = []
         self.progress = 0  # how often a byte was moved, a connection made or closed, a step taken, or time went on
-        self.limit = MOST_CALLS * WIDTH  # how long the trace may grow before `endless()` is asked
+        self.limit = IDLE_CALLS * WIDTH  # how long the trace may grow before `endless()` is asked
         self.open_selectors: Final[dict[str, None]] = {}
         self.interrupted = False  # whether KeyboardInterrupt was raised in the server
         self._knocking: dict[int, Peer] = {}  # who waits for somebody to listen, or for room in a backlog
@@ -409,11 +412,12 @@ class World:
         if self._acting is not None or self.calling_back:
             return
         rows, idle = len(self.monitor.rows), self.progress == self._still_at
-        self.limit, self._still_at = rows + MOST_CALLS * WIDTH, self.progress
+        self.limit, self._still_at = rows + IDLE_CALLS * WIDTH, self.progress
+        calls = (rows - self._still) // WIDTH
         alone = not self._playing and bool(self.peers)
-        if not (idle or alone) and rows - self._still < MOST_CALLS_BESIDE * MOST_CALLS * WIDTH:
+        if not idle and calls < (MOST_CALLS if alone else MOST_CALLS_BESIDE):
             return
-        calls, self._still = (rows - self._still) // WIDTH, rows
+        self._still = rows
         if self.is_over:
             self.give_up()
         operation, name = self.monitor.rows[-WIDTH : 2 - WIDTH]
@@ -427,7 +431,7 @@ class World:
         self.progress += 1
         self._still = len(self.monitor.rows)
         self._still_at = self.progress
-        self.limit = self._still + MOST_CALLS * WIDTH
+        self.limit = self._still + IDLE_CALLS * WIDTH
 
     def stepped(self) -> None:
         """A peer has taken a step: something happens."""
@@ -756,14 +760,14 @@ def progress(peer: Peer) -> str:
 
 def _endless(calls: int, call: str, name: str, *, idle: bool) -> Finding:
     """The finding about a server that goes on for ever, and never waits."""
+    what = f"the server has made {calls:,} calls and never waited, last {call} on {name}"
     if idle:
-        what = f"{name}: the server has made {calls:,} calls, last {call}, of which nothing comes, and never waits"
-        note = "Something has to happen that ends this loop, and it can only happen while the server waits."
+        note = "Nothing comes of these calls, and what they look for can only happen while the server waits."
     else:
-        what = f"{name}: the server has made {calls:,} calls, last {call}, and never waits: has that no end?"
+        what += ": has that no end?"
         note = (
-            "If it is meant to send for ever, let the script of the peer end with closes(), as a real client leaves one"
-            ' day; or allow={"busy-loop"}, and it is ended when grace is over.'
+            "If it is meant to send for ever, let the script of its peer end with closes(), as real clients leave some"
+            ' day; or allow={"busy-loop"}: it is then ended when grace is over.'
         )
     return Finding("busy-loop", name, {"what": what, "moment": "still at it"}, note=note)
 
