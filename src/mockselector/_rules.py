@@ -432,9 +432,9 @@ RULES: Final[Mapping[RuleId, Rule]] = {
     ),
     "stuck": Rule(
         "default",
-        means="The server sleeps while a peer waits in vain.",
-        says="{socket} waits in vain {what}, and the server sleeps",
-        suffers="the peer hangs until it gives up, and the server does not know.",
+        means="The server sleeps while a peer waits in vain; or a program that is run until it returns does not.",
+        says="{what}",
+        suffers="{hangs}",
         mend="{advice}",
         proof=(("accept", "accepted"), ("recv", "read last"), ("send", "sent last"), *_CHANGES),
         now="went to sleep",

@@ -193,6 +193,7 @@ class Scenario:
         world.check_not_acting("run()")
         before = world.ending.outside
         world.returned = False
+        world.begun_at = world.clock.now
         world.ending.outside = caller(1).f_code
         result: R | None = None
         error: BaseException | None = None
@@ -250,6 +251,7 @@ class Scenario:
     @contextmanager
     def installed(self) -> Generator[None, None, None]:
         """For the time of a block, sockets, selectors and time are this scenario's: to import, or to set up."""
+        self._world.begun_at = self._world.clock.now
         with installed(self._world):
             yield
 

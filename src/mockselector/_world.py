@@ -14,7 +14,7 @@ from errno import ECONNREFUSED
 from heapq import heappop, heappush
 from typing import TYPE_CHECKING, Final
 
-from ._clock import AT_ONE_INSTANT, Clock, nanoseconds
+from ._clock import AT_ONE_INSTANT, SECOND, Clock, nanoseconds
 from ._ending import Ending
 from ._errors import Finding
 from ._monitor import IN_VAIN, Monitor
@@ -54,6 +54,8 @@ STEP: Final = nanoseconds(0.001)
 LONGEST_STEP: Final = nanoseconds(16)
 """How far time moves for a server that asks for it again and again: from one to the other, doubling."""
 
+HANGS: Final = "the peer hangs until it gives up, and the server does not know."
+
 NO_RULES: Final = frozenset["RuleId"]()
 
 IDLE_WAKES: Final = 3
@@ -87,6 +89,8 @@ class World:
         self.interrupts: Final[list[int]] = []
         self.interrupt_at_end = False
         self.returned = False  # the server came back by itself
+        self.completes = False  # the end of the scripts is no end: it is run until it returns
+        self.begun_at = 0  # when it was run
         self.calling_back = False  # a function of `on_end` is running
         self._acting: Peer | None = None  # whose step is being taken
         self.leaked: list[str] = []
@@ -106,6 +110,7 @@ class World:
         self._playing = 0  # peers whose script is not at its end
         self._over_at: int | None = None  # when the last script came to its end
         self._asked_to_stop = False
+        self._listened = False  # whether the program ever has
         self._step = STEP
         self._idle = 0  # steps made during the run that have moved nothing since the server had a turn
         self._looks = 0  # how often the server has looked since ...
@@ -308,6 +313,7 @@ class World:
 
     def listens(self) -> None:
         """Somebody begins to listen: who waits for that looks again."""
+        self._listened = True
         for peer in self._knocking.values():
             self.wake(peer)
 
@@ -494,9 +500,22 @@ class World:
         """When the run is over; None: as far as can be seen, it is not."""
         if self._playing:
             return None
-        over = self._over_at or 0
-        goes_on = self._alive or self._asked_to_stop or self._over_at is None  # None: there was nobody at all
-        return over + self.grace if goes_on else over
+        over = max(self._over_at or 0, self.begun_at)
+        asks = bool(self.on_end and not self._asked_to_stop) or self.interrupt_at_end
+        if self._is_server and not self._still_to_come and (asks or not self.completes):
+            goes_on = self._alive or self._asked_to_stop or self._over_at is None  # None: only backends, or none yet
+            return over + self.grace if goes_on else over
+        return over + (self.grace if asks else max(self.patience, self.grace))
+
+    @property
+    def _is_server(self) -> bool:
+        """Whether the program serves those of the script. Any other is run until it returns."""
+        return self._listened and bool(self.peers)
+
+    @property
+    def _still_to_come(self) -> bool:
+        """Whether a connection is missing that the program must make."""
+        return any(self.in_force("unmet-expectation", peer) for _, peer in self.backends)
 
     def _advance(self, deadline: int | None, never: Callable[[], None] | None) -> None:
         """Nothing can happen now: go to the next moment at which something will."""
@@ -564,7 +583,8 @@ class World:
             if descriptor.stream is not None and descriptor.stream.other.peer is peer and self._call[0] != "send":
                 self.monitor.judge_unsent(record, *self._call)
         if self.in_force("stuck", peer):
-            fields = {"what": peer._waits_for, "advice": self._advice(peer)}
+            what = f"{peer.name} waits in vain {peer._waits_for}, and the server sleeps"
+            fields = {"what": what, "hangs": HANGS, "advice": self._advice(peer)}
             block = f"{peer.conversation()}\n\n{self.table()}"
             self.fail(Finding("stuck", peer.name, fields, block=block, made=peer.place()))
         peer._given_up = True
@@ -614,9 +634,27 @@ class World:
             self._interrupt()
         if never is not None:
             never()
+        if (self.completes or not self._is_server) and self.monitor.in_force("stuck"):
+            self.monitor.breach(self._not_returned(), *self._call)
         self._note_leaks()
         self.monitor.at_end(*self._call)
         self.give_up()
+
+    def _not_returned(self) -> Finding:
+        """A program is run until it returns; this one does not."""
+        seconds = (self.clock.now - max(self._over_at or 0, self.begun_at)) / SECOND
+        since = "it was run" if self._over_at is None or self._over_at < self.begun_at else "a script last did something"
+        operation, name = self._call
+        where = "time.sleep()" if operation == "sleep" else f"{operation}() on {name}"
+        what = f"the program has not returned {seconds:g} s after {since}: it waits in {where}"
+        advice = (
+            "Let it return. If it is to be stopped, net.on_end() or net.interrupts() does that; if it is right to go on for"
+            " longer, give the Scenario a larger patience=."
+        )
+        if not self._listened and any(not peer._backend for peer in self.peers):
+            advice = f"It has never listened, so that no client could connect. {advice}"
+        hangs = "whoever waits for this program hangs."
+        return Finding("stuck", None, {"what": what, "hangs": hangs, "advice": advice})
 
     def _interrupt(self) -> NoReturn:
         self.interrupted = True
