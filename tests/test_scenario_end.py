@@ -94,10 +94,12 @@ def test_a_client_that_stays_is_nothing_wrong() -> None:
     assert net.now == 60.0
 
 
-def test_without_any_peer_a_run_goes_on_for_the_grace() -> None:
-    with Scenario() as net:
-        net.run(echo)
-    assert net.now == 60.0
+def test_without_any_peer_a_run_goes_on_until_patience_is_at_its_end() -> None:
+    text = "the program has not returned 3600 s after it was run: it waits in select() on selector"
+    with pytest.raises(ScenarioError, match=headline(text, "stuck")):
+        with Scenario() as net:
+            net.run(echo)
+    assert net.now == 3600.0
 
 
 def test_a_connection_that_is_closed_in_the_grace_is_not_leaked() -> None:
@@ -926,7 +928,7 @@ def test_a_server_that_is_called_directly_is_told_to_let_the_scenario_call_it() 
         r" let the scenario call it, net\.run\(serve, net\.selector\(\), net\.listener\(\)\)\Z"
     )
     with pytest.raises(RuntimeError, match=text):
-        with Scenario() as net:
+        with Scenario(allow={"stuck"}) as net:
             net.selector().select(None)
 
 
@@ -1746,7 +1748,7 @@ def test_the_end_says_that_it_is_the_end() -> None:
             seen.append(str(error))
             raise
 
-    with Scenario() as net:
+    with Scenario(allow={"stuck"}) as net:
         net.run(serve)
     assert seen == ["the script is at its end"]
 

@@ -122,7 +122,7 @@ def exits() -> None:
 def test_everything_is_put_back_after(server: Callable[[], None], error: type[BaseException] | None, text: str) -> None:
     before = everything()
     if error is None:
-        with Scenario() as net:
+        with Scenario(allow={"stuck"}) as net:
             net.run(server)
     else:
         with pytest.raises(error, match=text), Scenario() as net:

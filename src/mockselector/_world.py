@@ -514,8 +514,9 @@ class World:
 
     @property
     def _still_to_come(self) -> bool:
-        """Whether a connection is missing that the program must make."""
-        return any(self.in_force("unmet-expectation", peer) for _, peer in self.backends)
+        """Whether a program without clients has connections to make."""
+        missing = any(self.in_force("unmet-expectation", peer) for _, peer in self.backends)
+        return missing and all(peer._backend for peer in self.peers)
 
     def _advance(self, deadline: int | None, never: Callable[[], None] | None) -> None:
         """Nothing can happen now: go to the next moment at which something will."""
