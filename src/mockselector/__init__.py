@@ -22,6 +22,7 @@ A map of the package, in reading order; a file imports only from those above it:
     _network.py   what a kernel knows of sockets: connections, listeners, addresses, readiness
     _table.py     the sockets of a scenario as a table
     _peers.py     a peer at play: what each step does, and what is compared
+    _garbage.py   when garbage is collected while a scenario is under a program
     _world.py     who acts when, how time goes on, how a run ends
     _simulated.py the sockets of a scenario, and which scenario is current
     _selecting.py the selectors of a scenario
@@ -29,6 +30,7 @@ A map of the package, in reading order; a file imports only from those above it:
     _loopback.py  the same over real sockets: peers at the other end of the system's loopback
     _stand_ins.py what takes the place of time, host names, threads and the rest
     _install.py   putting a scenario under code that knows nothing of it
+    _program.py   what a test gives to be run: a function, a coroutine, and what is refused
     _scenario.py  Scenario: what a test says of all that
 """
 

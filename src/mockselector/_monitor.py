@@ -321,6 +321,13 @@ class Monitor:
         """Note an operation whose result something else decided: the test, or the network."""
         self._append(operation, name, detail, caller(2))
 
+    def drops(self, record: Record) -> None:
+        """A socket is closed because nothing refers to it any more."""
+        try:
+            self.perform(record, "close", "dropped: nothing refers to it any more")
+        except Exception:  # noqa: S110  (nobody is there to get it; a violation is remembered)
+            pass
+
     def handed_off(self, record: Record) -> bool:
         """Whether a socket that was registered is now another thread's."""
         return get_ident() != self.thread and not self.interest(record)

@@ -12,14 +12,16 @@ import sys
 import warnings
 from contextlib import contextmanager
 from heapq import heappush
-from typing import TYPE_CHECKING, Any, Final, Literal
+from typing import TYPE_CHECKING, Any, Final, Literal, overload
 
 from ._clock import DATE, nanoseconds
 from ._ending import EndException, add_story
+from ._garbage import Held
 from ._install import installed
 from ._loopback import LoopbackWorld, require_loopback
 from ._network import AF_UNIX, ANY
 from ._peers import Peer
+from ._program import program
 from ._script import require_name, require_seconds, require_size
 from ._selecting import default_selector
 from ._simulated import make
@@ -30,7 +32,7 @@ from ._world import World
 if TYPE_CHECKING:
     import selectors
     import socket
-    from collections.abc import Callable, Collection, Generator, Sequence
+    from collections.abc import Callable, Collection, Coroutine, Generator, Mapping, Sequence
     from types import TracebackType
     from typing import TypeVar
 
@@ -181,30 +183,67 @@ class Scenario:
 
     # -- running the server ---------------------------------------------------------------------
 
-    def run(self, function: Callable[P, R], /, *args: P.args, **kwargs: P.kwargs) -> R | None:
+    @overload
+    def run(
+        self, function: Callable[P, Coroutine[Any, Any, R]], /, *args: P.args, **kwargs: P.kwargs
+    ) -> R | None: ...
+    @overload
+    def run(self, function: Coroutine[Any, Any, R], /) -> R | None: ...
+    @overload
+    def run(self, function: Callable[P, R], /, *args: P.args, **kwargs: P.kwargs) -> R | None: ...
+    def run(self, function: Any, /, *args: Any, **kwargs: Any) -> Any:  # Any: said by the overloads
         """Call the server, with this scenario under it; returns what it returns.
 
-        None if the run came to its end while the server was still at work. Raises what the server
-        raises, and the `ScenarioError` of the run if it has one.
+        A coroutine function is run on an event loop of asyncio, and so is a coroutine. None if the
+        scripts came to their end while the server was still at work; a program that never listens,
+        or has no peers, is run until it returns. Raises what the server raises, and the
+        `ScenarioError` of the run if it has one.
         """
+        return self._run(program(function, args, kwargs, "run"), function)
+
+    @overload
+    def run_until_complete(
+        self, function: Callable[P, Coroutine[Any, Any, R]], /, *args: P.args, **kwargs: P.kwargs
+    ) -> R: ...
+    @overload
+    def run_until_complete(self, function: Coroutine[Any, Any, R], /) -> R: ...
+    @overload
+    def run_until_complete(self, function: Callable[P, R], /, *args: P.args, **kwargs: P.kwargs) -> R: ...
+    def run_until_complete(self, function: Any, /, *args: Any, **kwargs: Any) -> Any:  # Any: as above
+        """As `run()`, but the end of the scripts does not end it: it is run until it returns.
+
+        RuntimeError if it is stopped before: by `interrupts()`, or because `stuck` is allowed.
+        """
+        world = self._world
+        world.completes = True
+        try:
+            result = self._run(program(function, args, kwargs, "run_until_complete"), function)
+        finally:
+            world.completes = False
+        if not world.completed:
+            raise RuntimeError("the run came to its end before the program had returned: there is no result")
+        return result
+
+    def _run(self, server: Callable[[], R], function: object) -> R | None:
         world = self._world
         if self._finished:
             raise RuntimeError("this scenario is at its end: a script is played once; make a new Scenario")
         world.check_not_acting("run()")
         before = world.ending.outside
         world.returned = False
-        world.begun_at = world.clock.now
+        world.begins()
         world.ending.outside = caller(1).f_code
         result: R | None = None
         error: BaseException | None = None
         try:
-            with installed(world, function):
-                result = function(*args, **kwargs)
+            with Held(), installed(world, function):
+                result = server()
+                world.tidy()
         except BaseException as one:
             error = one
         world.ending.left()
         world.ending.outside = before
-        world.returned = error is None and not world.ending.times
+        world.returned = world.completed = error is None and not world.ending.times
         if world.returned and not world.is_over:
             try:
                 world.look_on()
@@ -251,8 +290,8 @@ class Scenario:
     @contextmanager
     def installed(self) -> Generator[None, None, None]:
         """For the time of a block, sockets, selectors and time are this scenario's: to import, or to set up."""
-        self._world.begun_at = self._world.clock.now
-        with installed(self._world):
+        self._world.begins()
+        with Held(), installed(self._world):
             yield
 
     def selector(self) -> selectors.BaseSelector:

@@ -168,11 +168,9 @@ class SimSocket(Shell):
         record: Record | None = getattr(self, "_record", None)
         if record is None or record.monitor.finished or self._closed or record.phase == "detached":
             return
-        try:
-            record.monitor.perform(record, "close", "dropped: nothing refers to it any more")
-        except Exception:  # noqa: S110  (nobody is there to get it; a violation is remembered)
-            pass
-        self._release()
+        if not self._world.drops(record, self._descriptor, self._serial):
+            record.monitor.drops(record)
+            self._release()
 
     @property
     def timeout(self) -> float | None:
@@ -736,11 +734,7 @@ class SimSocket(Shell):
 
     def _release(self) -> None:
         """The kernel's part of a close."""
-        world, descriptor = self._world, self._descriptor
-        if descriptor.stream is not None and not descriptor.closed:
-            world.closed()
-        world.progress += 1
-        world.network.close(descriptor, reset=self._descriptor.lingers)
+        self._world.gives_back(self._descriptor)
 
     def detach(self) -> int:
         """Give the number away; `socket.socket(fileno=...)` takes it up again."""

@@ -8,7 +8,6 @@ monitor; knows no socket class, no selector class, and nothing of how they are p
 
 from __future__ import annotations
 
-import gc
 from _thread import get_ident
 from errno import ECONNREFUSED
 from heapq import heappop, heappush
@@ -17,6 +16,7 @@ from typing import TYPE_CHECKING, Final
 from ._clock import AT_ONE_INSTANT, SECOND, Clock, nanoseconds
 from ._ending import Ending
 from ._errors import Finding
+from ._garbage import collect
 from ._monitor import IN_VAIN, Monitor
 from ._network import ANY, Network, Stream
 from ._peers import ROOM, SHORTEN, GivenUp, Peer
@@ -56,6 +56,9 @@ LONGEST_STEP: Final = nanoseconds(16)
 
 HANGS: Final = "the peer hangs until it gives up, and the server does not know."
 
+ROWS_TO_TIDY: Final = 50_000
+"""After so many calls, garbage is collected (or eight for each peer and each open socket, if that is more)."""
+
 NO_RULES: Final = frozenset["RuleId"]()
 
 IDLE_WAKES: Final = 3
@@ -64,6 +67,21 @@ IDLE_WAKES: Final = 3
 
 class World:
     """One scenario's peers, network and time."""
+
+    completes = False  # the end of the scripts is no end: it is run until it returns
+    completed = False  # the last function that was run has returned
+    begun_at = 0  # when it was run
+    _listened = False  # whether the program ever has
+    _idle = 0  # steps made during the run that have moved nothing since the server had a turn
+    _looks = 0  # how often the server has looked since ...
+    _looked_at = 0  # ... the last progress
+    _still = 0  # how long the trace was when a script or time last went on ...
+    _still_at = 0  # ... and the progress when that was last looked at
+    _ending_at = 0  # the progress when the server last polled after the end
+    _running_in = 0  # the thread of the program
+    _collecting = False
+    _tidied = 0  # how long the trace was when garbage was last collected ...
+    _tidy_at = ROWS_TO_TIDY * WIDTH  # ... and will be the next time
 
     def __init__(
         self, script: Place, outside: CodeType, *, allow: frozenset[RuleId], pedantic: bool, patience: float,
@@ -89,8 +107,6 @@ class World:
         self.interrupts: Final[list[int]] = []
         self.interrupt_at_end = False
         self.returned = False  # the server came back by itself
-        self.completes = False  # the end of the scripts is no end: it is run until it returns
-        self.begun_at = 0  # when it was run
         self.calling_back = False  # a function of `on_end` is running
         self._acting: Peer | None = None  # whose step is being taken
         self.leaked: list[str] = []
@@ -110,16 +126,10 @@ class World:
         self._playing = 0  # peers whose script is not at its end
         self._over_at: int | None = None  # when the last script came to its end
         self._asked_to_stop = False
-        self._listened = False  # whether the program ever has
         self._step = STEP
-        self._idle = 0  # steps made during the run that have moved nothing since the server had a turn
-        self._looks = 0  # how often the server has looked since ...
-        self._looked_at = 0  # ... the last progress
-        self._still = 0  # how long the trace was when a script or time last went on ...
-        self._still_at = 0  # ... and the progress when that was last looked at
         self._woken = 0  # how often select() has returned something since ...
         self._woken_at = 0  # ... the last progress
-        self._ending_at = 0  # the progress when the server last polled after the end
+        self._dropped: list[tuple[int, Record, Descriptor]] = []  # sockets that nothing refers to, and are still open
         self._settling = False
         self._late: list[Finding] = []  # what was found when the server had returned
 
@@ -351,6 +361,8 @@ class World:
         self._idle = 0
         if len(self.monitor.rows) > self.limit:
             self.endless()
+        if len(self.monitor.rows) > self._tidy_at:
+            self.tidy()
         began = self.clock.now
         while True:
             self._play()
@@ -577,6 +589,8 @@ class World:
 
     def _in_vain(self, peer: Peer, never: Callable[[], None] | None) -> None:
         """A peer has waited as long as anybody would."""
+        if self._tidies(whole=self.in_force("stuck", peer)):
+            return  # it may have got its end
         if never is not None:
             never()
         heappop(self._vain)
@@ -633,6 +647,8 @@ class World:
             self._asked_to_stop = True
             self._over_at = self.clock.now
             self._interrupt()
+        if self._alive and self._tidies():
+            return
         if never is not None:
             never()
         if (self.completes or not self._is_server) and self.monitor.in_force("stuck"):
@@ -722,9 +738,61 @@ class World:
         """Whose peer is gone, and what was never closed in the time there was."""
         leaked = self._open_without_peer()
         if leaked:
-            gc.collect()  # what is garbage, in a cycle, would be closed sooner or later
+            self._tidied = 0
+            self._tidies(whole=True)  # what is garbage, in a cycle, would be closed sooner or later
             leaked = self._open_without_peer()
         self.leaked = leaked
+
+    def begins(self) -> None:
+        """A program is run, from now on and in this thread."""
+        self.begun_at = self.clock.now
+        self._running_in = get_ident()
+
+    def drops(self, record: Record, descriptor: Descriptor, serial: int) -> bool:
+        """Nothing refers to a socket any more. False: it is closed now; else with all others that are found so.
+
+        What the collector finds, it finds in an order of its own; and another thread's finds what is ours.
+        """
+        if not self._collecting and get_ident() == self._running_in:
+            return False
+        self._dropped.append((serial, record, descriptor))
+        return True
+
+    def gives_back(self, descriptor: Descriptor) -> None:
+        """The kernel's part of a close."""
+        if descriptor.stream is not None and not descriptor.closed:
+            self.closed()
+        self.progress += 1
+        self.network.close(descriptor, reset=descriptor.lingers)
+
+    def tidy(self) -> None:
+        """Collect garbage, and close the sockets that are found in it, in the order in which they were made."""
+        if self.is_over or not self.records:
+            return
+        rows = len(self.monitor.rows)
+        self._tidied = rows
+        self._tidy_at = rows + max(ROWS_TO_TIDY, 8 * (len(self.peers) + len(self.network.descriptors))) * WIDTH
+        self._collect(whole=False)
+
+    def _tidies(self, *, whole: bool = False) -> bool:
+        """The same before a verdict; whether that has changed anything. Only if the server has done something since."""
+        rows, before = len(self.monitor.rows), self.progress
+        if rows == self._tidied:
+            return False
+        self._tidied = rows
+        self._collect(whole=whole)
+        return self.progress != before
+
+    def _collect(self, *, whole: bool) -> None:
+        self._collecting = True
+        try:
+            collect(whole=whole)
+        finally:
+            self._collecting = False
+        dropped, self._dropped = sorted(self._dropped, key=_first), []
+        for _, record, descriptor in dropped:
+            self.monitor.drops(record)
+            self.gives_back(descriptor)
 
     def _open_without_peer(self) -> list[str]:
         return [
@@ -809,6 +877,10 @@ def _endless(calls: int, call: str, name: str, *, idle: bool) -> Finding:
             ' day; or allow={"busy-loop"}: it is then ended when grace is over.'
         )
     return Finding("busy-loop", name, {"what": what, "moment": "still at it"}, note=note)
+
+
+def _first(one: tuple[int, Record, Descriptor]) -> int:
+    return one[0]
 
 
 def _is_ipv4(to: Address) -> bool:

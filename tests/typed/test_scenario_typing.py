@@ -57,9 +57,9 @@ def test_what_the_server_takes_is_checked() -> None:
         net.client("alice").expects(b"yo").expects_eof().closes()
         net.run(answer, 8888, greeting=b"yo")
         with pytest.raises(TypeError):
-            net.run(answer, "8888", "x")  # type: ignore[call-arg, arg-type]  # pyright: ignore[reportCallIssue]
+            net.run(answer, "8888", "x")  # type: ignore[call-overload]  # pyright: ignore[reportCallIssue]
         with pytest.raises(TypeError):
-            net.run(answer, 8888, greting=b"")  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]
+            net.run(answer, 8888, greting=b"")  # type: ignore[call-arg, arg-type]  # pyright: ignore[reportCallIssue]
 
 
 def test_wrong_steps_are_errors_in_both_checkers() -> None:
