@@ -96,9 +96,9 @@ def test_a_client_that_stays_is_nothing_wrong() -> None:
 
 def test_without_any_peer_a_run_goes_on_until_patience_is_at_its_end() -> None:
     text = "the program has not returned 3600 s after it was run: it waits in select() on selector"
-    with pytest.raises(ScenarioError, match=headline(text, "stuck")):
-        with Scenario() as net:
-            net.run(echo)
+    net = Scenario()
+    with pytest.raises(ScenarioError, match=headline(text, "stuck")), net:
+        net.run(echo)
     assert net.now == 3600.0
 
 

@@ -18,7 +18,9 @@ if TYPE_CHECKING:
 
 _lock: Final = RLock()
 _open: Final[dict[Held, None]] = {}  # in all threads
-_before: tuple[bool, bool] | None = None  # whether it was on, and whether what was alive is frozen; None: all is put back
+_before: tuple[bool, bool] | None = (
+    None  # whether it was on, and whether what was alive is frozen; None: all is put back
+)
 
 
 class Held:

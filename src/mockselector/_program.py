@@ -36,7 +36,7 @@ def program(function: Any, args: tuple[Any, ...], kwargs: Mapping[str, Any], how
         for given in (function, *args):
             _close(given)
         raise _in_a_loop(how)
-    if isinstance(function, Coroutine):
+    if _is_coroutine(function):
         if args or kwargs:
             _close(function)
             raise TypeError(f"{how}() was given a coroutine and arguments: give those to the function that makes it")
@@ -51,14 +51,15 @@ def program(function: Any, args: tuple[Any, ...], kwargs: Mapping[str, Any], how
 
 def _ran(result: Any, how: str) -> Any:
     """What comes of what a function has returned: a coroutine is run."""
-    if isinstance(result, GeneratorType):
+    kind: type[object] = type(result)
+    if issubclass(kind, GeneratorType):
         if result.gi_code.co_flags & ITERABLE_COROUTINE:
             return _run_coroutine(_awaits(result))
         if result.__name__ != "<genexpr>" and _is_fresh(result):  # such an expression is a value
             raise _nothing_runs(result.__qualname__, GENERATOR, how)
-    elif isinstance(result, AsyncGeneratorType):
+    elif issubclass(kind, AsyncGeneratorType):
         raise _nothing_runs(result.__qualname__, ASYNC_GENERATOR, how)
-    elif isinstance(result, Coroutine):
+    elif issubclass(kind, Coroutine):
         if _loop_runs():
             _close(result)
             raise _in_a_loop(how)
@@ -67,12 +68,16 @@ def _ran(result: Any, how: str) -> Any:
 
 
 def _flags(function: Any) -> int:
-    """What kind of function it is, under whatever it is wrapped in; 0: a plain one, or none that is written in Python."""
+    """What kind of function it is, under whatever it is wrapped in; 0: a plain one, or not written in Python."""
     while isinstance(function, partial):
         function = function.func
     call = function if hasattr(function, "__code__") or isinstance(function, type) else type(function).__call__
     code = getattr(getattr(call, "__func__", call), "__code__", None)
     return code.co_flags if isinstance(code, CodeType) else 0
+
+
+def _is_coroutine(given: object) -> bool:  # no narrowing: what is in it, nobody knows
+    return isinstance(given, Coroutine)
 
 
 def _is_fresh(generator: Any) -> bool:
@@ -148,9 +153,10 @@ else:
         class Policy(asyncio.DefaultEventLoopPolicy):
             _loop_factory = asyncio.SelectorEventLoop
 
-        before = asyncio.get_event_loop_policy()
-        asyncio.set_event_loop_policy(Policy())
+        policies: Any = asyncio  # Any: checkers say that they are deprecated, which they are not here
+        before = policies.get_event_loop_policy()
+        policies.set_event_loop_policy(Policy())
         try:
             return asyncio.run(coroutine)
         finally:
-            asyncio.set_event_loop_policy(before)
+            policies.set_event_loop_policy(before)

@@ -32,7 +32,7 @@ from ._world import World
 if TYPE_CHECKING:
     import selectors
     import socket
-    from collections.abc import Callable, Collection, Coroutine, Generator, Mapping, Sequence
+    from collections.abc import Callable, Collection, Coroutine, Generator, Sequence
     from types import TracebackType
     from typing import TypeVar
 
@@ -184,9 +184,7 @@ class Scenario:
     # -- running the server ---------------------------------------------------------------------
 
     @overload
-    def run(
-        self, function: Callable[P, Coroutine[Any, Any, R]], /, *args: P.args, **kwargs: P.kwargs
-    ) -> R | None: ...
+    def run(self, function: Callable[P, Coroutine[Any, Any, R]], /, *args: P.args, **kwargs: P.kwargs) -> R | None: ...
     @overload
     def run(self, function: Coroutine[Any, Any, R], /) -> R | None: ...
     @overload

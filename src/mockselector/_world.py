@@ -48,7 +48,7 @@ MOST_CALLS_BESIDE: Final = 4 * MOST_CALLS
 """So many, if bytes are moved while a script still has something to do, or where nobody plays."""
 
 LOOKS_AT_THE_END: Final = 100_000
-"""After so many a server spins that was told to end. Its `finally:` may ask for the time more often than a loop does."""
+"""After so many a server spins that was told to end. A `finally:` may ask for the time more often than a loop does."""
 
 STEP: Final = nanoseconds(0.001)
 LONGEST_STEP: Final = nanoseconds(16)
@@ -660,13 +660,14 @@ class World:
     def _not_returned(self) -> Finding:
         """A program is run until it returns; this one does not."""
         seconds = (self.clock.now - max(self._over_at or 0, self.begun_at)) / SECOND
-        since = "it was run" if self._over_at is None or self._over_at < self.begun_at else "a script last did something"
+        waited_for = self._over_at is not None and self._over_at >= self.begun_at
+        since = "a script last did something" if waited_for else "it was run"
         operation, name = self._call
         where = "time.sleep()" if operation == "sleep" else f"{operation}() on {name}"
         what = f"the program has not returned {seconds:g} s after {since}: it waits in {where}"
         advice = (
-            "Let it return. If it is to be stopped, net.on_end() or net.interrupts() does that; if it is right to go on for"
-            " longer, give the Scenario a larger patience=."
+            "Let it return. If it is to be stopped, net.on_end() or net.interrupts() does that; if it is right to go on"
+            " for longer, give the Scenario a larger patience=."
         )
         if not self._listened and any(not peer._backend for peer in self.peers):
             advice = f"It has never listened, so that no client could connect. {advice}"
