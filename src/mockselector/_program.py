@@ -51,7 +51,7 @@ def program(function: Any, args: tuple[Any, ...], kwargs: Mapping[str, Any], how
 
 def _ran(result: Any, how: str) -> Any:
     """What comes of what a function has returned: a coroutine is run."""
-    kind: type[object] = type(result)
+    kind: Any = type(result)
     if issubclass(kind, GeneratorType):
         if result.gi_code.co_flags & ITERABLE_COROUTINE:
             return _run_coroutine(_awaits(result))

@@ -19,6 +19,7 @@ from errno import EBADF, ENETUNREACH
 from selectors import _BaseSelectorImpl
 from socket import AF_INET, AF_INET6, SOCK_DGRAM
 from typing import TYPE_CHECKING, Any, Final
+from weakref import WeakKeyDictionary
 
 from ._clock import SECOND
 from ._loopback import LoopbackSocket
@@ -31,7 +32,7 @@ from ._sockets import FIRST_NUMBER
 from .selector import REAL_SELECTORS
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Iterable, Iterator, Mapping
 
     from ._world import World
 
@@ -154,6 +155,15 @@ _BY_MACHINE: Final = int(getattr(_socket_module, "AI_ADDRCONFIG", 0))
 """A flag that lets an answer depend on which addresses this machine has."""
 
 
+class Found(tuple[Any, ...]):  # Any: family, type, protocol, name, address
+    """An answer of `getaddrinfo()`. asyncio puts them into a set, which is to have the same order every time."""
+
+    __slots__ = ()
+
+    def __hash__(self) -> int:
+        return int(self[0])  # that of a text depends on PYTHONHASHSEED
+
+
 def getaddrinfo(
     host: Any,
     port: Any,
@@ -171,7 +181,7 @@ def getaddrinfo(
     name = host.decode() if isinstance(host, bytes) else host
     if name and (not isinstance(name, str) or _socket_module.AI_NUMERICHOST & flags or is_literal(name)):
         flags |= _socket_module.AI_NUMERICHOST
-        return _real_getaddrinfo(host, port, family, type, proto, flags)  # it asks nobody
+        return [Found(one) for one in _real_getaddrinfo(host, port, family, type, proto, flags)]  # it asks nobody
     found: list[tuple[Any, ...]] = []
     for one in (AF_INET, AF_INET6):
         number = _number_of(world, name, one) if name else None
@@ -182,7 +192,7 @@ def getaddrinfo(
         raise _socket_module.gaierror(_socket_module.EAI_NONAME, "Name or service not known")
     if flags & _socket_module.AI_CANONNAME and name:
         found[0] = (*found[0][:3], name, found[0][4])
-    return found
+    return [Found(one) for one in found]
 
 
 def _number_of(world: World, host: str, family: int) -> str | None:
@@ -303,6 +313,50 @@ async def _loop_getnameinfo(self: Any, sockaddr: Any, flags: int = 0) -> Any:
     if world is None:
         return await _real_of_loop["getnameinfo"](self, sockaddr, flags)
     return _name_info(world, sockaddr, flags)
+
+
+# -- tasks -----------------------------------------------------------------------------------------
+
+_ages: Final[WeakKeyDictionary[Any, int]] = WeakKeyDictionary()  # Any: tasks; in which order they were made
+
+
+def _create_task(self: Any, *args: Any, **kwargs: Any) -> Any:
+    """As an event loop's `create_task`; in a scenario it is known in which order tasks were made."""
+    task = _real_of_loop["create_task"](self, *args, **kwargs)
+    world = current()
+    if world is not None:
+        _ages[task] = world.number_task()
+    return task
+
+
+class InOrder(set[Any]):
+    """A set that asyncio makes, gone through in an order that hash and `id()` do not decide.
+
+    Tasks come in the order in which they were made, all else in that in which it was given.
+    """
+
+    _given: Mapping[Any, int] = {}
+
+    def __init__(self, things: Iterable[Any] = ()) -> None:
+        kept = dict.fromkeys(things)
+        super().__init__(kept)
+        self._given = {thing: number for number, thing in enumerate(kept)}
+
+    def __iter__(self) -> Iterator[Any]:
+        return iter(sorted(super().__iter__(), key=self._place))
+
+    def _place(self, thing: Any) -> tuple[int, int]:
+        try:
+            age = _ages.get(thing, 0)
+        except TypeError:  # it is nothing to which there are weak references, and so no task
+            age = 0
+        return age, self._given.get(thing, 0)
+
+
+def _all_tasks(loop: Any = None) -> set[Any]:
+    """As `asyncio.all_tasks`; in a scenario they are, for example, cancelled in the order in which they were made."""
+    tasks: set[Any] = _real_of_loop["all_tasks"](loop)
+    return tasks if current() is None else InOrder(tasks)
 
 
 def _listens(thing: Any) -> bool:
@@ -447,6 +501,16 @@ def in_late_classes() -> list[tuple[Any, str, object]]:  # Any: as above
     loop = getattr(asyncio, "BaseEventLoop", None)
     if loop is None or loop.getaddrinfo is _loop_getaddrinfo:
         return []
-    for name in ("getaddrinfo", "getnameinfo"):
+    tasks: Any = sys.modules["asyncio.tasks"]
+    for name in ("getaddrinfo", "getnameinfo", "create_task"):
         _real_of_loop[name] = getattr(loop, name)
-    return [(loop, "getaddrinfo", _loop_getaddrinfo), (loop, "getnameinfo", _loop_getnameinfo)]
+    _real_of_loop["all_tasks"] = tasks.all_tasks
+    return [
+        (loop, "getaddrinfo", _loop_getaddrinfo),
+        (loop, "getnameinfo", _loop_getnameinfo),
+        (loop, "create_task", _create_task),
+        (tasks, "all_tasks", _all_tasks),
+        (sys.modules["asyncio"], "all_tasks", _all_tasks),
+        (tasks, "set", InOrder),  # of which wait() makes those that it returns
+        (asyncio, "set", InOrder),  # in which create_server() keeps where it is to listen
+    ]

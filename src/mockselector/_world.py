@@ -78,6 +78,7 @@ class World:
     _still = 0  # how long the trace was when a script or time last went on ...
     _still_at = 0  # ... and the progress when that was last looked at
     _ending_at = 0  # the progress when the server last polled after the end
+    _tasks = 0  # of asyncio, that were made
     _running_in = 0  # the thread of the program
     _collecting = False
     _tidied = 0  # how long the trace was when garbage was last collected ...
@@ -216,6 +217,11 @@ class World:
         name = "selector" if self._selectors == 1 else f"selector {self._selectors}"
         self.open_selectors[name] = None
         return name
+
+    def number_task(self) -> int:
+        """The number of the next task of asyncio."""
+        self._tasks += 1
+        return self._tasks
 
     @staticmethod
     def peer_of(stream: Stream) -> Peer | None:
