@@ -36,7 +36,7 @@ def program(function: Any, args: tuple[Any, ...], kwargs: Mapping[str, Any], how
         for given in (function, *args):
             _close(given)
         raise _in_a_loop(how)
-    if _is_coroutine(function):
+    if _is_a(function, Coroutine):
         if args or kwargs:
             _close(function)
             raise TypeError(f"{how}() was given a coroutine and arguments: give those to the function that makes it")
@@ -51,15 +51,14 @@ def program(function: Any, args: tuple[Any, ...], kwargs: Mapping[str, Any], how
 
 def _ran(result: Any, how: str) -> Any:
     """What comes of what a function has returned: a coroutine is run."""
-    kind: Any = type(result)
-    if issubclass(kind, GeneratorType):
+    if _is_a(result, GeneratorType):
         if result.gi_code.co_flags & ITERABLE_COROUTINE:
             return _run_coroutine(_awaits(result))
         if result.__name__ != "<genexpr>" and _is_fresh(result):  # such an expression is a value
             raise _nothing_runs(result.__qualname__, GENERATOR, how)
-    elif issubclass(kind, AsyncGeneratorType):
+    elif _is_a(result, AsyncGeneratorType):
         raise _nothing_runs(result.__qualname__, ASYNC_GENERATOR, how)
-    elif issubclass(kind, Coroutine):
+    elif _is_a(result, Coroutine):
         if _loop_runs():
             _close(result)
             raise _in_a_loop(how)
@@ -76,8 +75,8 @@ def _flags(function: Any) -> int:
     return code.co_flags if isinstance(code, CodeType) else 0
 
 
-def _is_coroutine(given: object) -> bool:  # no narrowing: what is in it, nobody knows
-    return isinstance(given, Coroutine)
+def _is_a(given: object, kind: type) -> bool:  # no narrowing: what is in it, nobody knows
+    return isinstance(given, kind)
 
 
 def _is_fresh(generator: Any) -> bool:
