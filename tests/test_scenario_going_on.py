@@ -17,7 +17,7 @@ from scenario_servers import PORT, one, step
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from mockselector import Peer, Play
+    from mockselector import Peer, Play, Step
 
 
 def lasts(program: Callable[[], object]) -> float:
@@ -354,7 +354,8 @@ def test_a_large_stream_to_a_client_without_steps_passes(monkeypatch: pytest.Mon
 def test_a_plain_list_may_have_any_number_of_steps(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("mockselector._peers.MOST_STEPS", 1000)
     with Scenario() as net:
-        net.client("alice", [Sends(b"hi"), Waits(0), Expects(b"hi")] * 2000 + [Waits(0)] * 2000 + [Closes()])
+        steps: list[Step] = [Sends(b"hi"), Waits(0), Expects(b"hi")]
+        net.client("alice", [*steps * 2000, *[Waits(0)] * 2000, Closes()])
         net.run(one, echoes)
 
 
