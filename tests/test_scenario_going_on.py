@@ -175,6 +175,23 @@ def test_a_step_that_asks_for_the_time_makes_none_pass() -> None:
     assert net.now == 0.0
 
 
+def test_tasks_that_only_talk_to_each_other_make_hardly_any_time_pass() -> None:
+    async def main() -> None:
+        async def gives() -> None:
+            for number in range(5000):
+                await numbers.put(number)
+
+        numbers = asyncio.Queue[int](1)
+        task = asyncio.create_task(gives())
+        for _ in range(5000):
+            await numbers.get()
+        await task
+
+    with Scenario() as net:
+        net.run_until_complete(asyncio.wait_for, main(), 2)
+    assert net.now < 0.1
+
+
 # -- a clean-up is left alone ---------------------------------------------------------------------
 
 

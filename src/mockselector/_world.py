@@ -52,7 +52,7 @@ LOOKS_AT_THE_END: Final = 100_000
 
 STEP: Final = nanoseconds(0.001)
 LONGEST_STEP: Final = nanoseconds(16)
-"""How far time moves for a server that asks for it again and again: from one to the other, doubling."""
+"""How far time moves for a server that asks for it again and again: from one to the other, an eighth more each time."""
 
 HANGS: Final = "the peer hangs until it gives up, and the server does not know."
 
@@ -73,6 +73,7 @@ class World:
     begun_at = 0  # when it was run
     _listened = False  # whether the program ever has
     _idle = 0  # steps made during the run that have moved nothing since the server had a turn
+    _polled = False  # whether it has not asked for the time since it last polled
     _looks = 0  # how often the server has looked since ...
     _looked_at = 0  # ... the last progress
     _still = 0  # how long the trace was when a script or time last went on ...
@@ -93,7 +94,7 @@ class World:
         self.monitor.spare_reads = 1
         self.monitor.give_up = self._how_to_give_up
         self.ending: Final = Ending(self.monitor, outside)
-        self.clock: Final = Clock(date, self.looks)
+        self.clock: Final = Clock(date, self._asked_for_time)
         self.network: Final = Network(lambda: self.clock.now / 1e9)
         self.script: Final = script
         self.thread: Final = get_ident()
@@ -387,6 +388,13 @@ class World:
         self._idle = 0
         self._play()
         self.looks()
+        self._polled = True
+
+    def _asked_for_time(self) -> None:
+        if self._polled:
+            self._polled = False  # an event loop asks each time it has polled: both are one look
+        else:
+            self.looks()
 
     def woken(self, record: Record) -> bool:
         """select() returns something; False: too often, with nothing moved since, which breaks a rule."""
@@ -420,7 +428,7 @@ class World:
             return
         self._looks = 0
         now = self.clock.now + self._step
-        self._step = min(2 * self._step, LONGEST_STEP)
+        self._step = min(self._step + self._step // 8, LONGEST_STEP)
         timer, vain, end = self._due(self._timers), self._due(self._vain), self._end_at()
         interrupt = self.interrupts[0] if self.interrupts else None
         moments = [when for when in (timer and timer[0], vain and vain[0], end, interrupt) if when is not None]
