@@ -18,15 +18,21 @@ if TYPE_CHECKING:
 
 _lock: Final = RLock()
 _open: Final[dict[Held, None]] = {}  # in all threads
-_before: tuple[bool, bool] | None = (
-    None  # whether it was on, and whether what was alive is frozen; None: all is put back
-)
+_before: tuple[bool, bool] | None = None
+"""Whether it was on, and whether what was alive is frozen; None: all is put back."""
 
 
 class Held:
     """As long as one of these is open, the collector runs only when it is called."""
 
     def __enter__(self) -> None:
+        try:
+            self._begin()
+        except BaseException:  # an interrupt may come at any moment
+            self.close()
+            raise
+
+    def _begin(self) -> None:
         global _before
         with _lock:
             _open[self] = None
@@ -37,7 +43,10 @@ class Held:
                     gc.freeze()
 
     def __exit__(self, *_: object) -> None:
-        self.close()
+        try:
+            self.close()
+        finally:
+            self.close()
 
     def close(self) -> None:
         """Put back, with the last one, what was before. Does nothing when that is done."""
