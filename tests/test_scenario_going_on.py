@@ -99,7 +99,10 @@ async def talks_to_itself_in_asyncio() -> None:
         for _ in range(3000):
             writer.write(b"x\n")
             await reader.readline()
+        writer.write_eof()
+        assert await reader.read() == b""
         writer.close()
+        await writer.wait_closed()
 
 
 @pytest.mark.parametrize("program", [talks_to_itself, connects_to_itself, talks_to_itself_in_asyncio])
