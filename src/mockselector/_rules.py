@@ -422,7 +422,8 @@ RULES: Final[Mapping[RuleId, Rule]] = {
     ),
     "busy-loop": Rule(
         "default",
-        means="Nothing is done about what select() returned; or one call is tried a thousand times in vain.",
+        means="Nothing is done about what select() returned; or one call is tried a thousand times in vain;"
+        " or the server never waits again, sending for ever.",
         says="{what}",
         suffers="this repeats at once, and for ever, at 100 % CPU.",
         mend="Handle what select() returns, or stop asking for it: EVENT_WRITE only while there is output"
