@@ -9,6 +9,7 @@ A map of the package, in reading order; a file imports only from those above it:
     _trace.py     what happened: the record that errors print and tests assert on
     _rules.py     what a server may do: two tables, and each rule's texts. Pure data
     _errors.py    ScenarioError, and every text that a user reads of it
+    _watching.py  which sockets are registered with which selector, and for what
     _monitor.py   the door: everything a server does in strict mode passes here
     _escape.py    getting out of a server that swallows every exception
     _inflight.py  which exception was on its way when another took its place

@@ -316,6 +316,7 @@ class LoopbackWorld(World):
         self._answers: Final[dict[Descriptor, Wire]] = {}
         self._to_answer: Final[dict[Descriptor, Raw]] = {}  # who listens for a backend
         self._kept: Final[list[Raw]] = []
+        self._maps: Final[list[dict[int, selectors.SelectorKey]]] = []  # of the selectors
 
     # -- what is made in it -----------------------------------------------------------------------
 
@@ -338,7 +339,7 @@ class LoopbackWorld(World):
         real_select = selector.select
         name = self.name_selector()
         keys: dict[int, selectors.SelectorKey] = vars(selector)["_fd_to_key"]
-        self.monitor.maps.append(keys)
+        self._maps.append(keys)
 
         def select(timeout: float | None = None) -> list[tuple[selectors.SelectorKey, int]]:
             if not self.check_running(timeout):
@@ -569,11 +570,18 @@ class LoopbackWorld(World):
         for sock in self._kept:
             sock.close()
 
+    def _interest(self, record: Record) -> int:
+        mask = 0
+        for keys in self._maps:
+            key = keys.get(record.number)
+            mask |= 0 if key is None else key.events
+        return mask
+
     def _row(self, descriptor: Descriptor, record: Record) -> SocketRow:
         waiting = self._waiting.get(descriptor)
         left = unread(descriptor.number) if waiting is None else len(waiting)
         script = next((progress(peer) for peer in self.peers if peer.name == record.name), "")
-        return SocketRow(record.name, record.phase, interest_text(self.monitor.interest(record)), left, 0, script)
+        return SocketRow(record.name, record.phase, interest_text(self._interest(record)), left, 0, script)
 
 
 def require_loopback(**given: tuple[object, object]) -> None:

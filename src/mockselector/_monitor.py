@@ -18,6 +18,7 @@ from selectors import EVENT_READ, EVENT_WRITE
 from ._errors import Finding, scenario_error
 from ._rules import AT_END, ENDED, GONE, LIFE, LOST, MEMBERSHIP, QUIET, RULES, Breach, NotSimulated, at_sleep
 from ._trace import WIDTH, Trace, caller, mask_text
+from ._watching import interest
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
     from ._errors import ScenarioError
     from ._rules import Cell, Operation, Phase, Registration, RuleId
     from ._trace import Place, Row, Rows
+    from ._watching import Watch
 
     class Script(Protocol):
         """What stands behind a socket: the part of the script that it plays."""
@@ -65,6 +67,10 @@ NEVER_USED: Final = (
 
 THE_END: Final = "the end of the script"
 
+READABLE_AGAIN: Final = (
+    "The event list ends here. If the server deals with the end when select() next returns the socket, add that event."
+)
+
 POLLS_TO_SETTLE: Final = 2
 """How many polls a loop may take to do about a socket what must be done: asyncio takes two."""
 
@@ -79,7 +85,7 @@ class Record:
 
     __slots__ = (
         "accepted", "allow", "asleep", "ever_registered", "monitor", "moves", "name", "named", "note", "number",
-        "phase", "past_eof", "readable", "tried_on", "script", "short", "through_file", "unsent",
+        "phase", "past_eof", "readable", "tried_on", "script", "short", "through_file", "unsent", "watches",
     )  # fmt: skip
 
     name: str
@@ -104,6 +110,7 @@ class Record:
         self.past_eof = 0  # how often it was read after its end had been read
         self.through_file = False  # whether a `makefile()` has met the end, and its reader may not have seen it
         self.ever_registered = False
+        self.watches: tuple[Watch, ...] = ()  # where it is registered
         self.unsent: bytes | None = None  # what a short send() has left to be sent
         self.short: tuple[int, int] = (0, 0)  # what that send() took, of how much
 
@@ -123,12 +130,16 @@ class Monitor:
         self.note = self.rows.extend
         self.now = 0
         self.records: list[Record] = []
-        self.maps: list[dict[int, SelectorKey]] = []
         self.violation: Exception | None = None
         self.finished = False
         self._names: dict[str, int] = {}
         self._foreign: dict[int, tuple[object, Record]] = {}
         self.changed: dict[Record, int] = {}  # what `sleep` has to judge: since how many entries of `rows`
+        self.postponed: dict[str, dict[Record, int]] = {}  # likewise, once it sleeps in the selector of that name
+        self.ended_asleep: dict[str, Record] = {}  # with whose end read the server went to sleep: by name ...
+        self._ended_at = 0  # ... how far the rows were searched for what woke it again ...
+        self._woken: dict[str, int] = {}  # ... and where that was, if nothing was done about it yet
+        self.level_triggered = False  # whether events are reported again as long as nothing is done about them
         self.unsent: dict[Record, None] = {}  # whose rest of a short `send()` is still to be sent
         self.returned = False  # whether the last select() returned anything
         self.ended = False  # whether the script came to its end, or was given up
@@ -201,9 +212,14 @@ class Monitor:
                 record.rename(self.name_for(record.name, ""))
         self.rows[:0] = other.rows  # in place: `note` is bound to it
         self.records += other.records
-        self.maps += other.maps
         self._foreign |= other._foreign
         self.changed |= other.changed
+        for selector, postponed in other.postponed.items():
+            self.postponed.setdefault(selector, {}).update(postponed)
+        ended = (*self.ended_asleep.values(), *other.ended_asleep.values())
+        self.ended_asleep = {record.name: record for record in ended}
+        self._ended_at = len(self.rows)
+        self._woken.clear()
         self.violation = self.violation or other.violation
         other.__dict__ = self.__dict__  # whoever holds the other one now holds this one
 
@@ -262,11 +278,16 @@ class Monitor:
             record.number = -1  # the next socket may be given it
 
     def _tolerates(self, rule: RuleId, record: Record) -> bool:
-        """Whether this once is no harm: a protocol's layers may each have to see the end for themselves."""
-        if rule != "read-past-eof" or self.pedantic:
+        """Whether this once is no harm.
+
+        A protocol's layers may each have to see the end for themselves; and whoever has met it behind the
+        last data is woken by it once more, and deals with it then.
+        """
+        if rule != "read-past-eof":
             return False
         record.past_eof += 1
-        return record.past_eof <= self.spare_reads
+        again = not self.pedantic or record.name in self.ended_asleep
+        return record.past_eof <= (self.spare_reads if again else 0)
 
     def _close(self, record: Record, frame: FrameType) -> None:
         """What is judged before a socket is closed."""
@@ -366,55 +387,112 @@ class Monitor:
 
     def interest(self, record: Record) -> int:
         """The mask for which a socket is registered, over all selectors."""
-        mask = 0
-        for keys in self.maps:
-            key = keys.get(record.number)
-            if key is not None:
-                mask |= key.events
-        return mask
+        return interest(record, record.watches)
 
-    def sleep(self, selector: str) -> None:
-        """The server goes to sleep in a `select()`: judge what has changed since it last did."""
-        if self.changed:
-            changed, self.changed = self.changed, {}
-            for record in changed:
-                self._judge_asleep(record, "select", selector)
+    def sleep(self, watch: Watch) -> None:
+        """The server goes to sleep in a `select()`: judge what has changed since it last did.
+
+        What is registered with another selector is judged when the server sleeps in that one.
+        """
+        if self.ended_asleep:
+            self._judge_ended((watch,), 0, "select", watch.name)
+        if self.changed or self.postponed:
+            changed = {**self.postponed.pop(watch.name, {}), **self.changed}
+            self.changed = {}
+            for record, since in changed.items():
+                self._judge_asleep(record, since, (watch,), "select", watch.name)
         for record in self.unsent:
             if self.interest(record) & EVENT_WRITE:
                 record.tried_on = True
             else:
                 record.asleep = True
         if self.returned and self.rows[-WIDTH] in QUIET:
-            self._judge_idle(selector)
+            self._judge_idle(watch.name)
 
     def pause(self) -> None:
         """The server sleeps by `time.sleep()`: judge what a loop that polls has had time to do."""
-        self._selects += self.rows[self._paused_at :: WIDTH].count("select")
+        operations, names = self.rows[self._paused_at :: WIDTH], self.rows[self._paused_at + 1 :: WIDTH]
+        polled = {name for operation, name in zip(operations, names, strict=True) if operation == "select"}
+        self._selects += operations.count("select")
         self._paused_at = len(self.rows)
-        for record in tuple(self.changed):
+        if self.ended_asleep:
+            ended = {watch for record in self.ended_asleep.values() for watch in record.watches}
+            self._judge_ended({one for one in ended if one.name in polled}, POLLS_TO_SETTLE, "sleep", "time")
+        for name in sorted(polled & self.postponed.keys()):
+            self.changed = {**self.postponed.pop(name), **self.changed}
+        for record, since in tuple(self.changed.items()):
             if self._selects - self._seen_at.setdefault(record, self._selects) > POLLS_TO_SETTLE:
                 del self.changed[record], self._seen_at[record]
-                self._judge_asleep(record, "sleep", "time")
+                watches = tuple(watch for watch in record.watches if watch.name in polled)
+                self._judge_asleep(record, since, watches, "sleep", "time")
 
-    def _at_sleep(self, record: Record) -> RuleId | None:
-        """The rule in force that a socket breaks if the server goes to sleep now."""
+    def _at_sleep(self, record: Record, watches: tuple[Watch, ...]) -> RuleId | None:
+        """The rule in force that a socket breaks if the server goes to sleep in these selectors now."""
         rule = at_sleep(
             record.phase,
             accepted=record.accepted,
             ever_registered=record.ever_registered,
-            interest=self.interest(record),
+            interest=interest(record, watches),
         )
         return rule if rule is not None and self.in_force(rule, record) else None
 
-    def _judge_asleep(self, record: Record, call: str, name: str) -> None:
-        rule = self._at_sleep(record)
-        if rule == "eof-ignored" and record.through_file:
-            record.through_file = False  # it is woken once more, and sees it then
-            self.changed[record] = len(self.rows)
+    def _judge_asleep(self, record: Record, since: int, watches: tuple[Watch, ...], call: str, name: str) -> None:
+        rule = self._at_sleep(record, watches)
+        if rule == "eof-ignored":
+            if not self.ended_asleep:
+                self._ended_at = len(self.rows)
+            self.ended_asleep[record.name] = record  # at its end, it is readable: what is done about it then?
         elif rule is not None:
             self._append(call, name, None, caller(3))
             note = self._registered_instead(record) if rule == "accepted-not-registered" else ""
             self.raise_violation(Finding(rule, record.name, note=note))
+        if record.phase == "closed" or record.phase in ENDED:
+            for watch in record.watches:
+                if watch not in watches:
+                    self.postponed.setdefault(watch.name, {})[record] = since
+
+    def _judge_ended(self, watches: Collection[Watch], selects: int, call: str, name: str) -> None:
+        """Judge those with whose end read the server has slept before, and by whom it was woken again.
+
+        selects: more than so many `select()`s must have come and gone since.
+        """
+        self._find_woken()
+        for ended, at in tuple(self._woken.items()):
+            record = self.ended_asleep[ended]
+            if self._at_sleep(record, record.watches) != "eof-ignored":
+                del self._woken[ended], self.ended_asleep[ended]  # it was dealt with
+            elif self._sent_since(at, ended):
+                del self._woken[ended]  # there is output to be sent first
+            elif (
+                self._at_sleep(record, tuple(one for one in watches if one in record.watches)) == "eof-ignored"
+                and self.rows[at::WIDTH].count("select") > selects
+            ):
+                self._append(call, name, None, caller(3))
+                self.raise_violation(Finding("eof-ignored", ended))
+
+    def _find_woken(self) -> None:
+        """Who of those that have ended was reported to be readable since the last look."""
+        rows = self.rows
+        for at in range(self._ended_at, len(rows), WIDTH):
+            if rows[at] == "select" and isinstance(rows[at + 2], tuple):
+                for name, mask in rows[at + 2]:
+                    if mask & EVENT_READ and name in self.ended_asleep:
+                        self._woken.setdefault(name, at)
+        self._ended_at = len(rows)
+
+    def _sent_since(self, at: int, name: str) -> bool:
+        sent = zip(self.rows[at::WIDTH], self.rows[at + 1 :: WIDTH], self.rows[at + 2 :: WIDTH], strict=True)
+        return any(
+            operation == "send" and who == name and bool(detail) and not isinstance(detail, type)
+            for operation, who, detail in sent
+        )
+
+    def never_woken(self, watch: Watch) -> None:
+        """The server sleeps, and the event list has no more events: judge those at their end without one."""
+        for record in self.ended_asleep.values():
+            if not record.through_file and self._at_sleep(record, (watch,)) == "eof-ignored":
+                self._append("select", watch.name, None, caller(2))
+                self.raise_violation(Finding("eof-ignored", record.name, note=READABLE_AGAIN))
 
     def _registered_instead(self, record: Record) -> str:
         """What was registered after `record` was accepted: the wrong socket, perhaps."""
@@ -462,7 +540,11 @@ class Monitor:
             assert isinstance(rule, Breach)
             if self.in_force(rule.rule, record):
                 self._append("select", selector, None, caller(3))
-                note = event if any(self.maps) else f"{event} Nothing at all is registered with the selector."
+                note = (
+                    event
+                    if any(one.watches for one in self.records)
+                    else f"{event} Nothing at all is registered with the selector."
+                )
                 self.raise_violation(Finding(rule.rule, record.name, {"mask": mask_text(mask)}, note=note))
             return False
         missing = mask & ~key.events
@@ -519,10 +601,7 @@ class Monitor:
                 self._violated(findings[0], also=[one for one in findings[1:] if (one.rule, one.socket) != first])
 
     def _leftovers(self, undelivered: str | None) -> Iterator[Finding]:
-        for record, since in self.changed.items():  # a loop that only ever polled did not go to sleep
-            rule = self._at_sleep(record)
-            if rule is not None and self.rows[since::WIDTH].count("select") > POLLS_TO_SETTLE:
-                yield Finding(rule, record.name, at_end=True)
+        yield from self._never_slept()
         if undelivered is not None and self.in_force("undelivered-event"):
             note = f"It is event {self.events + 1} of the script." if "select" in self.rows[::WIDTH] else NEVER_USED
             yield Finding("undelivered-event", None, {"left": undelivered}, note=note)
@@ -536,6 +615,30 @@ class Monitor:
             if left is not None and record.script is not None and record.phase not in LOST:
                 fields, note = record.script._about_left(record.name)
                 yield from self._if_in_force(left[0], record, {"left": left[1], **fields}, note=note)
+
+    def _never_slept(self) -> Iterator[Finding]:
+        """A loop that only ever polled did not go to sleep."""
+        changed = {record: since for one in (*self.postponed.values(), self.changed) for record, since in one.items()}
+        if not changed:
+            return
+        polls: dict[str, list[int]] = {}
+        for at in range(0, len(self.rows), WIDTH):
+            if self.rows[at] == "select":
+                polls.setdefault(self.rows[at + 1], []).append(at)
+                polls.setdefault("", []).append(at)  # of all selectors
+
+        def often(name: str, since: int) -> bool:
+            return len(there := polls.get(name, ())) > POLLS_TO_SETTLE and there[-1 - POLLS_TO_SETTLE] >= since
+
+        for record, since in changed.items():
+            rule = self._at_sleep(record, tuple(watch for watch in record.watches if often(watch.name, since)))
+            if rule is not None and often("", since):
+                yield Finding(rule, record.name, at_end=True)
+        if not self.level_triggered:
+            self._find_woken()
+            for name, record in self.ended_asleep.items():
+                if name not in self._woken and self._at_sleep(record, record.watches) and not record.through_file:
+                    yield Finding("eof-ignored", name, note=READABLE_AGAIN, at_end=True)
 
     def _left_open(self, open_selectors: Collection[str]) -> Iterator[Finding]:
         for record in self.records:

@@ -294,7 +294,7 @@ RULES: Final[Mapping[RuleId, Rule]] = {
     ),
     "closed-still-registered": Rule(
         "default",
-        means="A closed socket is still in a selector's map when the server goes to sleep.",
+        means="A closed socket is still in the map of a selector in which the server goes to sleep.",
         says="{socket} was closed but is still registered with the selector",
         suffers="the kernel gives its number to the next connection, and registering that one fails"
         " with KeyError; on some systems select() itself fails.",
@@ -364,7 +364,8 @@ RULES: Final[Mapping[RuleId, Rule]] = {
     ),
     "eof-ignored": Rule(
         "default",
-        means="A socket's end was read, and it is still registered for reading when the server goes to sleep.",
+        means="A socket's end was read, it is still registered for reading, and the server does nothing about that when it"
+        " is woken for it again; or, at the end of an event list, when it sleeps. (To close it at the next event is right.)",
         says="{socket} has come to its end, and the server goes on waiting to read from it",
         suffers="a socket at its end is readable for ever: select() returns at once, at 100 % CPU.",
         mend="After b'' or a reset, unregister it and close it; with output still to send, modify() it to EVENT_WRITE.",

@@ -27,6 +27,7 @@ from ._shell import real_socket
 from ._simulated import BEFORE, SimSocket, StandIn, check_world, current, when_selector_is_made
 from ._sockets import FIRST_NUMBER
 from ._trace import mask_text
+from ._watching import Watch
 from .selector import CLOSED, REAL_SELECTORS
 
 if TYPE_CHECKING:
@@ -42,6 +43,8 @@ if TYPE_CHECKING:
 __tracebackhide__ = True  # pytest: end tracebacks at the server's own line
 
 _register: Final = _BaseSelectorImpl.register  # `_install` puts another one there
+
+_mapping: Final[Any] = vars(_selectors)["_SelectorMapping"]  # Any: what `get_map()` returns has no public name
 
 _LARGEST: Final = 2**31 - 1
 """What fits into an int: descriptors, and milliseconds that poll() and epoll wait."""
@@ -63,11 +66,12 @@ class SimSelector(_BaseSelectorImpl):
 
     def __init__(self, world: World) -> None:
         super().__init__()
+        self._map = None  # the base's refers back to its selector, which then only the collector would find
         self._world = world
         self._watched: dict[int, Descriptor] = {}  # what a number stood for when it was registered
         self._real: _selectors.BaseSelector | None = None  # for real descriptors: self-pipes and the like
         self._given = ""
-        self._world.monitor.maps.append(self._fd_to_key)
+        self._watch = Watch("")
 
     if TYPE_CHECKING:
         _fd_to_key: dict[int, SelectorKey]  # the base's
@@ -80,13 +84,16 @@ class SimSelector(_BaseSelectorImpl):
     def _name(self) -> str:
         """What it is called, from when it is first used."""
         if not self._given:
-            self._given = self._world.name_selector()
+            self._given = self._watch.name = self._world.name_selector()
         return self._given
 
     # -- what each kind has of its own: a kernel's part -------------------------------------------
 
     _closed = False
     """Whether the kernel has closed it, and refuses everything."""
+
+    _over = False
+    """Whether `close()` was called."""
 
     @abstractmethod
     def _begin(self, number: int, events: int) -> None:
@@ -128,14 +135,27 @@ class SimSelector(_BaseSelectorImpl):
         """As `selectors.BaseSelector.get_key`."""
         return self._registered("get_key", fileobj, lambda: _BaseSelectorImpl.get_key(self, fileobj))
 
-    def close(self) -> None:
-        """As `selectors.BaseSelector.close`."""
+    def get_map(self) -> Any:  # Any: as the base class has it once it is closed, None
+        """As `selectors.BaseSelector.get_map`."""
+        return None if self._over else _mapping(self)
+
+    def __del__(self) -> None:
+        if hasattr(self, "_watched"):
+            self._let_go()
+
+    def _let_go(self) -> None:
+        """What it watches is watched no more."""
         self._watched.clear()
+        self._watch.clear()
+        self._world.monitor.postponed.pop(self._given, None)
         if self._real is not None:
             self._real.close()
+
+    def close(self) -> None:
+        """As `selectors.BaseSelector.close`."""
+        self._over = True
+        self._let_go()
         super().close()
-        monitor = self._world.monitor
-        monitor.maps[:] = [keys for keys in monitor.maps if keys is not self._fd_to_key]
         self._world.open_selectors.pop(self._given, None)
 
     def _registered(
@@ -157,9 +177,12 @@ class SimSelector(_BaseSelectorImpl):
             key = act()
         except Exception as error:
             monitor.refused(operation, record.name, error)
-            if before is not None and number not in self._fd_to_key and record.phase in GONE:
-                record.number = -1  # it was dropped by that; the next socket may be given the number
+            if before is not None and number not in self._fd_to_key:  # it was dropped by that
+                self._watch.drop(self._watch.holder(number))
+                if record.phase in GONE:
+                    record.number = -1  # the next socket may be given it
             raise
+        self._watch.follow(operation, record, key.fd, key.events)
         same = operation == "modify" and before == key
         monitor.registered(record, "modify:same" if same else operation, events)
         return key
@@ -271,7 +294,8 @@ class SimSelector(_BaseSelectorImpl):
                 done()
             else:
                 deadline = None if timeout is None else world.clock.now + self._duration(timeout)
-                monitor.sleep(self._name)
+                assert self._name, "from now on it has one"
+                monitor.sleep(self._watch)
                 world.until(done, deadline, call)
         except OSError as error:
             monitor.refused("select", self._name, error)
@@ -306,10 +330,13 @@ class EpollSelector(SimSelector):
 
     def close(self) -> None:
         """As `selectors.BaseSelector.close`."""
-        for number in self._watched:
-            self._forget(number)
         super().close()
         self._closed = True
+
+    def _let_go(self) -> None:
+        for number in self._watched:
+            self._forget(number)
+        super()._let_go()
 
     def _begin(self, number: int, events: int) -> None:
         descriptor = self._world.network.descriptors.get(number)

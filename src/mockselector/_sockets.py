@@ -487,6 +487,9 @@ class MockSocket(_Scripted):
             data: object = self.remain
         elif record is not None and record.moves["recv"] is not None:
             data = b""  # this phase has nothing more to read, or refuses every read
+            if self._available and not record.past_eof:  # an event has come since: the end is read once more
+                self._available -= 1
+                record.past_eof = -1
         else:
             if self._available:
                 self._available -= 1

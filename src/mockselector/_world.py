@@ -64,6 +64,7 @@ class World:
         self.monitor: Final = Monitor(script, allow=allow, pedantic=pedantic)
         self.monitor.idle_wakes = IDLE_WAKES
         self.monitor.spare_reads = 1
+        self.monitor.level_triggered = True
         self.monitor.limit = ROWS_AT_ONE_INSTANT * WIDTH
         self.monitor.spins = self._creep
         self.monitor.give_up = self._how_to_give_up

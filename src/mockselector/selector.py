@@ -22,6 +22,7 @@ from ._monitor import Monitor, number_of
 from ._rules import MEMBERSHIP, QUIET
 from ._sockets import ListenSocket, MockSocket, checked_rules, join, socket_of
 from ._trace import WIDTH, Trace, caller, mask_text, place
+from ._watching import Watch
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -108,8 +109,8 @@ class MockSelector(_BaseSelectorImpl):
             frame = caller(1)
             self._maker: CodeType = frame.f_code
             self._monitor = Monitor(place(frame.f_code, frame.f_lasti), allow=rules, pedantic=pedantic)
-            self._monitor.maps.append(self._fd_to_key)
             self._name = "selector"
+            self._watch = Watch(self._name)
             self._blocks = 0  # how many `with selector:` are open
             self._modifying = False
             self._settled = False  # whether the run's result has reached the test
@@ -254,6 +255,8 @@ class MockSelector(_BaseSelectorImpl):
         """As `selectors.BaseSelector.close`."""
         super().close()
         self._closed = self._halted = True
+        if self._monitor is not None:
+            self._watch.clear()
 
     def _registered(
         self, operation: Registration, fileobj: FileObject, act: Callable[[], SelectorKey], events: int | None = None
@@ -272,10 +275,13 @@ class MockSelector(_BaseSelectorImpl):
             key = act()
         except Exception as error:
             monitor.refused(operation, record.name, error)
+            if before is not None and record.number not in self._fd_to_key:
+                self._watch.drop(record)  # it was dropped by that
             raise
         finally:
             self._modifying = False
             self._note_plain(record)
+        self._watch.follow(operation, record, key.fd, key.events)
         same = operation == "modify" and before == key  # nothing is done about any readiness
         monitor.registered(record, "modify:same" if same else operation, events)
         return key
@@ -333,13 +339,19 @@ class MockSelector(_BaseSelectorImpl):
     def _select_strictly(self, monitor: Monitor, timeout: float | None) -> list[tuple[SelectorKey, int]]:
         if self._halted or monitor.violation is not None:
             return self._select_again(monitor, timeout)
-        if (monitor.changed or (monitor.returned and monitor.rows[-WIDTH] in QUIET)) and (
-            timeout is None or timeout > 0
+        sleeps = timeout is None or timeout > 0
+        if sleeps and (
+            monitor.changed
+            or monitor.ended_asleep
+            or monitor.postponed
+            or (monitor.returned and monitor.rows[-WIDTH] in QUIET)
         ):
-            monitor.sleep(self._name)
+            monitor.sleep(self._watch)
         try:
             event = next(self.iter_event)
         except StopIteration as error:
+            if sleeps and monitor.ended_asleep:
+                monitor.never_woken(self._watch)
             monitor.selected(self._name, None)
             self._ending.times = 1
             self._halted = True
