@@ -104,7 +104,7 @@ class LoopbackSocket(real_socket):
 
     def _call(self, operation: str, act: Callable[[], T], event: int, flags: int = 0) -> T:
         """A call that may have to wait; what goes wrong is in the trace."""
-        monitor, name = self._record.monitor, self._record.name
+        monitor = self._record.monitor
         try:
             while True:
                 try:
@@ -114,7 +114,7 @@ class LoopbackSocket(real_socket):
                         raise
                 self._wait(operation, event)
         except OSError as error:
-            monitor.refused(operation, name, error)
+            monitor.refused(operation, self._record, error)
             raise
 
     def _wait(self, operation: str, event: int) -> None:
@@ -236,7 +236,7 @@ class LoopbackSocket(real_socket):
         try:
             result = act()
         except Exception as error:
-            self._record.monitor.refused(operation, self._record.name, error)
+            self._record.monitor.refused(operation, self._record, error)
             raise
         self._record.monitor.decided(operation, self._record.name, detail)
         return result
@@ -260,7 +260,7 @@ class LoopbackSocket(real_socket):
         error = self._connects(address)
         if error:
             raised = os_error(error)
-            self._record.monitor.refused("connect", self._record.name, raised)
+            self._record.monitor.refused("connect", self._record, raised)
             raise raised
         self._record.monitor.decided("connect", self._record.name, str(address))
 
@@ -360,7 +360,7 @@ class LoopbackWorld(World):
             masks = (mask for _, mask in ready)
             reported = tuple((record.name, mask) for record, mask in zip(records, masks, strict=True))
             self.monitor.selected(name, reported)
-            if records and not self.woken(records[0]):
+            if records and not self.woken() and self.is_busy(records):
                 what = f"select() returned {IN_VAIN} times in a row, and no byte was moved in between"
                 self.monitor.raise_violation(
                     Finding("busy-loop", records[0].name, {"what": what, "moment": "returned again"})

@@ -290,6 +290,12 @@ def is_mock(thing: object) -> bool:
     return mock is not None and isinstance(thing, mock.Mock)
 
 
+def is_any_mock(thing: object) -> bool:
+    """Likewise, of whatever kind."""
+    mock = sys.modules.get("unittest.mock")
+    return mock is not None and isinstance(thing, mock.NonCallableMock)
+
+
 _seen: Final[dict[type, type]] = {}
 
 

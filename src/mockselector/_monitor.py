@@ -65,6 +65,11 @@ NEVER_USED: Final = (
     ' for one that says `from selectors import DefaultSelector`, patch("server.DefaultSelector").'
 )
 
+DROPPED: Final = (
+    "Nothing called close() on it: it was closed when nothing referred to it any more, which is a ResourceWarning in"
+    " production."
+)
+
 THE_END: Final = "the end of the script"
 
 READABLE_AGAIN: Final = (
@@ -84,8 +89,8 @@ class Record:
     """What is known of one socket in a run."""
 
     __slots__ = (
-        "accepted", "allow", "asleep", "ever_registered", "monitor", "moves", "name", "named", "note", "number",
-        "phase", "past_eof", "readable", "tried_on", "script", "short", "through_file", "unsent", "watches",
+        "accepted", "allow", "asleep", "dropped", "ever_registered", "monitor", "moves", "name", "named", "note",
+        "number", "phase", "past_eof", "readable", "tried_on", "script", "short", "through_file", "unsent", "watches",
     )  # fmt: skip
 
     name: str
@@ -107,6 +112,7 @@ class Record:
         self.accepted = False
         self.asleep = False  # whether the server went to sleep and did not ask for room for `unsent`
         self.tried_on = False  # whether it has tried again, or waited for room, or was told by an exception
+        self.dropped = False  # whether it was closed because nothing referred to it any more
         self.past_eof = 0  # how often it was read after its end had been read
         self.through_file = False  # whether a `makefile()` has met the end, and its reader may not have seen it
         self.ever_registered = False
@@ -246,11 +252,11 @@ class Monitor:
         if isinstance(cell, Breach):
             if self.in_force(cell.rule, record) and not self._tolerates(cell.rule, record):
                 self._append(operation, record.name, None, frame)
-                self._in_vain(record.name, operation)
+                self._in_vain(record.name, operation, record)
                 fields = {"seconds": detail} if isinstance(detail, str) else None
                 self.raise_violation(Finding(cell.rule, record.name, fields, note=self._why(record, operation)))
             self._append(operation, record.name, detail, frame)
-            self._in_vain(record.name, operation)
+            self._in_vain(record.name, operation, record)
             return
         if isinstance(cell, NotSimulated):
             raise NotImplementedError(
@@ -261,7 +267,7 @@ class Monitor:
             record.tried_on = record.tried_on or operation.startswith("send")
             error = os_error(cell)
             self._append(operation.partition(":")[0], record.name, type(error), frame)
-            self._in_vain(record.name, operation)
+            self._in_vain(record.name, operation, record)
             raise error
         if operation == "close":
             self._close(record, frame)
@@ -305,11 +311,12 @@ class Monitor:
             return ""
         return record.script._why_nothing(record.name)
 
-    def _in_vain(self, name: str, operation: str) -> None:
+    def _in_vain(self, name: str, operation: str, record: Record | None = None) -> None:
         """Count a call that came to nothing, its row just appended.
 
         A loop that makes nothing but such calls, and never a `select()`, would never end: after a
-        thousand in a row it is told, and if it goes on, it is ended.
+        thousand in a row it is told, and if it goes on, it is ended. Where that is allowed, it is ended
+        without a word when it has gone on a hundred times as long, unless time goes on meanwhile.
         """
         call = operation.partition(":")[0]
         between = self.rows[self._vain_at : -WIDTH : WIDTH]
@@ -320,9 +327,13 @@ class Monitor:
         self._vain_at, self._vain_name = len(self.rows), name
         if self._vain <= IN_VAIN:
             return
-        end = self.give_up() if self.violation is not None and self.give_up is not None else None
+        allowed = not self.in_force("busy-loop", record)
+        over = self.violation is not None or (allowed and not self.level_triggered and self._vain > 100 * IN_VAIN)
+        end = self.give_up() if over and self.give_up is not None else None
         if end is not None:
             end()
+        if allowed:
+            return
         what = f"{call}() on {name} was tried {IN_VAIN} times in a row in vain, without going back to select()"
         self.raise_violation(Finding("busy-loop", name, {"what": what, "moment": "tried again"}))
 
@@ -336,10 +347,12 @@ class Monitor:
             record.number = -1
         self.changed[record] = len(self.rows)
 
-    def refused(self, operation: str, name: str, error: BaseException) -> None:
-        """Note an operation that something else refused: `selectors`, or the test."""
+    def refused(self, operation: str, who: Record | str, error: BaseException) -> None:
+        """Note an operation, on a socket or a selector, that something else refused: `selectors`, or the test."""
+        record = who if isinstance(who, Record) else None
+        name = who if isinstance(who, str) else who.name
         self._append(operation, name, type(error), caller(2))
-        self._in_vain(name, operation)
+        self._in_vain(name, operation, record)
 
     def decided(self, operation: str, name: str, detail: object = None) -> None:
         """Note an operation whose result something else decided: the test, or the network."""
@@ -356,7 +369,7 @@ class Monitor:
             self._short_send(record, "sent something else", caller(2))
             unsent = None
         if data and not taken:
-            self._in_vain(record.name, "send")
+            self._in_vain(record.name, "send", record)
         rest = data[taken:]
         if unsent and len(data) < len(unsent):
             rest += unsent[len(data) :]
@@ -583,24 +596,26 @@ class Monitor:
         undelivered: str | None,
         *,
         returned: bool,
+        gone: bool,
         open_selectors: Collection[str] = (),
         more: Sequence[Finding] = (),
     ) -> None:
         """Judge the end of the run, for `violation`: what is left of the script or was left open.
 
         returned: the server came back by itself; else the script's end, or the test, stopped it.
+        gone: in production its process has gone with that, and has nothing open any more.
         more: what was found elsewhere.
         """
         self.finished = True
         if self.violation is None:
-            findings = [*more, *self._leftovers(undelivered)]
+            findings = [*more, *self._leftovers(undelivered, gone=gone)]
             if returned:
                 findings += self._left_open(open_selectors)
             if findings:
                 first = (findings[0].rule, findings[0].socket)
                 self._violated(findings[0], also=[one for one in findings[1:] if (one.rule, one.socket) != first])
 
-    def _leftovers(self, undelivered: str | None) -> Iterator[Finding]:
+    def _leftovers(self, undelivered: str | None, *, gone: bool) -> Iterator[Finding]:
         yield from self._never_slept()
         if undelivered is not None and self.in_force("undelivered-event"):
             note = f"It is event {self.events + 1} of the script." if "select" in self.rows[::WIDTH] else NEVER_USED
@@ -609,7 +624,7 @@ class Monitor:
             held = self._held.get(record, 0) | self.interest(record)
             if record.unsent and record.phase not in (*LOST, "closed") and not held & EVENT_WRITE:
                 yield from self._if_in_force("short-send-lost", record, self._short_fields(record, AT_END))
-            if (record.phase in ENDED or record.phase in LOST) and not held:
+            if (record.phase in ENDED or record.phase in LOST) and not held and not gone:
                 yield from self._if_in_force("leaked-connection", record)
             left = record.script._leftover() if record.script is not None else None
             if left is not None and record.script is not None and record.phase not in LOST:
@@ -642,8 +657,9 @@ class Monitor:
 
     def _left_open(self, open_selectors: Collection[str]) -> Iterator[Finding]:
         for record in self.records:
-            if record.phase not in GONE and record.script is not None:
-                yield from self._if_in_force("unclosed-at-exit", record)
+            if record.script is not None and (record.dropped or record.phase not in GONE):
+                note = DROPPED if record.dropped else ""
+                yield from self._if_in_force("unclosed-at-exit", record, note=note)
         if self.in_force("unclosed-at-exit"):
             for name in open_selectors:
                 yield Finding("unclosed-at-exit", name)

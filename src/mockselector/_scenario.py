@@ -372,7 +372,10 @@ class Scenario:
                 if error is not world.monitor.violation:
                     raise
         open_selectors = tuple(world.open_selectors) if world.returned else ()
-        world.monitor.finish(None, returned=world.returned, open_selectors=open_selectors, more=world.findings())
+        returned = world.returned
+        world.monitor.finish(
+            None, returned=returned, gone=returned, open_selectors=open_selectors, more=world.findings()
+        )
         world.release()
 
 

@@ -17,6 +17,7 @@ from abc import abstractmethod
 from errno import EBADF, ENOENT
 from selectors import EVENT_WRITE, _BaseSelectorImpl  # its base is MockSelector's, too
 from typing import TYPE_CHECKING, Any, Final
+from weakref import ref
 
 from ._clock import nanoseconds
 from ._errors import Finding
@@ -53,6 +54,9 @@ _SETSIZE: Final = 1024
 """How many descriptors select() can look at: FD_SETSIZE (man 2 select)."""
 
 
+def _nothing() -> None: ...
+
+
 def is_simulated(number: int) -> bool:
     """Whether it is one of ours. What is no number of a descriptor at all is for the kernel to refuse."""
     return FIRST_NUMBER <= number <= _LARGEST
@@ -66,7 +70,9 @@ class SimSelector(_BaseSelectorImpl):
 
     def __init__(self, world: World) -> None:
         super().__init__()
-        self._map = None  # the base's refers back to its selector, which then only the collector would find
+        # The base keeps its map, which refers back to the selector: then only the collector would find it.
+        self._map: Any = None  # Any: of the base's own
+        self._names: Callable[[], Any] = _nothing
         self._world = world
         self._watched: dict[int, Descriptor] = {}  # what a number stood for when it was registered
         self._real: _selectors.BaseSelector | None = None  # for real descriptors: self-pipes and the like
@@ -137,7 +143,11 @@ class SimSelector(_BaseSelectorImpl):
 
     def get_map(self) -> Any:  # Any: as the base class has it once it is closed, None
         """As `selectors.BaseSelector.get_map`."""
-        return None if self._over else _mapping(self)
+        names = self._names()
+        if names is None and not self._over:
+            names = _mapping(self)
+            self._names = ref(names)
+        return None if self._over else names
 
     def __del__(self) -> None:
         if hasattr(self, "_watched"):
@@ -176,7 +186,7 @@ class SimSelector(_BaseSelectorImpl):
                 raise ValueError(CLOSED)
             key = act()
         except Exception as error:
-            monitor.refused(operation, record.name, error)
+            monitor.refused(operation, record, error)
             if before is not None and number not in self._fd_to_key:  # it was dropped by that
                 self._watch.drop(self._watch.holder(number))
                 if record.phase in GONE:
@@ -304,7 +314,7 @@ class SimSelector(_BaseSelectorImpl):
         ready = [(keys[number], mask & keys[number].events) for number, mask in found if number in keys]
         reported = tuple((self._name_of(key), mask) for key, mask in ready)
         monitor.selected(self._name, reported)
-        if ready and not world.woken(self._record_of(ready[0][0].fileobj)):
+        if ready and not world.woken() and world.is_busy([self._record_of(key.fileobj) for key, _ in ready]):
             what = f"select() returned {IN_VAIN} times in a row ({_events(reported)}), and no byte was moved in between"
             fields = {"what": what, "moment": "returned again"}
             monitor.raise_violation(Finding("busy-loop", reported[0][0], fields))

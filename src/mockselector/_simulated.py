@@ -168,6 +168,7 @@ class SimSocket(Shell):
         record: Record | None = getattr(self, "_record", None)
         if record is None or record.monitor.finished or self._closed or record.phase == "detached":
             return
+        record.dropped = True
         try:
             record.monitor.perform(record, "close", "dropped: nothing refers to it any more")
         except Exception:  # noqa: S110  (nobody is there to get it; a violation is remembered)
@@ -224,7 +225,7 @@ class SimSocket(Shell):
         record = self._record
         if isinstance(record.moves[operation], int) and not record.monitor.finished:
             record.tried_on = record.tried_on or operation.startswith("send")
-            record.monitor.refused(operation.partition(":")[0], record.name, error)
+            record.monitor.refused(operation.partition(":")[0], record, error)
         else:
             self._do(operation, type(error))
         raise error
@@ -558,7 +559,7 @@ class SimSocket(Shell):
         try:
             network.bind(self._descriptor, where)
         except Exception as error:
-            record.monitor.refused("bind", record.name, error)
+            record.monitor.refused("bind", record, error)
             raise
         record.monitor.rename(record, None, "listener")
         self._does("bind", str(self._descriptor.local))
@@ -570,7 +571,7 @@ class SimSocket(Shell):
         try:
             self._world.network.listen(descriptor, backlog)
         except OSError as error:
-            record.monitor.refused("listen", record.name, error)
+            record.monitor.refused("listen", record, error)
             raise
         self._world.monitor.rename(record, None, "listener")
         self._does("listen")
@@ -651,7 +652,7 @@ class SimSocket(Shell):
 
     def _refuses_to_connect(self, number: int) -> NoReturn:
         error = OSError(number, os.strerror(number))
-        self._record.monitor.refused("connect", self._record.name, error)
+        self._record.monitor.refused("connect", self._record, error)
         raise error
 
     def _connect_again(self) -> None:
@@ -683,7 +684,7 @@ class SimSocket(Shell):
                 descriptor.start_again()
         descriptor.fresh = bool(self._timeout) and not again and self.family != AF_UNIX
         if error is not None:
-            self._record.monitor.refused("connect", self._record.name, error)
+            self._record.monitor.refused("connect", self._record, error)
             raise error
 
     def connect_ex(self, address: Address, /) -> int:

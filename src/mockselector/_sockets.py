@@ -181,16 +181,20 @@ class _Scripted(Shell):
                 record.unsent = None
                 record.monitor.perform(record, "send:reset", type(outcome))
             else:
-                record.monitor.refused(name, record.name, outcome)
+                record.monitor.refused(name, record, outcome)
         elif name == "close":
             self._close()
         elif sends and (isinstance(outcome, int) or name == "sendall"):
             data = args[0] if name != "sendmsg" else b"".join(map(bytes, args[0]))
             self._push(data, outcome if isinstance(outcome, int) else None)
         elif name == "accept":
+            self._hand_out(outcome[0])
             self._welcome(record, outcome[0])
         else:
             record.monitor.decided(name, record.name)
+
+    def _hand_out(self, client: object) -> None:
+        """The test lets `accept()` return this client: it is not still to come."""
 
     @staticmethod
     def _welcome(record: Record, client: object) -> None:
@@ -651,12 +655,13 @@ class ListenSocket(_Scripted):
     strict run as the kernel has it: `listen()` alone is enough.)
     """
 
-    __slots__ = ("accepted", "address", "current", "remote_port", "state")
+    __slots__ = ("_handed_out", "accepted", "address", "current", "remote_port", "state")
 
     def __init__(
         self, accepted: Iterable[Client] | None = None, *, name: str | None = None, allow: Collection[RuleId] = ()
     ) -> None:
         super().__init__(name, allow)
+        self._handed_out: list[object] = []  # what the test let `accept()` return itself
         self.accepted: Iterator[Client] = iter(() if accepted is None else accepted)
         """The clients still to come. May be set."""
         self.current: int = 0
@@ -703,7 +708,7 @@ class ListenSocket(_Scripted):
         self._order(2)
         record = self._record
         waiting = record is None or self._anyone_waiting(record)
-        client: object = next(self.accepted, _END)
+        client = next(self.accepted, _END) if record is None else self._next_client()
         if client is _END:
             if waiting and record is not None:
                 record.monitor.perform(record, _ACCEPT_NOTHING[self._waits()])
@@ -713,7 +718,7 @@ class ListenSocket(_Scripted):
                 client = _resolved(client)
             except Exception as error:
                 if record is not None:
-                    record.monitor.refused("accept", record.name, error)
+                    record.monitor.refused("accept", record, error)
                 raise
         self.current += 1
         self.remote_port += 1
@@ -723,6 +728,24 @@ class ListenSocket(_Scripted):
         if record is not None:
             self._welcome(record, client)
         return client, peer  # type: ignore[return-value]  # a Mock where the test gave one
+
+    def _hand_out(self, client: object) -> None:
+        self._handed_out.append(client)
+        if self._available:
+            self._available -= 1
+
+    def _next_client(self) -> object:
+        """Who comes next, past those whom the test has handed out itself, by whatever means; takes it off."""
+        passed: list[object] = []
+        while True:
+            client: object = next(self.accepted, _END)
+            handed = next((at for at, one in enumerate(self._handed_out) if one is client), None)
+            if handed is not None:
+                del self._handed_out[handed]
+            elif not _is_served(client) or any(one is client for one in passed):
+                return client
+            else:
+                passed.append(client)
 
     def _anyone_waiting(self, record: Record) -> bool:
         """Whether anyone is waiting, as far as events have said; if not, what that comes to."""
@@ -739,11 +762,17 @@ class ListenSocket(_Scripted):
         """As the base class has it. Takes one client at most off the script, and puts it back."""
         if self._replaced():
             return None
-        client = next(self.accepted, None)
-        if client is None:
+        client: Any = self._next_client()  # Any: it goes back to where it came from
+        if client is _END:
             return None
         self.accepted = chain((client,), self.accepted)
         return "unaccepted-connection", client._known_as() if isinstance(client, _Scripted) else repr(client)
+
+
+def _is_served(client: object) -> bool:
+    """Whether the server has registered it though no `accept()` that the run has seen returned it."""
+    record = client._record if isinstance(client, MockSocket) else None
+    return record is not None and record.ever_registered and not record.accepted
 
 
 def join(monitor: Monitor, sock: object) -> Record:

@@ -20,6 +20,7 @@ from ._errors import Finding
 from ._monitor import IN_VAIN, Monitor
 from ._network import ANY, Network, Stream
 from ._peers import ROOM, SHORTEN, GivenUp, Peer
+from ._rules import GONE
 from ._table import SocketRow, SocketTable, interest_text
 from ._trace import WIDTH
 
@@ -353,17 +354,19 @@ class World:
             self._creep()
         self._seen = len(self.monitor.rows) + WIDTH  # the row of this very poll
 
-    def woken(self, record: Record) -> bool:
-        """select() returns something; False: too often, with nothing moved since, which breaks a rule."""
+    def woken(self) -> bool:
+        """select() returns something; False: too often, with nothing moved since."""
         now = (self.clock.now, self.progress)
         self._woken = self._woken + 1 if now == self._woken_at else 1
         self._woken_at = now
-        if self._woken <= IN_VAIN:
+        return self._woken <= IN_VAIN
+
+    def is_busy(self, records: list[Record]) -> bool:
+        """It has returned these, too often: whether that breaks a rule; where it is allowed, time goes on."""
+        if all(self.monitor.in_force("busy-loop", record) for record in records):
             return True
-        if self.monitor.in_force("busy-loop", record):
-            return False
         self._advance(None, None)
-        return True
+        return False
 
     def _creep(self) -> None:
         """Let some time pass for a server that never waits, and end it where one that waits would be ended."""
@@ -552,6 +555,8 @@ class World:
 
     def _over(self, never: Callable[[], None] | None) -> None:
         """All scripts are at their end, and time has run out."""
+        if (self.on_end or self.interrupt_at_end) and not self._asked_to_stop:
+            self._note_leaks()  # a process that stops when it is asked to has had them until then
         if self.on_end and not self._asked_to_stop:
             self._asked_to_stop = True
             self._over_at = self.clock.now
@@ -666,7 +671,9 @@ class World:
         found += [
             Finding("leaked-connection", record.name)
             for record in self.records.values()
-            if record.name in self.leaked and self.monitor.in_force("leaked-connection", record)
+            if record.name in self.leaked
+            and not (self.returned and record.phase in GONE and not record.dropped)
+            and self.monitor.in_force("leaked-connection", record)
         ]
         return found
 

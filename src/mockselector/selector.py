@@ -18,6 +18,7 @@ from selectors import EVENT_READ, _BaseSelectorImpl  # 0.2.3's base, and ours
 from weakref import WeakMethod
 
 from ._ending import EndException, Ending
+from ._mocks import is_any_mock
 from ._monitor import Monitor, number_of
 from ._rules import MEMBERSHIP, QUIET
 from ._sockets import ListenSocket, MockSocket, checked_rules, join, socket_of
@@ -214,7 +215,15 @@ class MockSelector(_BaseSelectorImpl):
             self.iter_event = chain((event,), self.iter_event)
             left = _event_text(event)
         is_open = [] if self._closed else [self._name]
-        monitor.finish(left, returned=returned and left is None, open_selectors=is_open)
+        returned = returned and left is None
+        gone = returned and not self._driven_by_test(monitor)
+        monitor.finish(left, returned=returned, gone=gone, open_selectors=is_open)
+
+    def _driven_by_test(self, monitor: Monitor) -> bool:
+        """Whether it is the test that calls `select()`, and parts of a server for what it returns."""
+        selects = (at for at in range(len(monitor.rows) - WIDTH, -1, -WIDTH) if monitor.rows[at] == "select")
+        last = next(selects, None)
+        return last is None or monitor.rows[last + 4] in (self._maker, self._ending.outside)
 
     def __del__(self) -> None:
         monitor = getattr(self, "_monitor", None)
@@ -274,7 +283,7 @@ class MockSelector(_BaseSelectorImpl):
                 raise ValueError(CLOSED)
             key = act()
         except Exception as error:
-            monitor.refused(operation, record.name, error)
+            monitor.refused(operation, record, error)
             if before is not None and record.number not in self._fd_to_key:
                 self._watch.drop(record)  # it was dropped by that
             raise
@@ -334,6 +343,8 @@ class MockSelector(_BaseSelectorImpl):
             if key is not None and not self._closed:  # closed, it has no map, whatever is registered since
                 return [(key, EVENT_READ)]
         # A KeyError here names what is not registered.
+        if _is_lone(event) and not is_any_mock(event) and event in self.get_map():
+            event = [event]  # type: ignore[list-item]  # no group, whatever is got by iterating over it
         return [(self.get_map()[thing], mask) for thing, mask in _ready(event)]
 
     def _select_strictly(self, monitor: Monitor, timeout: float | None) -> list[tuple[SelectorKey, int]]:
@@ -368,6 +379,8 @@ class MockSelector(_BaseSelectorImpl):
                 return [pair]
         ready: list[tuple[SelectorKey, int]] = []
         reported: list[tuple[str, int]] = []
+        if _is_lone(event):
+            event = [event]  # type: ignore[list-item]  # no group, whatever is got by iterating over it
         for thing, mask in _ready(event):
             record = thing._record if isinstance(thing, _OURS) else None
             if record is None or record.monitor.rows is not monitor.rows:
@@ -423,6 +436,11 @@ def _ready(event: Any) -> Iterator[tuple[Any, int]]:  # Any: a script holds what
             yield item, EVENT_READ
 
 
+def _is_lone(event: object) -> bool:
+    """Whether it is one file object, though it can be iterated over: an open file, say."""
+    return _is_iterable(event) and hasattr(event, "fileno") and not isinstance(event, (list, tuple, set, frozenset))
+
+
 def _pair(item: Any) -> tuple[Any, int]:  # Any: what 0.2.3 let pass, passes
     thing, mask = item
     return thing, mask
@@ -434,6 +452,8 @@ def _is_iterable(thing: object) -> bool:  # no narrowing: what it then is an ite
 
 def _event_text(event: Any) -> str:  # Any: a script holds what it holds
     """An event as the script's author would name it."""
+    if _is_lone(event):
+        return f"{_named(event)} READ"
     if isinstance(event, (set, frozenset, list, tuple)) or not _is_iterable(event):
         return ", ".join(f"{_named(thing)} {mask_text(mask)}" for thing, mask in _ready(event)) or "a time-out"
     return repr(event)  # a generator is not to be used up
