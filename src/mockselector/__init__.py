@@ -21,6 +21,7 @@ A map of the package, in reading order; a file imports only from those above it:
     _clock.py     virtual time
     _script.py    what a peer does: frozen steps, and their fluent builder
     _network.py   what a kernel knows of sockets: connections, listeners, addresses, readiness
+    _kept_waiting.py  who else waits while the server waits for one peer
     _table.py     the sockets of a scenario as a table
     _peers.py     a peer at play: what each step does, and what is compared
     _world.py     who acts when, how time goes on, how a run ends

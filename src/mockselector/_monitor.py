@@ -383,6 +383,16 @@ class Monitor:
         else:
             self.unsent.pop(record, None)
 
+    def waited(self, record: Record, operation: Operation, finding: Finding) -> None:
+        """A call that blocks has had to wait, and that breaks a rule unless it is allowed."""
+        if isinstance(record.moves[operation], Breach) and self.allows_not(finding.rule, record):
+            self._append(operation, record.name, None, caller(2))
+            self.raise_violation(finding)
+
+    def allows_not(self, rule: RuleId, record: Record) -> bool:
+        """Whether a rule is not among those that are allowed."""
+        return rule not in self.allow and rule not in record.allow
+
     def accepted(self, record: Record) -> None:
         """A socket has come from `accept()`."""
         record.accepted = record.script is not None

@@ -35,6 +35,11 @@ if TYPE_CHECKING:
 
         @property
         def name(self) -> str: ...
+        @property
+        def is_backend(self) -> bool:
+            """Whether the program has connected to it, and not it to the program."""
+            ...
+
         def place(self) -> Place:
             """Where its script was written."""
             ...

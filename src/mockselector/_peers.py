@@ -173,6 +173,11 @@ class Peer(Conversation):
         self._life: Generator[None, None, None] = self._live()
 
     @property
+    def is_backend(self) -> bool:
+        """Whether the program connects to it, and not it to the program."""
+        return self._backend
+
+    @property
     def received(self) -> bytes:
         """All that it has read so far of what the server sent it."""
         return bytes(self._received)

@@ -344,7 +344,9 @@ RULES: Final[Mapping[RuleId, Rule]] = {
     ),
     "blocking-read": Rule(
         "pedantic",
-        means="A blocking read has to wait for its data.",
+        means="A blocking read has to wait for its data. Judged by default where it keeps another peer waiting: one for whom"
+        " a selector that watches several connections would have returned meanwhile. (A server that takes one client after"
+        " the other makes the rest wait by design; a time-out says how long that may be.)",
         says="{socket} was read before its data had come, and the read waited {seconds}",
         suffers="nobody else is served while the loop waits for this one peer.",
         mend="Register the socket, and read when select() says that there is something;"
@@ -374,7 +376,7 @@ RULES: Final[Mapping[RuleId, Rule]] = {
     ),
     "accept-without-connection": Rule(
         "default",
-        means="A blocking listener accepts with nobody waiting.",
+        means="A blocking listener accepts with nobody waiting: for ever, or while another peer is kept waiting.",
         says="{socket} was asked to accept with no connection waiting, and the call blocks",
         suffers="the loop stands still for everyone until the next client comes.",
         mend="Accept once per READ event; or setblocking(False) on the listener, and stop at BlockingIOError.",
@@ -403,7 +405,8 @@ RULES: Final[Mapping[RuleId, Rule]] = {
     ),
     "blocking-send": Rule(
         "pedantic",
-        means="A blocking send() has to wait for its peer to read.",
+        means="A blocking send() has to wait for its peer to read. Judged by default where it keeps another peer waiting, as"
+        " blocking-read is.",
         says="{socket} was sent more than there was room for, and the send waited {seconds}",
         suffers="nobody else is served while the loop waits for this one slow peer.",
         mend="setblocking(False), keep what send() did not take, and wait for EVENT_WRITE.",
@@ -492,7 +495,8 @@ RULES: Final[Mapping[RuleId, Rule]] = {
     "leaked-connection": Rule(
         "default",
         means="A connection whose end was read is registered nowhere, and was never closed when the run ends."
-        " (In a scenario: the peer is gone, and it was never closed.)",
+        " (In a scenario: the peer is gone, and it was never closed.) Not said of a server that returns by itself: its"
+        " process is gone, and `unclosed-at-exit` is the rule for that.",
         says="{socket} came to its end and was never closed",
         suffers="each such client keeps a descriptor until none is left and accept() fails.",
         mend="Close it after its end was read.",
@@ -501,7 +505,8 @@ RULES: Final[Mapping[RuleId, Rule]] = {
     ),
     "unclosed-at-exit": Rule(
         "pedantic",
-        means="The server returns by itself and leaves a socket or the selector open.",
+        means="The server returns by itself (or by KeyboardInterrupt) and leaves a socket or the selector open, or has"
+        " dropped one without closing it.",
         says="the server returned and left {socket} open",
         suffers="peers see no end, and the address stays in use until the process is gone.",
         mend="Close every connection, the listener and the selector on the way out: with, or try/finally.",

@@ -17,7 +17,7 @@ from abc import abstractmethod
 from errno import EBADF, ENOENT
 from selectors import EVENT_WRITE, _BaseSelectorImpl  # its base is MockSelector's, too
 from typing import TYPE_CHECKING, Any, Final
-from weakref import ref
+from weakref import WeakMethod, ref
 
 from ._clock import nanoseconds
 from ._errors import Finding
@@ -78,6 +78,7 @@ class SimSelector(_BaseSelectorImpl):
         self._real: _selectors.BaseSelector | None = None  # for real descriptors: self-pipes and the like
         self._given = ""
         self._watch = Watch("")
+        world.watches[self._watch] = WeakMethod(self._find)
 
     if TYPE_CHECKING:
         _fd_to_key: dict[int, SelectorKey]  # the base's
@@ -157,6 +158,7 @@ class SimSelector(_BaseSelectorImpl):
         """What it watches is watched no more."""
         self._watched.clear()
         self._watch.clear()
+        self._world.watches.pop(self._watch, None)
         self._world.monitor.postponed.pop(self._given, None)
         if self._real is not None:
             self._real.close()

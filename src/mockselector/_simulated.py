@@ -29,13 +29,14 @@ from ._monitor import os_error
 from ._network import AF_UNIX, ANY, Stream, without_name
 from ._rules import GONE, shut_operation
 from ._shell import DONTWAIT, PEEK, WAITALL, Shell, checked_flags, real_socket
-from ._trace import BYTES_SHOWN, caller, excerpt, place, seconds_text
+from ._trace import BYTES_SHOWN, caller, excerpt, place
 
 if TYPE_CHECKING:
     from typing import NoReturn
 
     from typing_extensions import Buffer
 
+    from ._kept_waiting import LookingAround
     from ._monitor import Record
     from ._network import Descriptor
     from ._rules import Operation
@@ -114,6 +115,16 @@ def _kept(things: Any) -> Any:  # Any: whatever the program gave
     return things if not isinstance(things, Iterable) else [*things]  # pyright: ignore[reportUnknownVariableType]
 
 
+def _looking(around: LookingAround, world: World, done: Callable[[], bool]) -> Callable[[], bool]:
+    """As `done`, but look who else waits whenever it is asked."""
+
+    def look() -> bool:
+        around.look(world.clock.now)
+        return done()
+
+    return look
+
+
 class StandIn(ABCMeta):
     """The type of a class that stands in for a real one: what is one of those is one of these."""
 
@@ -137,7 +148,7 @@ class StandIn(ABCMeta):
 class SimSocket(Shell):
     """A socket in a scenario."""
 
-    __slots__ = ("_deadline", "_descriptor", "_record", "_serial", "_world", "family", "proto", "type")
+    __slots__ = ("_around", "_deadline", "_descriptor", "_record", "_serial", "_world", "family", "proto", "type")
 
     def __init__(self, world: World, descriptor: Descriptor, record: Record, proto: int = 0) -> None:
         # No super().__init__(): it would open a descriptor.
@@ -149,6 +160,7 @@ class SimSocket(Shell):
         self._options = None
         self._timeout = _socket.getdefaulttimeout()
         self._deadline: int | None = None  # of a sendall()
+        self._around: LookingAround | None = None  # who else waited while it last did
         self._serial = len(world.monitor.records)
         self.family = _socket.AddressFamily(descriptor.family)
         self.type = _socket.SOCK_STREAM
@@ -283,6 +295,9 @@ class SimSocket(Shell):
         if deadline is None and self._timeout is not None:
             deadline = start + nanoseconds(self._timeout)
         call = (nothing[0].partition(":")[0], self._record.name)
+        self._around = around = world.look_around(self._descriptor) if how == 2 and not ends else None
+        if around is not None:
+            done = _looking(around, world, done)
         never = None if ends or how == 1 else (lambda: self._do(nothing[2]))
         if not world.until(done, deadline, call, never):
             self._fails(nothing[1], ETIMEDOUT, os_error(ETIMEDOUT))
@@ -329,8 +344,8 @@ class SimSocket(Shell):
     def _wait_to_read(self, flags: int) -> None:
         descriptor = self._descriptor
         took = self._wait(lambda: bool(descriptor.ready() & EVENT_READ), _READ_NOTHING, 0 if self._timeout else flags)
-        if took and self._timeout is None and self._record.monitor.in_force("blocking-read", self._record):
-            self._do("recv:waits", seconds_text(took))
+        if took and self._timeout is None:
+            self._world.waited(self._record, "recv:waits", "blocking-read", took, self._around)
 
     def _read_all(self, size: int, flags: int) -> bytes:
         """MSG_WAITALL: until `size` bytes are there, or the end is (man 2 recv)."""
@@ -510,8 +525,8 @@ class SimSocket(Shell):
 
     def _wait_for_room(self, stream: Stream, flags: int) -> None:
         took = self._wait(lambda: stream.room > 0 or stream.says_nothing, _SEND_NOTHING, flags)
-        if took and self._timeout is None and self._record.monitor.in_force("blocking-send", self._record):
-            self._do("send:waits", seconds_text(took))
+        if took and self._timeout is None:
+            self._world.waited(self._record, "send:waits", "blocking-send", took, self._around)
 
     def _judge(self, stream: Stream, data: bytes) -> None:
         """Hold what is to be sent against what the peer expects."""
@@ -593,7 +608,9 @@ class SimSocket(Shell):
         if backlog is None:
             self._fails("accept", EINVAL)
         if not backlog:
-            self._wait(lambda: bool(backlog), _ACCEPT_NOTHING, 0, ends=ends)
+            took = self._wait(lambda: bool(backlog), _ACCEPT_NOTHING, 0, ends=ends)
+            if took and self._timeout is None and self._around is not None and self._around.found is not None:
+                world.waited(record, "accept:blocks", "accept-without-connection", took, self._around)
         stream = backlog[0]
         peer = world.peer_of(stream)
         descriptor = world.network.open(self._descriptor.family, world.script)

@@ -17,12 +17,13 @@ from typing import TYPE_CHECKING, Final
 from ._clock import AT_ONE_INSTANT, Clock, nanoseconds
 from ._ending import Ending
 from ._errors import Finding
+from ._kept_waiting import LookingAround
 from ._monitor import IN_VAIN, Monitor
 from ._network import ANY, Network, Stream
 from ._peers import ROOM, SHORTEN, GivenUp, Peer
 from ._rules import GONE
 from ._table import SocketRow, SocketTable, interest_text
-from ._trace import WIDTH
+from ._trace import WIDTH, seconds_text
 
 if TYPE_CHECKING:
     import selectors
@@ -30,12 +31,14 @@ if TYPE_CHECKING:
     from types import CodeType
     from typing import NoReturn
 
+    from ._kept_waiting import Find
     from ._monitor import Record
     from ._network import Descriptor
     from ._peers import End
-    from ._rules import RuleId
+    from ._rules import Operation, RuleId
     from ._shell import Address, real_socket
     from ._trace import Place
+    from ._watching import Watch
 
 __tracebackhide__ = True  # pytest: end tracebacks at the server's own line
 
@@ -90,6 +93,11 @@ class World:
         self.leaked: list[str] = []
         self.progress = 0  # how often a byte was moved, or a connection made or closed
         self.open_selectors: Final[dict[str, None]] = {}
+        self.watches: Final[dict[Watch, Callable[[], Find | None]]] = {}  # what its selector, if it lives, finds
+        self._handled_name = ""
+        self._handled_at = 0  # how far the rows were searched for that
+        self._backend_names: Final[set[str]] = set()
+        self._frozen: dict[Watch, Finding] = {}  # waits for one peer, of a server that may have several
         self.interrupted = False  # whether KeyboardInterrupt was raised in the server
         self._knocking: dict[int, Peer] = {}  # who waits for somebody to listen, or for room in a backlog
         self._dialling: list[tuple[Descriptor, Descriptor]] = []  # the program, for room in a backlog of its own
@@ -167,7 +175,9 @@ class World:
         """A new peer; it acts when the server next waits."""
         self.peers.append(peer)
         self._begun += self._acting is None
-        if not peer._backend:
+        if peer._backend:
+            self._backend_names.add(peer.name)
+        else:
             self._playing += 1
             self.wake(peer)
 
@@ -344,6 +354,37 @@ class World:
             if deadline is not None and self.clock.now >= deadline:
                 return False
             self._advance(deadline, never)
+
+    def look_around(self, descriptor: Descriptor) -> LookingAround | None:
+        """The server begins to wait for one peer, and for no other; None: there is nobody else to wait for."""
+        if not self.watches or not self.network.listeners:
+            return None
+        return LookingAround(self.network, self.watches, descriptor, self._handled)
+
+    def _handled(self) -> str:
+        """Which client was read last: it is its request that the server is at work on."""
+        rows = self.monitor.rows
+        for at in range(self._handled_at, len(rows), WIDTH):
+            if rows[at].startswith("recv") and rows[at + 1] not in self._backend_names:
+                self._handled_name = rows[at + 1]
+        self._handled_at = len(rows)
+        return self._handled_name
+
+    def waited(
+        self, record: Record, operation: Operation, rule: RuleId, seconds: int, around: LookingAround | None
+    ) -> None:
+        """The server has waited for one peer: judge that, by whether another one was kept waiting meanwhile."""
+        kept = around.found if around is not None else None
+        if kept is None or kept.since >= self.clock.now:
+            if self.monitor.pedantic:
+                self.monitor.waited(record, operation, Finding(rule, record.name, {"seconds": seconds_text(seconds)}))
+            return
+        long = seconds_text(self.clock.now - kept.since)
+        fields = {"seconds": f"{seconds_text(seconds)}, while {kept.name} was kept waiting for {long}"}
+        if kept.watch.serves or self.monitor.pedantic:
+            self.monitor.waited(record, operation, Finding(rule, record.name, fields, note=kept.what))
+        elif self.monitor.allows_not(rule, record):
+            self._frozen.setdefault(kept.watch, Finding(rule, record.name, fields, note=kept.what, at_end=True))
 
     def poll(self, call: tuple[str, str]) -> None:
         """The server looks, and does not wait. Time stands still, unless it does that all the time."""
@@ -659,7 +700,10 @@ class World:
 
     def findings(self) -> list[Finding]:
         """What is left at the end of the run, that the monitor does not know."""
-        found = list(self._late)
+        found = [
+            *(finding for watch, finding in self._frozen.items() if watch.serves),
+            *self._late,
+        ]
         for peer in self.peers:
             if peer._finished or peer._given_up or not self.in_force("unmet-expectation", peer):
                 continue
