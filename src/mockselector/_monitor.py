@@ -24,7 +24,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
     from selectors import SelectorKey
-    from types import FrameType
+    from types import CodeType, FrameType
     from typing import Any, Final, NoReturn, Protocol
 
     from ._errors import ScenarioError
@@ -137,6 +137,7 @@ class Monitor:
         self.now = 0
         self.records: list[Record] = []
         self.violation: Exception | None = None
+        self.raised_under: tuple[CodeType, ...] = ()  # what ran when it was raised, innermost first
         self.finished = False
         self._names: dict[str, int] = {}
         self._foreign: dict[int, tuple[object, Record]] = {}
@@ -727,6 +728,7 @@ class Monitor:
         error = scenario_error(finding, self.rows, self.script, made, tuple(also))
         if self.violation is None:
             self.violation = error
+            self.raised_under = tuple(_stack())
         return error
 
     def _append(self, operation: str, name: str, detail: object, frame: FrameType) -> None:
@@ -747,6 +749,13 @@ class Monitor:
 
 
 def _nothing() -> None: ...
+
+
+def _stack() -> Iterator[CodeType]:
+    frame: FrameType | None = sys._getframe(1)  # only when a run has failed
+    while frame is not None:
+        yield frame.f_code
+        frame = frame.f_back
 
 
 def number_of(thing: object) -> int:

@@ -10,12 +10,11 @@ from __future__ import annotations
 import os
 import selectors
 import sys
-import warnings
 from _thread import get_ident
 from collections.abc import Iterable
 from itertools import chain
 from selectors import EVENT_READ, _BaseSelectorImpl  # 0.2.3's base, and ours
-from weakref import WeakMethod
+from weakref import WeakMethod, ref
 
 from ._ending import EndException, Ending
 from ._mocks import is_any_mock
@@ -23,6 +22,7 @@ from ._monitor import Monitor, number_of
 from ._rules import MEMBERSHIP, QUIET
 from ._sockets import ListenSocket, MockSocket, checked_rules, join, socket_of
 from ._trace import WIDTH, Trace, caller, mask_text, place
+from ._unseen import Unseen, warn
 from ._watching import Watch
 
 TYPE_CHECKING = False
@@ -36,6 +36,7 @@ if TYPE_CHECKING:
 
     from ._monitor import Record
     from ._rules import Membership, Registration, RuleId
+    from ._trace import Place
 
     class HasFileno(Protocol):
         """What `selectors` takes for a file object."""
@@ -110,11 +111,14 @@ class MockSelector(_BaseSelectorImpl):
             frame = caller(1)
             self._maker: CodeType = frame.f_code
             self._monitor = Monitor(place(frame.f_code, frame.f_lasti), allow=rules, pedantic=pedantic)
+            self._map: Any = None  # the base's refers back to the selector: then only the collector would find it
+            self._names: Callable[[], Any] = _nothing
             self._name = "selector"
             self._watch = Watch(self._name)
             self._blocks = 0  # how many `with selector:` are open
             self._modifying = False
             self._settled = False  # whether the run's result has reached the test
+            self._unseen = Unseen(self, frame)
             self._thread = get_ident()
             self._ending = Ending(self._monitor, frame.f_code)
             self._tests_own = False  # whether the outermost block is the test's
@@ -226,17 +230,33 @@ class MockSelector(_BaseSelectorImpl):
         return last is None or monitor.rows[last + 4] in (self._maker, self._ending.outside)
 
     def __del__(self) -> None:
-        monitor = getattr(self, "_monitor", None)
-        if monitor is None or self._settled or sys.is_finalizing():
+        unseen: Unseen | None = getattr(self, "_unseen", None)
+        if unseen is None or sys.is_finalizing():
             return
+        unseen.settle()
+        untold = None if unseen.has_failed() else self._untold("was dropped")
+        if untold is not None:
+            warn(*untold)
+
+    def _untold(self, how: str) -> tuple[str, Place | None] | None:
+        """Judge the run for good: a text about what nobody has seen of it, and where the script is; None: nothing."""
+        monitor = self._monitor
+        if monitor is None or self._settled:
+            return None
+        self._settled = True
+        seen = monitor.violation is not None and self._unseen.has_seen(monitor.violation, monitor.raised_under)
         self._finish(returned=not self._ending.times)
-        if monitor.violation is not None:
-            where = monitor.script
-            text = (
-                "a strict MockSelector was dropped, and nobody has seen what it found:"
-                f" use `with selector:` or selector.verify()\n\n{monitor.violation}"
-            )
-            warnings.warn_explicit(text, UserWarning, where.file if where else "", where.line if where else 0)
+        if seen or monitor.violation is None:
+            return None
+        return (
+            f"a strict MockSelector {how}, and nobody has seen what it found:"
+            f" use `with selector:` or selector.verify()\n\n{monitor.violation}"
+        ), monitor.script
+
+    def _in_use(self) -> bool:
+        """Whether a block of it is open, or the server's thread, another one, still runs."""
+        thread = self._monitor.thread if self._monitor is not None else 0
+        return self._blocks > 0 or (thread not in (0, get_ident()) and thread in sys._current_frames())
 
     # -- the server's side: registration ------------------------------------------------------
 
@@ -259,6 +279,16 @@ class MockSelector(_BaseSelectorImpl):
         """As `selectors.BaseSelector.get_key`."""
         get_key = super().get_key
         return self._registered("get_key", fileobj, lambda: get_key(fileobj))
+
+    def get_map(self) -> Any:  # Any: as the base class has it once it is closed, None
+        """As `selectors.BaseSelector.get_map`."""
+        if self._monitor is None:
+            return super().get_map()
+        names = self._names()
+        if names is None and not self._closed:
+            names = _mapping(self)
+            self._names = ref(names)
+        return None if self._closed else names
 
     def close(self) -> None:
         """As `selectors.BaseSelector.close`."""
@@ -319,7 +349,8 @@ class MockSelector(_BaseSelectorImpl):
 
     def _key_of(self, fileobj: object) -> SelectorKey | None:
         try:
-            return super().get_map()[fileobj]  # type: ignore[index]  # anything may stand in a script
+            names: Any = self.get_map()  # Any: anything may stand in a script
+            return names[fileobj]  # type: ignore[no-any-return]  # a key
         except (KeyError, ValueError):
             return None
 
@@ -417,7 +448,11 @@ class MockSelector(_BaseSelectorImpl):
         self._ending.end(self)
 
 
+def _nothing() -> None: ...
+
+
 _OURS: Final = (MockSocket, ListenSocket)
+_mapping: Final[Any] = vars(selectors)["_SelectorMapping"]  # Any: what `get_map()` returns has no public name
 
 
 def _ready(event: Any) -> Iterator[tuple[Any, int]]:  # Any: a script holds what it holds
