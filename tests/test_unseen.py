@@ -43,7 +43,7 @@ def run(folder: Path, code: str, *how: str) -> str:
     file = folder / "case.py"
     file.write_text(IMPORTS + textwrap.dedent(code))
     command = [sys.executable, *(how or ("case.py",))]
-    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=60, check=False)
+    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=300, check=False)
     return done.stdout + done.stderr
 
 
@@ -190,7 +190,7 @@ QUIET = {
         selector, alice = script("more")
         go = threading.Event()
         def serve(): go.wait(); play(selector, alice, 2)
-        thread = threading.Thread(target=serve); thread.start()
+        thread = threading.Thread(target=serve, daemon=True); thread.start()
         MockSelector([], strict=True).verify()
         go.set(); thread.join(); selector.verify()
     """,
