@@ -114,6 +114,26 @@ def test_groups_in_0_2_3(group: Callable[[Any], object]) -> None:
         select_group(theirs, group)
 
 
+# -- files --
+
+
+def select_file(package: ModuleType) -> list[tuple[bool, int]]:
+    with open(__file__, "rb") as file:
+        selector = package.MockSelector([file])
+        selector.register(file, EVENT_READ)
+        return [(key.fileobj is file, events) for key, events in selector.select()]
+
+
+def test_files() -> None:
+    assert select_file(ours) == [(True, EVENT_READ)]
+
+
+@in_0_2_3
+def test_files_in_0_2_3() -> None:
+    with pytest.raises(TypeError, match="not subscriptable"):
+        select_file(theirs)
+
+
 # -- keywords --
 
 

@@ -628,6 +628,7 @@ class Monitor:
 
     def _leftovers(self, undelivered: str | None, *, gone: bool) -> Iterator[Finding]:
         yield from self._never_slept()
+        yield from self._never_woken_again()
         if undelivered is not None and self.in_force("undelivered-event"):
             note = f"It is event {self.events + 1} of the script." if "select" in self.rows[::WIDTH] else NEVER_USED
             yield Finding("undelivered-event", None, {"left": undelivered}, note=note)
@@ -654,17 +655,22 @@ class Monitor:
                 polls.setdefault("", []).append(at)  # of all selectors
 
         def often(name: str, since: int) -> bool:
-            return len(there := polls.get(name, ())) > POLLS_TO_SETTLE and there[-1 - POLLS_TO_SETTLE] >= since
+            there = polls.get(name, [])
+            return len(there) > POLLS_TO_SETTLE and there[-1 - POLLS_TO_SETTLE] >= since
 
         for record, since in changed.items():
             rule = self._at_sleep(record, tuple(watch for watch in record.watches if often(watch.name, since)))
             if rule is not None and often("", since):
                 yield Finding(rule, record.name, at_end=True)
-        if not self.level_triggered:
-            self._find_woken()
-            for name, record in self.ended_asleep.items():
-                if name not in self._woken and self._at_sleep(record, record.watches) and not record.through_file:
-                    yield Finding("eof-ignored", name, note=READABLE_AGAIN, at_end=True)
+
+    def _never_woken_again(self) -> Iterator[Finding]:
+        """Who was at its end when the server slept, if the event list did not come back to it."""
+        if self.level_triggered or not self.ended_asleep:
+            return
+        self._find_woken()
+        for name, record in self.ended_asleep.items():
+            if name not in self._woken and self._at_sleep(record, record.watches) and not record.through_file:
+                yield Finding("eof-ignored", name, note=READABLE_AGAIN, at_end=True)
 
     def _left_open(self, open_selectors: Collection[str]) -> Iterator[Finding]:
         for record in self.records:
