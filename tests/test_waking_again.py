@@ -202,6 +202,19 @@ def test_a_server_that_spins_at_an_end_is_found_soon(
     assert caught.value.trace[-1].time < 1.1
 
 
+@pytest.mark.parametrize("pedantic", [False, True])
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("handle", WRONG)
+def test_so_it_is_with_every_kind_of_selector_and_the_pedantic_rules(handle: Handle, kind: str, pedantic: bool) -> None:
+    ends.clear()
+    allow: set[RuleId] = {"unexpected-send", "close-before-unregister"}
+    with pytest.raises(ScenarioError) as caught, Scenario(allow=allow, pedantic=pedantic) as net:
+        half_closed(net)
+        net.run(serve, handle, kind)
+    assert caught.value.rule in ("eof-ignored", "read-past-eof", "busy-loop")
+    assert len(caught.value.trace) < 100
+
+
 @pytest.mark.parametrize("pause", [0.0, 0.25])
 def test_one_that_polls_is_found_as_well(pause: float) -> None:
     def polls() -> None:

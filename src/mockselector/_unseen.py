@@ -12,6 +12,7 @@ from __future__ import annotations
 import os
 import sys
 import warnings
+from functools import cache
 from itertools import count
 from weakref import ref
 
@@ -54,7 +55,11 @@ _process = 0  # in which the exit is waited for
 
 
 def _is_runners(code: CodeType) -> bool:
-    file = code.co_filename
+    return _is_a_runners(code.co_filename)
+
+
+@cache
+def _is_a_runners(file: str) -> bool:
     return file in _RUNNERS or any(part in file for part in _PYTEST)
 
 
