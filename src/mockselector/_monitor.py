@@ -281,8 +281,11 @@ class Monitor:
         record.phase = phase
         record.moves = LIFE[phase]
         self.changed[record] = len(self.rows)
-        if phase in GONE and not self.interest(record):
-            record.number = -1  # the next socket may be given it
+        if phase in GONE:
+            if self.ended_asleep.pop(record.name, None) is not None:
+                self._woken.pop(record.name, None)
+            if not self.interest(record):
+                record.number = -1  # the next socket may be given it
 
     def _tolerates(self, rule: RuleId, record: Record) -> bool:
         """Whether this once is no harm.

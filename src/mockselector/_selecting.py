@@ -306,7 +306,6 @@ class SimSelector(_BaseSelectorImpl):
                 done()
             else:
                 deadline = None if timeout is None else world.clock.now + self._duration(timeout)
-                assert self._name, "from now on it has one"
                 monitor.sleep(self._watch)
                 world.until(done, deadline, call)
         except OSError as error:
