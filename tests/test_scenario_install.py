@@ -852,7 +852,7 @@ def test_scenarios_may_run_in_several_threads_at_once() -> None:
     assert real == (socket.socket, selectors.DefaultSelector, time.monotonic)
 
 
-@pytest.mark.parametrize("name", ["read", "write", "dup", "close"])
+@pytest.mark.parametrize("name", ["read", "write", "dup"])
 def test_a_call_of_os_on_a_number_is_refused_aloud(name: str) -> None:
     with scenario() as net:
         number = socket.socket().fileno()

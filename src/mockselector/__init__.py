@@ -27,6 +27,8 @@ A map of the package, in reading order; a file imports only from those above it:
     _selecting.py the selectors of a scenario
     _wire.py      a peer's end of a connection over the real loopback
     _loopback.py  the same over real sockets: peers at the other end of the system's loopback
+    _doors.py     what leads out to the real system: sockets, descriptors, processes, signals
+    _open_blocks.py  a real listen() while a scenario's block is open
     _stand_ins.py what takes the place of time, host names, threads and the rest
     _install.py   putting a scenario under code that knows nothing of it
     _scenario.py  Scenario: what a test says of all that

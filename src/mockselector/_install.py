@@ -11,8 +11,10 @@ from _thread import RLock
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Final
 
+from ._doors import LATE, LEFT_ALONE
+from ._open_blocks import when_module_comes
 from ._selecting import KINDS, of_kind
-from ._simulated import enter, leave, when_selector_is_made
+from ._simulated import enter, leave
 from ._stand_ins import REPLACEMENTS, in_classes, in_late_classes
 from .selector import REAL_SELECTORS
 
@@ -24,9 +26,6 @@ if TYPE_CHECKING:
 __tracebackhide__ = True  # pytest: end tracebacks at the server's own line
 
 _SELECTORS: Final = {id(kind) for kind in (*REAL_SELECTORS.values(), *KINDS.values())}
-_LEFT_ALONE: Final = ("mockselector", "subprocess", "multiprocessing", "_pytest", "pytest", "coverage", "pluggy")
-"""Packages that work with the real system even while a server runs: ours, and those around the test."""
-
 _STDLIB: Final = sys.stdlib_module_names
 
 _put: list[tuple[dict[str, Any], str, object, object]] = []  # module's names, name, what was there, what is now
@@ -44,7 +43,8 @@ def installed(world: World, function: object = None) -> Generator[None, None, No
             _depth += 1
             if _depth == 1:
                 _put_classes(in_classes())
-                _replace_late_classes()
+                for name in LATE:
+                    _replace_late_classes(name)
                 _replace_names(world)
             space: dict[str, Any] | None = getattr(function, "__globals__", None)
             if space is not None and sys.modules.get(space.get("__name__", "")) is None:  # run from a text, or by runpy
@@ -61,7 +61,7 @@ def installed(world: World, function: object = None) -> Generator[None, None, No
 def _replace_names(world: World) -> None:
     for name, module in tuple(sys.modules.items()):
         top = name.partition(".")[0]
-        if top not in _LEFT_ALONE:
+        if top not in LEFT_ALONE:
             _replace_in(getattr(module, "__dict__", {}), world, ours=top not in _STDLIB)
 
 
@@ -89,12 +89,13 @@ def _is_free(selector: Any, world: World) -> bool:  # Any: of either kind
 _classes: list[tuple[type, str, object]] = []
 
 
-def _replace_late_classes() -> None:
-    if _depth:
-        _put_classes(in_late_classes())
+def _replace_late_classes(name: str) -> None:
+    with _lock:
+        if _depth:
+            _put_classes(in_late_classes(name))
 
 
-when_selector_is_made.append(_replace_late_classes)  # asyncio has been imported by then
+when_module_comes.append(_replace_late_classes)
 
 
 def _put_classes(wanted: list[tuple[Any, str, object]]) -> None:

@@ -329,6 +329,8 @@ class LoopbackWorld(World):
         """A socket for a number that another one was detached from."""
         before = self.given.pop(number, None)
         if before is None:
+            if self.owns(number):
+                self.refuse("a second socket for one number needs network='simulated'; pass the socket itself on")
             return None
         return LoopbackSocket(self, before._descriptor, before._record, -1, before.far)
 
@@ -508,6 +510,12 @@ class LoopbackWorld(World):
     def owns(self, number: int) -> bool:
         """Whether it is the number of one of the server's sockets."""
         return self._socket_of(number) is not None
+
+    def close_number(self, number: int) -> None:
+        """The program closes a number past its socket."""
+        sock = self._socket_of(number)
+        assert sock is not None, "it owns the number"
+        sock._real_close()
 
     # -- the kernel, and the end ------------------------------------------------------------------
 

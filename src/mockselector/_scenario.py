@@ -19,6 +19,7 @@ from ._ending import EndException, add_story
 from ._install import installed
 from ._loopback import LoopbackWorld, require_loopback
 from ._network import AF_UNIX, ANY
+from ._open_blocks import check_surroundings, closed, opened, watching
 from ._peers import Peer
 from ._script import require_name, require_seconds, require_size
 from ._selecting import default_selector
@@ -191,13 +192,14 @@ class Scenario:
         if self._finished:
             raise RuntimeError("this scenario is at its end: a script is played once; make a new Scenario")
         world.check_not_acting("run()")
+        check_surroundings()
         before = world.ending.outside
         world.returned = False
         world.ending.outside = caller(1).f_code
         result: R | None = None
         error: BaseException | None = None
         try:
-            with installed(world, function):
+            with watching(), installed(world, function):
                 result = function(*args, **kwargs)
         except BaseException as one:
             error = one
@@ -250,7 +252,8 @@ class Scenario:
     @contextmanager
     def installed(self) -> Generator[None, None, None]:
         """For the time of a block, sockets, selectors and time are this scenario's: to import, or to set up."""
-        with installed(self._world):
+        check_surroundings()
+        with watching(), installed(self._world):
             yield
 
     def selector(self) -> selectors.BaseSelector:
@@ -310,12 +313,14 @@ class Scenario:
 
     def __enter__(self) -> Self:
         self._world.ending.outside = caller(1).f_code
+        opened(self._world)
         return self
 
     def __exit__(
         self, exc_type: type[BaseException] | None, exc_val: BaseException | None, exc_tb: TracebackType | None
     ) -> None:
         world = self._world
+        closed(world)
         world.ending.left()
         before = world.monitor.violation
         own = self._is_own(exc_val)
@@ -331,6 +336,8 @@ class Scenario:
 
     def __del__(self) -> None:
         world: World | None = getattr(self, "_world", None)
+        if world is not None and not sys.is_finalizing():
+            closed(world)  # its block was entered, and never left
         if world is None or self._settled or sys.is_finalizing() or not world.peers:
             return
         self._finish()

@@ -24,7 +24,7 @@ from ._monitor import IN_VAIN, number_of, os_error
 from ._network import ANY, BOTH
 from ._rules import GONE, MEMBERSHIP
 from ._shell import real_socket
-from ._simulated import BEFORE, SimSocket, StandIn, check_world, current, when_selector_is_made
+from ._simulated import BEFORE, SimSocket, StandIn, check_world, current
 from ._sockets import FIRST_NUMBER
 from ._trace import mask_text
 from .selector import CLOSED, REAL_SELECTORS
@@ -467,8 +467,6 @@ def stand_in(name: str) -> type:
             world = current()
             if world is None:
                 return real()
-            for function in when_selector_is_made:
-                function()
             return of_kind(real, world)
 
     Selector.__name__ = Selector.__qualname__ = name

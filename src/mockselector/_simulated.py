@@ -65,9 +65,6 @@ BEFORE: Final = (
 
 _current: dict[int, list[World]] = {}  # by thread, the innermost last
 
-when_selector_is_made: Final[list[Callable[[], None]]] = []
-"""Called when code that runs in a scenario makes a selector."""
-
 
 def current() -> World | None:
     """The world that is put under this thread's code; None: the real one."""
@@ -166,7 +163,7 @@ class SimSocket(Shell):
 
     def __del__(self) -> None:
         record: Record | None = getattr(self, "_record", None)
-        if record is None or record.monitor.finished or self._closed or record.phase == "detached":
+        if record is None or record.monitor.finished or self._closed or record.phase in GONE:
             return
         try:
             record.monitor.perform(record, "close", "dropped: nothing refers to it any more")
@@ -720,6 +717,9 @@ class SimSocket(Shell):
             if not self._record.monitor.finished:
                 self._do("close")
                 self._release()
+        elif not self._closed and self._descriptor in self._world.shared and not self._record.monitor.finished:
+            self._closed = True
+            self._fails("close", EBADF)  # its number was closed by other means
         self._closed = True
 
     def _gone(self) -> bool:
@@ -811,7 +811,10 @@ class Socket(SimSocket, metaclass=StandIn):
         if world is None or any(not isinstance(one, int) for one in (family, type, proto)):  # pyright: ignore[reportUnnecessaryIsInstance]
             return real_socket(family, type, proto, fileno)
         if fileno is not None and fileno not in world.detached:
-            return world.own_socket_of(fileno) or real_socket(family, type, proto, fileno)
+            own = world.own_socket_of(fileno)
+            if own is None and fileno in world.network.descriptors:
+                return _second(world, fileno)
+            return own or real_socket(family, type, proto, fileno)
         if fileno is not None:
             descriptor, name = world.detached.pop(fileno)
             record = world.admit(descriptor, name, "socket")
@@ -830,6 +833,14 @@ class Socket(SimSocket, metaclass=StandIn):
                 " Replace what uses it in the test"
             )
         return make(world, family, max(proto, 0), blocking=not (type != -1 and int(type) & _NONBLOCK))
+
+
+def _second(world: World, number: int) -> SimSocket:
+    """Another socket object over a number that one has already: whoever closes first has closed it."""
+    descriptor = world.network.descriptors[number]
+    record = world.records[descriptor]
+    world.shared.add(descriptor)
+    return SimSocket(world, descriptor, record, _socket.IPPROTO_TCP if descriptor.family in ANY else 0)
 
 
 def make(world: World, family: int, proto: int = 0, *, blocking: bool = True) -> real_socket:

@@ -10,17 +10,19 @@ from __future__ import annotations
 import _socket
 import _thread
 import os
-import select as _select
 import socket as _socket_module
 import sys
 import threading
 import time as _time
-from errno import EBADF, ENETUNREACH
+from errno import EBADF
 from selectors import _BaseSelectorImpl
-from socket import AF_INET, AF_INET6, SOCK_DGRAM
+from socket import AF_INET, AF_INET6
 from typing import TYPE_CHECKING, Any, Final
 
 from ._clock import SECOND
+from ._doors import in_classes as in_classes_of_doors
+from ._doors import in_late
+from ._doors import pairs as doors
 from ._loopback import LoopbackSocket
 from ._monitor import number_of
 from ._network import LOOPBACK, is_literal
@@ -31,7 +33,7 @@ from ._sockets import FIRST_NUMBER
 from .selector import REAL_SELECTORS
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable
 
     from ._world import World
 
@@ -41,13 +43,6 @@ except ImportError:  # Windows
     fcntl = None  # type: ignore[assignment]  # there, nobody asks for it
 
 __tracebackhide__ = True  # pytest: end tracebacks at the server's own line
-
-THREADS: Final = (
-    "threads and processes are not simulated: a scenario runs in one thread. Use the class without ThreadingMixIn"
-    " or ForkingMixIn (socketserver.TCPServer, http.server.HTTPServer), or tell the framework to do without"
-    " (Flask: app.run(threaded=False); asyncio: no to_thread(), run_in_executor() or loop.sendfile()); patch whatever"
-    " else starts one"
-)
 
 # -- time ------------------------------------------------------------------------------------------
 
@@ -64,6 +59,27 @@ def _time_stand_in(name: str, ask: Callable[[World], float]) -> Callable[[], flo
     return stand_in
 
 
+_CLOCKS: Final = ("clock_gettime", "clock_gettime_ns")
+_REAL_CLOCKS: Final = tuple(
+    getattr(_time, f"CLOCK_{name}", None) for name in ("PROCESS_CPUTIME_ID", "THREAD_CPUTIME_ID")
+)
+_DATES: Final = tuple(getattr(_time, f"CLOCK_{name}", None) for name in ("REALTIME", "TAI"))
+
+
+def _clock_stand_in(name: str) -> Callable[[int], float]:
+    real: Callable[[int], float] = getattr(_time, name)
+
+    def stand_in(clock: int, /) -> float:
+        world = current()
+        if world is None or clock in _REAL_CLOCKS or not isinstance(clock, int):  # pyright: ignore[reportUnnecessaryIsInstance]  # to be refused
+            return real(clock)
+        now = world.clock.time_ns() if clock in _DATES else world.clock.monotonic_ns()
+        return now if name.endswith("_ns") else now / SECOND
+
+    stand_in.__name__ = stand_in.__qualname__ = name
+    return stand_in
+
+
 _real_sleep: Final = _time.sleep
 
 
@@ -74,42 +90,6 @@ def sleep(seconds: float, /) -> None:
         _real_sleep(seconds)
     else:
         world.sleep(seconds)
-
-
-# -- select ----------------------------------------------------------------------------------------
-
-_real_select: Final = _select.select
-
-
-def select(rlist: Iterable[Any], wlist: Iterable[Any], xlist: Iterable[Any], timeout: float | None = None, /) -> Any:
-    """As `select.select`; in a scenario for real descriptors, and as a way to sleep."""
-    world = current()
-    lists = (list(rlist), list(wlist), list(xlist))
-    if world is None:
-        return _real_select(*lists, timeout)
-    if any(
-        isinstance(one, (SimSocket, LoopbackSocket)) or (isinstance(one, int) and one >= FIRST_NUMBER)
-        for some in lists
-        for one in some
-    ):
-        world.refuse("select.select() on a scenario's sockets is not simulated; use selectors.DefaultSelector")
-    if not any(lists) and timeout is not None:
-        world.sleep(timeout)
-        return [], [], []
-    return _real_select(*lists, timeout)
-
-
-def _poll_stand_in(name: str) -> Callable[..., Any]:
-    real: Callable[..., Any] = getattr(_select, name)
-
-    def stand_in(*args: Any, **kwargs: Any) -> Any:
-        world = current()
-        if world is not None:
-            world.refuse(f"select.{name}() is not simulated; use selectors.DefaultSelector")
-        return real(*args, **kwargs)
-
-    stand_in.__name__ = stand_in.__qualname__ = name
-    return stand_in
 
 
 # -- descriptors -----------------------------------------------------------------------------------
@@ -130,19 +110,6 @@ def _fcntl_stand_in(real: Callable[..., Any], get_fd: int, set_fd: int, get_fl: 
         world.refuse(f"fcntl({cmd}) on a scenario's socket is not simulated")
 
     return fcntl
-
-
-def _os_stand_in(name: str) -> Callable[..., Any]:
-    real: Callable[..., Any] = getattr(os, name)
-
-    def stand_in(*args: Any, **kwargs: Any) -> Any:
-        world = current()
-        if world is not None and any(type(one) is int and (one >= FIRST_NUMBER or world.owns(one)) for one in args[:2]):
-            world.refuse(f"os.{name}() on a scenario's socket is not simulated; use the socket's own methods")
-        return real(*args, **kwargs)
-
-    stand_in.__name__ = stand_in.__qualname__ = name
-    return stand_in
 
 
 # -- names -----------------------------------------------------------------------------------------
@@ -183,6 +150,23 @@ def getaddrinfo(
     if flags & _socket_module.AI_CANONNAME and name:
         found[0] = (*found[0][:3], name, found[0][4])
     return found
+
+
+_c_getaddrinfo: Final = _socket.getaddrinfo
+
+
+def _getaddrinfo_of_c(
+    host: Any,
+    port: Any,
+    family: int = 0,
+    type: int = 0,  # noqa: A002  (its name)
+    proto: int = 0,
+    flags: int = 0,
+) -> list[tuple[Any, ...]]:
+    """The same below it: `socket.getaddrinfo` is made of this one."""
+    if current() is None or not host or flags & _socket_module.AI_NUMERICHOST:
+        return _c_getaddrinfo(host, port, family, type, proto, flags)
+    return getaddrinfo(host, port, family, type, proto, flags)
 
 
 def _number_of(world: World, host: str, family: int) -> str | None:
@@ -245,16 +229,6 @@ def _name_info(world: World, address: Any, flags: int) -> tuple[str, str]:
 
 
 # -- threads ---------------------------------------------------------------------------------------
-
-
-def _thread_stand_in(real: Callable[..., Any]) -> Callable[..., Any]:
-    def stand_in(*args: Any, **kwargs: Any) -> Any:
-        world = current()
-        if world is not None:
-            world.refuse(THREADS)
-        return real(*args, **kwargs)
-
-    return stand_in
 
 
 _real_wait: Final = threading.Condition.wait
@@ -341,49 +315,6 @@ def _keys(selector: Any) -> list[Any]:
     return [] if names is None else list(names.values())
 
 
-# -- real sockets ----------------------------------------------------------------------------------
-
-
-def _guarded(name: str) -> Callable[..., Any]:
-    real: Callable[..., Any] = getattr(_socket.socket, name)
-
-    def guard(self: Any, *args: Any) -> Any:
-        world = current()
-        if world is not None and self.type == SOCK_DGRAM:
-            if name == "connect":  # how programs ask for this machine's address; they can do without
-                raise OSError(ENETUNREACH, os.strerror(ENETUNREACH))
-            world.refuse(f"{name}() is called on a UDP socket: UDP is not simulated. Replace what uses it in the test")
-        if world is not None:
-            world.refuse(f"{name}() is called on a real socket. {BEFORE}")
-        return real(self, *args)
-
-    guard.__name__ = guard.__qualname__ = name
-    return guard
-
-
-_real_accept: Final = real_socket.accept
-
-
-def _guarded_accept(self: Any) -> Any:
-    world = current()
-    if world is not None:
-        world.refuse(f"accept() is called on a real socket. {BEFORE}")
-    return _real_accept(self)
-
-
-def _wrap_stand_in(real: Callable[..., Any]) -> Callable[..., Any]:
-    def wrap_socket(self: Any, sock: Any, *args: Any, **kwargs: Any) -> Any:
-        world = current()
-        if world is not None and isinstance(sock, (SimSocket, LoopbackSocket)):
-            world.refuse(
-                "TLS over a scenario's socket is not simulated: leave wrap_socket() out, and test the plain protocol;"
-                " or let both sides use ssl.MemoryBIO"
-            )
-        return real(self, sock, *args, **kwargs)
-
-    return wrap_socket
-
-
 # -- all of it ---------------------------------------------------------------------------------------
 
 
@@ -397,8 +328,8 @@ def _replacements() -> dict[int, tuple[object, object]]:
         pairs.append((getattr(_time, name_ns), _time_stand_in(name_ns, lambda world: world.clock.monotonic_ns())))
     pairs.append((_time.time, _time_stand_in("time", lambda world: world.clock.time_ns() / SECOND)))
     pairs.append((_time.time_ns, _time_stand_in("time_ns", lambda world: world.clock.time_ns())))
-    pairs += [(_time.sleep, sleep), (_select.select, select), (_socket_module.getaddrinfo, getaddrinfo)]
-    pairs += [(getattr(_select, name), _poll_stand_in(name)) for name in ("poll", "epoll") if hasattr(_select, name)]
+    pairs += [(_time.sleep, sleep), (_socket_module.getaddrinfo, getaddrinfo), (_c_getaddrinfo, _getaddrinfo_of_c)]
+    pairs += [(getattr(_time, name), _clock_stand_in(name)) for name in _CLOCKS if hasattr(_time, name)]
     answers: dict[str, Callable[..., Any]] = {
         "gethostname": _host_name,
         "gethostbyname": _by_name,
@@ -407,17 +338,10 @@ def _replacements() -> dict[int, tuple[object, object]]:
         "getnameinfo": _name_info,
     }
     pairs += [(getattr(_socket_module, name), _name_stand_in(name, answer)) for name, answer in answers.items()]
-    threads = [(_thread, "start_new_thread"), (_thread, "start_joinable_thread"), (os, "fork")]
-    pairs += [
-        (getattr(owner, name), _thread_stand_in(getattr(owner, name)))
-        for owner, name in threads
-        if hasattr(owner, name)
-    ]
-    calls = ("read", "write", "readv", "writev", "sendfile", "dup", "dup2", "close", "get_blocking", "set_blocking")
-    pairs += [(getattr(os, name), _os_stand_in(name)) for name in calls if hasattr(os, name)]
     if fcntl is not None:
         commands = (fcntl.F_GETFD, fcntl.F_SETFD, fcntl.F_GETFL, fcntl.F_SETFL)
         pairs.append((fcntl.fcntl, _fcntl_stand_in(fcntl.fcntl, *commands)))
+    pairs += doors()
     return {id(real): (real, ours) for real, ours in pairs}
 
 
@@ -427,26 +351,22 @@ REPLACEMENTS: Final = _replacements()
 def in_classes() -> list[tuple[Any, str, object]]:  # Any: classes of the standard library
     """Methods that are replaced in their class: its owner, its name, its stand-in."""
     wanted: list[tuple[Any, str, object]] = [
-        (threading.Thread, "start", _thread_stand_in(threading.Thread.start)),
         (threading.Condition, "wait", wait),
         (_BaseSelectorImpl, "register", _register),
+        *in_classes_of_doors(),
     ]
-    wanted += [(real_socket, name, _guarded(name)) for name in ("bind", "connect", "connect_ex", "listen", "sendto")]
-    wanted.append((real_socket, "accept", _guarded_accept))
     real_selectors = {kind for kind in REAL_SELECTORS.values() if "select" in vars(kind)}
     wanted += [(kind, "select", _guarded_select(kind.select)) for kind in real_selectors]
-    ssl = sys.modules.get("ssl")
-    if ssl is not None:
-        wanted.append((ssl.SSLContext, "wrap_socket", _wrap_stand_in(ssl.SSLContext.wrap_socket)))
     return wanted
 
 
-def in_late_classes() -> list[tuple[Any, str, object]]:  # Any: as above
-    """The same for modules that may be imported when the server already runs."""
-    asyncio: Any = sys.modules.get("asyncio.base_events")
-    loop = getattr(asyncio, "BaseEventLoop", None)
-    if loop is None or loop.getaddrinfo is _loop_getaddrinfo:
-        return []
-    for name in ("getaddrinfo", "getnameinfo"):
-        _real_of_loop[name] = getattr(loop, name)
-    return [(loop, "getaddrinfo", _loop_getaddrinfo), (loop, "getnameinfo", _loop_getnameinfo)]
+def in_late_classes(name: str) -> list[tuple[Any, str, object]]:  # Any: as above
+    """The same for a module that may be imported when the server already runs, if it has been."""
+    wanted = in_late(name)
+    module: Any = sys.modules.get(name)
+    if name == "asyncio.base_events" and module is not None:
+        for one in ("getaddrinfo", "getnameinfo"):
+            _real_of_loop[one] = getattr(module.BaseEventLoop, one)
+        wanted.append((module.BaseEventLoop, "getaddrinfo", _loop_getaddrinfo))
+        wanted.append((module.BaseEventLoop, "getnameinfo", _loop_getnameinfo))
+    return wanted

@@ -79,6 +79,7 @@ class World:
         self.backends: Final[list[tuple[Address, Peer]]] = []  # those that nobody has connected to yet
         self.detached: Final[dict[int, tuple[Descriptor, str]]] = {}
         self.records: Final[dict[Descriptor, Record]] = {}
+        self.shared: Final[set[Descriptor]] = set()  # closed by number, or behind more than one socket object
         self.on_end: Final[list[Callable[[], object]]] = []
         self.interrupts: Final[list[int]] = []
         self.interrupt_at_end = False
@@ -206,6 +207,20 @@ class World:
     def owns(self, number: int) -> bool:
         """Whether it is the number of a socket of this world."""
         return number in self.network.descriptors
+
+    def close_number(self, number: int) -> None:
+        """The program closes a number past its socket, as `os.close()` does."""
+        descriptor = self.network.descriptors[number]
+        record = self.records[descriptor]
+        if self.detached.pop(number, None) is None:
+            self.monitor.perform(record, "close", "by its number")
+            self.shared.add(descriptor)
+        else:
+            self.monitor.decided("close", record.name, "by its number")
+        if descriptor.stream is not None:
+            self.closed()
+        self.progress += 1
+        self.network.close(descriptor, reset=descriptor.lingers)
 
     def own_socket(self, family: int, proto: int, made: Place) -> real_socket | None:
         """A new socket; None: a simulated one."""
