@@ -13,6 +13,7 @@ import _queue
 import _socket
 import _thread
 import os
+import queue
 import select as _select
 import signal
 import stat
@@ -339,19 +340,19 @@ def _join(self: threading.Thread, timeout: float | None = None) -> None:
 
 
 _RealQueue: Final[Any] = _queue.SimpleQueue  # Any: of whatever
+_OurQueue: Final[Any] = vars(queue)["_PySimpleQueue"]  # Any: the stubs do not tell of it
 
 
 class SimpleQueue(metaclass=_DoorType):
     """What stands in for `queue.SimpleQueue`: in a scenario, Python's own one, which waits in virtual time."""
 
-    real = ours = _RealQueue
+    real, ours = _RealQueue, _OurQueue
 
     def __new__(cls) -> Any:  # Any: one of both kinds
         """A queue."""
         if current() is None:
             return _RealQueue()
-        inside: Any = import_module("queue")  # Any: the stubs do not tell of the class
-        return inside._PySimpleQueue()
+        return _OurQueue()
 
 
 # -- select ----------------------------------------------------------------------------------------
@@ -505,11 +506,6 @@ def _wraps_ours(self: object, sock: object, *_: object, **__: object) -> bool:
     return not isinstance(sock, (SimSocket, LoopbackSocket))
 
 
-def _connects_ours(self: object, handle: object, *_: object, **__: object) -> bool:
-    world = current()
-    return world is None or not isinstance(handle, int) or not (is_simulated(handle) or world.owns(handle))
-
-
 def _method(owner: Any, name: str, text: str, harmless: Callable[..., bool] | None = None) -> tuple[Any, str, object]:
     return owner, name, refusing(getattr(owner, name), text, harmless)
 
@@ -535,8 +531,15 @@ def _of_pools(name: str, *methods: str) -> Callable[[Any], list[tuple[Any, str, 
 
 
 def _of_connections(module: Any) -> list[tuple[Any, str, object]]:
-    text = "multiprocessing's connections over a scenario's socket are not simulated; use sockets"
-    return [_method(module._ConnectionBase, "__init__", text, _connects_ours)]
+    real = module._ConnectionBase.__init__
+
+    def init(self: Any, handle: Any, *args: Any, **kwargs: Any) -> None:
+        world = current()
+        if world is not None and isinstance(handle, int) and (is_simulated(handle) or world.owns(handle)):
+            world.refuse("multiprocessing's connections over a scenario's socket are not simulated; use sockets")
+        real(self, handle, *args, **kwargs)
+
+    return [(module._ConnectionBase, "__init__", _named(init, real))]
 
 
 def _of_sched(module: Any) -> list[tuple[Any, str, object]]:

@@ -51,6 +51,7 @@ IN_TIME: Final = 10.0
 QUIET: Final = 0.02
 """After so many seconds of real time with no change at all, what is still to be delivered waits to be read."""
 
+_FAST_OPEN: Final = int(getattr(_socket_module, "MSG_FASTOPEN", 0))
 _READY: Final = {EVENT_READ: IN | ERROR, EVENT_WRITE: OUT | ERROR}
 
 
@@ -209,6 +210,8 @@ class LoopbackSocket(real_socket):
             self._deadline = None
 
     def sendto(self, data: Buffer, *flags_and_address: Any) -> int:  # Any: (address) or (flags, address)
+        if len(flags_and_address) > 1:
+            self._check_flags(flags_and_address[0])
         return self._sends(lambda: Raw.sendto(self, data, *flags_and_address), data)
 
     def sendmsg(
@@ -219,9 +222,15 @@ class LoopbackSocket(real_socket):
         address: Address | None = None,
         /,
     ) -> int:
+        self._check_flags(flags)
         kept, more = list(buffers), list(ancdata)
         data = b"".join(bytes(memoryview(one)) for one in kept)
         return self._sends(lambda: Raw.sendmsg(self, kept, more, flags, address), data, flags)
+
+    def _check_flags(self, flags: object) -> None:
+        """Refuse what would connect, to an address that no scenario has seen."""
+        if isinstance(flags, int) and flags & _FAST_OPEN:
+            self._world.refuse("MSG_FASTOPEN is not simulated; connect() before you send")
 
     def sendfile(self, file: BinaryFile, offset: int = 0, count: int | None = None) -> int:
         """As a real socket's, by `send()`: the system's own way would wait by itself."""

@@ -14,7 +14,7 @@ import _thread
 import os
 import sys
 import threading
-from _thread import RLock, get_ident
+from _thread import get_ident
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Final
 
@@ -37,7 +37,6 @@ _of_thread: Final[
     dict[int, tuple[World, ...]]
 ] = {}  # those that a thread has opened, or was started in; innermost last
 _holders: Final[dict[object, None]] = {}  # blocks and runs
-_lock: Final = RLock()
 
 when_module_comes: Final[list[Callable[[str], None]]] = []
 """Called with the name of a module of `LATE` when it has been imported."""
@@ -64,6 +63,7 @@ def _listen(self: real_socket, *args: Any) -> None:
         refuse_real(world, "listen", self)
     world = _block()
     if world is not None and not isinstance(self, LoopbackSocket) and not for_a_tool(sys._getframe(1)):
+        self.close()  # not everybody does who gets an error, and nobody can do anything with it
         world.refuse(
             "listen() is called on a real socket: a scenario's block is open, but this code runs outside of it, and"
             f" clients of the scenario will not find it. {_what_to_write(world, sys._getframe(1))}; in a thread that is"
@@ -188,8 +188,13 @@ _NOTHING: Final = object()
 
 
 def _match() -> None:
-    """Put the stand-ins there, or take them away, as there are holders or not. What was broken off is made up for."""
-    with _lock:
+    """Put the stand-ins there, or take them away, as there are holders or not.
+
+    Without a lock, which an interrupt may leave locked: what was broken off, or undone by another
+    thread that came to it earlier, is made up for.
+    """
+    held = None
+    while held is not bool(_holders):
         held = bool(_holders)
         for place, (owner, name, ours) in enumerate(_STAND_INS):
             now: object = owner.__dict__.get(name, _NOTHING)
@@ -198,12 +203,9 @@ def _match() -> None:
                 setattr(owner, name, ours)
             elif not held and now is ours:
                 _take_away(owner, name, _before[place])
-        if not held:
-            _before.clear()
-        if held and _Watch not in sys.meta_path:
-            sys.meta_path.insert(0, _Watch)
-        elif not held and _Watch in sys.meta_path:
-            sys.meta_path.remove(_Watch)
+        finders = [finder for finder in sys.meta_path if finder is not _Watch]
+        if held or len(finders) < len(sys.meta_path):
+            sys.meta_path[:] = [_Watch, *finders] if held else finders
 
 
 def _take_away(owner: Any, name: str, before: object) -> None:
@@ -213,41 +215,51 @@ def _take_away(owner: Any, name: str, before: object) -> None:
         setattr(owner, name, before)
 
 
+class _Holder:
+    """Holds the stand-ins in place, until it is gone."""
+
+    def __init__(self) -> None:
+        _holders[self._key()] = None
+
+    def _key(self) -> object:
+        return id(self)  # not itself, which would keep it from going
+
+    def let_go(self) -> None:
+        """Hold nothing any more."""
+        _holders.pop(self._key(), None)
+        _match()
+
+    def __del__(self) -> None:
+        if self._key() in _holders and not sys.is_finalizing():
+            self.let_go()  # an interrupt has come before it was asked to
+
+
 @contextmanager
 def watching() -> Generator[None, None, None]:
     """For the time of a run: hold the stand-ins in place."""
-    holder = object()
+    holder = _Holder()
     try:
-        _holders[holder] = None
         _match()
         yield
     finally:
-        try:
-            _holders.pop(holder, None)
-            _match()
-        finally:  # once more, if an interrupt has come in between
-            _holders.pop(holder, None)
-            _match()
+        holder.let_go()
 
 
 def opened(world: World) -> None:
     """A scenario's block is entered, in this thread."""
     thread = get_ident()
-    _open[world] = os.getpid()
-    _of_thread[thread] = (*_of_thread.get(thread, ()), world)
-    _holders[world] = None
-    _match()
+    try:
+        _open[world] = os.getpid()
+        _of_thread[thread] = (*_of_thread.get(thread, ()), world)
+        _holders[world] = None
+        _match()
+    except BaseException:  # an interrupt: the block is not entered
+        closed(world)
+        raise
 
 
 def closed(world: World) -> None:
-    """It is left, in whatever thread."""
-    try:
-        _forget(world)
-    finally:  # once more, if an interrupt has come in between
-        _forget(world)
-
-
-def _forget(world: World) -> None:
+    """It is left, in whatever thread. To be called twice, where an interrupt may come in between."""
     _open.pop(world, None)
     _holders.pop(world, None)
     for thread, worlds in tuple(_of_thread.items()):

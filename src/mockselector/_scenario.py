@@ -320,7 +320,10 @@ class Scenario:
         self, exc_type: type[BaseException] | None, exc_val: BaseException | None, exc_tb: TracebackType | None
     ) -> None:
         world = self._world
-        closed(world)
+        try:
+            closed(world)
+        finally:  # once more, if an interrupt has come in between
+            closed(world)
         world.ending.left()
         before = world.monitor.violation
         own = self._is_own(exc_val)

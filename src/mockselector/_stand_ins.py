@@ -292,8 +292,10 @@ _real_register: Final = _BaseSelectorImpl.register
 def _register(self: Any, fileobj: Any, events: int, data: Any = None) -> Any:
     """As a real selector's `register`, which a class derived from one has kept."""
     world = current()
-    if world is not None and isinstance(self, tuple(REAL_SELECTORS.values())) and is_simulated(number_of(fileobj)):
-        world.refuse(f"a real selector is given a scenario's socket. {BEFORE}")
+    if world is not None and isinstance(self, tuple(REAL_SELECTORS.values())) and "_world" not in vars(self):
+        number = number_of(fileobj)
+        if is_simulated(number) or world.owns(number):
+            world.refuse(f"a real selector is given a scenario's socket. {BEFORE}")
     if world is not None and _listens(fileobj):
         world.refuse(f"a listener that is a real socket is registered. {BEFORE}")
     return _real_register(self, fileobj, events, data)
