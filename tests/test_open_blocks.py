@@ -363,7 +363,7 @@ def test_an_interrupt_at_any_moment_leaves_nothing_behind() -> None:
     line = 1
     gc.disable()
     while interrupted_at(line):
-        gc.collect()  # an interrupt on the way into `__exit__` is made up for when the scenario is gone
+        gc.collect(0)  # an interrupt on the way into `__exit__` is made up for when the scenario is gone
         assert before == all_of_it(), line
         line += 1
     gc.enable()

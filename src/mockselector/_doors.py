@@ -394,7 +394,8 @@ def _polls() -> Iterable[Pair]:
     for name in ("poll", "epoll", "kqueue", "devpoll"):
         real: Any = getattr(_select, name, None)
         if isinstance(real, type):
-            yield real, _class(real, _refuses_to_poll(name), fromfd=_from_number(real))
+            more = {"fromfd": _from_number(real)} if hasattr(real, "fromfd") else {}
+            yield real, _class(real, _refuses_to_poll(name), **more)
         elif real is not None:
             yield real, refusing(real, f"select.{name}() is not simulated; {_SELECTORS}")
 
@@ -575,7 +576,7 @@ LATE: Final[dict[str, Callable[[Any], list[tuple[Any, str, object]]]]] = {
     "concurrent.futures.process": _of_pools("ProcessPoolExecutor", "submit"),
     "concurrent.futures.thread": _of_pools("ThreadPoolExecutor", "submit"),
     "gevent._socket3": _of_gevent("socket", "__init__"),
-    "gevent.hub": _of_gevent("Hub", "__init__", "wait"),
+    "gevent.hub": _of_gevent("Hub", "__init__", "switch", "wait"),
     "gevent.monkey": _of_gevent("", "patch_all"),
     "multiprocessing.connection": _of_connections,
     "multiprocessing.pool": _of_pools("Pool", "_check_running"),

@@ -275,27 +275,37 @@ def closed(world: World) -> None:
 # -- what runs around a scenario -------------------------------------------------------------------
 
 
-def check_surroundings() -> None:
-    """Raise NotImplementedError where code would go past Python's own sockets, selectors and time."""
-    monkey: Any = sys.modules.get("gevent.monkey")
-    if monkey is not None and any(
-        monkey.is_module_patched(name) for name in ("socket", "select", "time", "_thread", "threading", "ssl")
-    ):
-        raise NotImplementedError(_FOREIGN.format("gevent has patched the standard library"))
-    patcher: Any = sys.modules.get("eventlet.patcher")
-    if patcher is not None and any(patcher.is_monkey_patched(name) for name in ("socket", "select", "time", "thread")):
-        raise NotImplementedError(_FOREIGN.format("eventlet has patched the standard library"))
+def check_surroundings(function: object = None) -> None:
+    """Raise NotImplementedError where code, or `function`, would go past Python's own sockets, selectors and time."""
+    what = next((text for text, found in _SURROUNDINGS.items() if found(function)), None)
+    if what is not None:
+        raise NotImplementedError(
+            f"{what}: it goes past Python's own sockets, selectors and time, and no scenario can be put under it."
+            " Let the test run in a process, and the program on a loop, without it"
+        )
+
+
+def _is_patched(patcher: str, question: str) -> bool:
+    ask: Any = getattr(sys.modules.get(patcher), question, None)
+    return ask is not None and any(ask(name) for name in ("socket", "select", "selectors", "time", "thread", "ssl"))
+
+
+def _is_in_gevent() -> bool:
     local: Any = sys.modules.get("gevent._hub_local")
     hub: Any = None if local is None else local.get_hub_if_exists()
-    if hub is not None and sys.modules["greenlet"].getcurrent().parent is hub:
-        raise NotImplementedError(_FOREIGN.format("this code runs in a greenlet of gevent"))
+    return hub is not None and sys.modules["greenlet"].getcurrent().parent is hub
+
+
+def _is_in_uvloop(function: object) -> bool:
     events: Any = sys.modules.get("asyncio.events")
-    loop: Any = None if events is None else events._get_running_loop()
-    if loop is not None and type(loop).__module__.partition(".")[0] == "uvloop":
-        raise NotImplementedError(_FOREIGN.format("a loop of uvloop is running"))
+    loops = None if events is None else events._get_running_loop(), getattr(function, "__self__", None)
+    return any(type(loop).__module__.partition(".")[0] == "uvloop" for loop in loops)
 
 
-_FOREIGN: Final = (
-    "{}: it goes past Python's own sockets, selectors and time, and no scenario can be put under it. Let the test run"
-    " in a process, and the program on a loop, without it"
-)
+_SURROUNDINGS: Final[dict[str, Callable[[object], bool]]] = {
+    "gevent has patched the standard library": lambda _: _is_patched("gevent.monkey", "is_module_patched"),
+    "eventlet has patched the standard library": lambda _: _is_patched("eventlet.patcher", "is_monkey_patched"),
+    "this code runs in a greenlet of gevent": lambda _: _is_in_gevent(),
+    "a loop of uvloop is to run": _is_in_uvloop,
+}
+"""What may be around a scenario with which there can be none."""

@@ -192,7 +192,7 @@ class Scenario:
         if self._finished:
             raise RuntimeError("this scenario is at its end: a script is played once; make a new Scenario")
         world.check_not_acting("run()")
-        check_surroundings()
+        check_surroundings(function)
         before = world.ending.outside
         world.returned = False
         world.ending.outside = caller(1).f_code

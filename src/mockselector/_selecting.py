@@ -470,7 +470,7 @@ def stand_in(name: str) -> type:
             return of_kind(real, world)
 
     Selector.__name__ = Selector.__qualname__ = name
-    Selector.real, Selector.ours = real, KINDS[real.__name__]
+    Selector.real, Selector.ours = real, KINDS.get(real.__name__, SimSelector)  # of another one, gevent's: refused
     return Selector
 
 
