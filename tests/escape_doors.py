@@ -467,7 +467,7 @@ OUTSIDE: dict[str, Any] = {}
 
 def heard(*sockets: Any) -> list[str]:
     """What has come in from outside since last asked."""
-    found = []
+    found: list[str] = []
     for sock in sockets:
         try:
             found.append(

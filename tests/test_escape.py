@@ -5,13 +5,22 @@ The doors are a table, in `escape_doors.py`, which tries them in a process of it
 
 from __future__ import annotations
 
+import asyncio
+import fcntl
+import inspect
 import json
 import os
+import socket
 import subprocess
 import sys
+import termios
+import types
 from pathlib import Path
 
 import pytest
+
+from mockselector import Scenario
+from mockselector._stand_ins import REPLACEMENTS
 
 if sys.platform != "linux":
     pytest.skip("the table speaks of Linux", allow_module_level=True)
@@ -74,3 +83,133 @@ def test_nor_does_it_over_the_loopback(door: Door, loopback: dict[str, list[tupl
         assert came[0] == (BY_KERNEL[door.name], [], False)
     else:
         assert expected(door.comes) == came
+
+
+NUMBERS = {"fd", "fd2", "fildes", "in_fd", "out_fd"}
+NO_SOCKETS = {
+    "fdopen",
+    "fwalk",
+    "setns",
+    "timerfd_gettime",
+    "timerfd_gettime_ns",
+    "timerfd_settime",
+    "timerfd_settime_ns",
+}
+"""They take no socket, or come to what is replaced."""
+
+
+def test_no_function_that_takes_a_descriptor_is_forgotten() -> None:
+    forgotten = []
+    for module in (os, termios, fcntl):
+        for name, function in vars(module).items():
+            if not inspect.isroutine(function) or id(function) in REPLACEMENTS or name in NO_SOCKETS:
+                continue
+            try:
+                parameters = set(inspect.signature(function).parameters)
+            except ValueError:  # it tells of none
+                continue
+            if parameters & NUMBERS or function in os.supports_fd:
+                forgotten.append(name)
+    assert [] == forgotten
+
+
+def test_no_function_that_ends_or_starts_a_process_is_forgotten() -> None:
+    """Those of `os` that are in C; the others are made of them."""
+    kinds = ("exec", "fork", "spawn", "posix_spawn", "wait", "kill", "_exit", "abort", "system")
+    forgotten = [
+        name
+        for name, function in vars(os).items()
+        if name.startswith(kinds) and inspect.isbuiltin(function) and id(function) not in REPLACEMENTS
+    ]
+    assert ["waitstatus_to_exitcode"] == forgotten
+
+
+def test_no_method_of_a_real_socket_is_forgotten() -> None:
+    harmless = {
+        "close", "detach", "dup", "family", "fileno", "get_inheritable", "getblocking", "getpeername", "getsockname",
+        "getsockopt", "gettimeout", "makefile", "proto", "set_inheritable", "setblocking", "setsockopt", "settimeout",
+        "shutdown", "timeout", "type",
+    }  # fmt: skip
+    before = dict(vars(socket.socket))
+    kind = socket.socket
+    with Scenario() as net, net.installed():
+        guarded = {name for name, thing in vars(kind).items() if before.get(name) is not thing}
+    assert {"_accept", *(name for name in dir(kind) if not name.startswith("_") and name not in harmless)} == guarded
+
+
+# -- what no scenario can be put under ---------------------------------------------------------------
+
+
+def stub(monkeypatch: pytest.MonkeyPatch, name: str, **functions: object) -> None:
+    """A module of a package that may not be there."""
+    module = types.ModuleType(name)
+    vars(module).update(functions)
+    monkeypatch.setitem(sys.modules, name, module)
+
+
+class Hub:
+    parent = None
+
+
+HUB = Hub()
+
+
+@pytest.mark.parametrize(
+    ("module", "functions", "text"),
+    [
+        ("gevent.monkey", {"is_module_patched": lambda name: name == "socket"}, "^gevent has patched"),
+        ("eventlet.patcher", {"is_monkey_patched": lambda name: name == "thread"}, "^eventlet has patched"),
+        ("gevent._hub_local", {"get_hub_if_exists": lambda: HUB}, "^this code runs in a greenlet of gevent"),
+    ],
+)
+def test_a_patched_library_is_refused(
+    module: str, functions: dict[str, object], text: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stub(monkeypatch, module, **functions)
+    stub(monkeypatch, "greenlet", getcurrent=lambda: types.SimpleNamespace(parent=HUB))
+    with Scenario() as net:
+        with pytest.raises(NotImplementedError, match=text):
+            net.run(int)
+        with pytest.raises(NotImplementedError, match=text), net.installed():
+            pass
+
+
+def test_a_library_that_is_only_there_is_not(monkeypatch: pytest.MonkeyPatch) -> None:
+    stub(monkeypatch, "gevent.monkey", is_module_patched=lambda _: False)
+    stub(monkeypatch, "gevent._hub_local", get_hub_if_exists=lambda: HUB)
+    stub(monkeypatch, "greenlet", getcurrent=Hub)
+    with Scenario() as net:
+        assert 0 == net.run(int)
+
+
+class OtherLoop(asyncio.SelectorEventLoop):
+    __module__ = "uvloop"
+
+
+def test_a_loop_in_c_is_refused() -> None:
+    loop = OtherLoop()
+    with Scenario() as net, pytest.raises(NotImplementedError, match="^a loop of uvloop is to run"):
+        net.run(loop.run_forever)
+    loop.close()
+
+
+def test_a_loop_in_c_that_comes_in_the_run_is_refused(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    text = "import asyncio\nclass Loop(asyncio.SelectorEventLoop): pass\nnew_event_loop = Loop\n"
+    (tmp_path / "uvloop.py").write_text(text)
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.delitem(sys.modules, "uvloop", raising=False)
+
+    def serve() -> None:
+        import uvloop  # type: ignore[import-not-found]  # it is made by this test
+
+        loop = uvloop.new_event_loop()
+        try:
+            loop.run_until_complete(asyncio.sleep(0))
+        finally:
+            loop.close()
+
+    with pytest.raises(NotImplementedError, match="^uvloop is not simulated"), Scenario() as net:
+        net.run(serve)
+    loop = sys.modules.pop("uvloop").new_event_loop()
+    assert loop.run_until_complete(asyncio.sleep(0, 7)) == 7
+    loop.close()

@@ -604,4 +604,7 @@ def in_classes() -> list[tuple[Any, str, object]]:  # Any: classes of the standa
 def in_late(name: str) -> list[tuple[Any, str, object]]:
     """The same for one of `LATE`, if it has been imported."""
     module = sys.modules.get(name)
-    return [] if module is None else LATE[name](module)
+    try:
+        return [] if module is None else LATE[name](module)
+    except AttributeError:  # it is just being imported, or of a version that has nothing of the kind
+        return []

@@ -128,7 +128,7 @@ class StandIn(ABCMeta):
         return isinstance(instance, (cls.real, cls.ours))
 
     def __subclasscheck__(cls, subclass: type) -> bool:
-        return subclass is cls or issubclass(subclass, cls.real)
+        return issubclass(subclass, cls.real) or cls in subclass.__mro__
 
 
 class SimSocket(Shell):
