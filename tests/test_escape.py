@@ -202,10 +202,11 @@ def test_a_loop_in_c_that_comes_in_the_run_is_refused(monkeypatch: pytest.Monkey
     def serve() -> None:
         import uvloop  # type: ignore[import-not-found]  # it is made by this test
 
-        loop = uvloop.new_event_loop()
+        loop, coroutine = uvloop.new_event_loop(), asyncio.sleep(0)
         try:
-            loop.run_until_complete(asyncio.sleep(0))
+            loop.run_until_complete(coroutine)
         finally:
+            coroutine.close()
             loop.close()
 
     with pytest.raises(NotImplementedError, match="^uvloop is not simulated"), Scenario() as net:
