@@ -34,7 +34,7 @@ PASSES = ""
 
 
 KEPT = """
-import _socket, _thread, fcntl, mmap, multiprocessing, pty, queue, sched, signal, socketserver, ssl, stat, subprocess
+import _socket, _thread, abc, importlib, mmap, multiprocessing, pty, queue, sched, signal, socketserver, ssl, stat, subprocess
 import multiprocessing.connection, concurrent.futures.process, termios
 from fcntl import F_GETFD, fcntl, flock, ioctl
 from os import close as kept_close, fork as kept_fork
@@ -142,6 +142,12 @@ DOORS: list[Door] = [
         "DerivedRaw().listen()",
         "DerivedRaw(socket.AF_INET, socket.SOCK_DGRAM).sendto(b'x', udp)",
         "socket.SocketType().connect(tcp)",
+        "class Own(socket.SocketType): pass\nOwn().connect(tcp)",
+        "class Own(socket.SocketType): pass\nOwn().listen()",
+        "class Own(_socket.socket):\n    def connect(self, to): super().connect(to)\nOwn().connect(tcp)",
+        "class Own(socket.socket): pass\nOwn().connect(tcp)",
+        "class Own(KeptType, abc.ABC): pass\nOwn(type=socket.SOCK_DGRAM).sendto(b'x', udp)",
+        "importlib.reload(importlib.import_module('ssl')).create_default_context().wrap_socket(sock)",
         "KeptType().connect(tcp)",
         "_socket.socket().listen()",
         "_socket.socket.connect(kept, tcp)",

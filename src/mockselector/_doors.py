@@ -22,6 +22,7 @@ import threading
 from errno import ENETUNREACH
 from importlib import import_module
 from socket import SOCK_DGRAM
+from types import new_class
 from typing import TYPE_CHECKING, Any, Final
 
 from ._clock import nanoseconds
@@ -83,6 +84,13 @@ def refusing(real: Callable[..., Any], text: str, harmless: Callable[..., bool] 
 
 class _DoorType(StandIn):
     """The type of a class that stands in for one in C: what it has not, the real one has."""
+
+    def __new__(cls, name: str, bases: tuple[type, ...], space: dict[str, Any], **options: Any) -> Any:
+        """A class that is derived from one that must stay guarded is derived from the guarded one."""
+        guarded = tuple(vars(base).get("guarded", base) for base in bases)
+        if guarded != bases:
+            return new_class(name, guarded, options, lambda names: names.update(space))
+        return super().__new__(cls, name, bases, space, **options)
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self.real, name)
@@ -465,14 +473,19 @@ _GUARDS: Final = {
 }
 
 
+_GUARDED: Final[list[type]] = []  # what a program derives from in the place of the class below `socket.socket`
+
+
 def _refuses_raw(world: World, *_: object, **__: object) -> NoReturn:
     world.refuse("a bare socket.SocketType is not simulated; make a socket.socket")
 
 
 def _raw_sockets() -> Iterable[Pair]:
     """The class below `socket.socket`, and its methods, which a module may have kept."""
-    guards = {name: guard for name, guard in _GUARDS.items() if name in vars(_Raw)}
-    yield _Raw, _class(_Raw, _refuses_raw, listen=_guard("listen", _Raw.listen), **guards)
+    guards = {name: _guard(name, getattr(_Raw, name)) for name in (*_GUARDS, "listen") if name in vars(_Raw)}
+    guarded = type(_Raw.__name__, (_Raw,), guards)
+    _GUARDED.append(guarded)
+    yield _Raw, _class(_Raw, _refuses_raw, guarded=guarded, **guards)
     yield from ((vars(_Raw)[name], guard) for name, guard in guards.items())
 
 
@@ -480,7 +493,7 @@ def guards() -> list[tuple[Any, str, object]]:  # Any: classes of sockets
     """The methods of real sockets that are guarded: the class, the name, the guard."""
     wanted: list[tuple[Any, str, object]] = [(real_socket, name, guard) for name, guard in _GUARDS.items()]
     for kind in _Raw.__subclasses__():  # a class that a program has derived from it, or from another `socket`
-        if kind is not real_socket and not issubclass(kind, Shell):
+        if kind is not real_socket and kind not in _GUARDED and not issubclass(kind, Shell):
             wanted += guards_of(kind)
     return wanted
 
