@@ -34,8 +34,8 @@ PASSES = ""
 
 
 KEPT = """
-import _socket, _thread, abc, importlib, mmap, multiprocessing, pty, queue, sched, signal, socketserver, ssl, stat, subprocess
-import multiprocessing.connection, concurrent.futures.process, termios
+import _socket, _thread, abc, importlib, mmap, multiprocessing, pty, queue, sched, signal
+import socketserver, ssl, stat, subprocess, multiprocessing.connection, concurrent.futures.process, termios
 from fcntl import F_GETFD, fcntl, flock, ioctl
 from os import close as kept_close, fork as kept_fork
 from queue import SimpleQueue

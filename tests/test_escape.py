@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import fcntl
+import importlib
 import inspect
 import json
 import os
@@ -16,6 +17,7 @@ import sys
 import termios
 import types
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -99,7 +101,7 @@ NO_SOCKETS = {
 
 
 def test_no_function_that_takes_a_descriptor_is_forgotten() -> None:
-    forgotten = []
+    forgotten: list[str] = []
     for module in (os, termios, fcntl):
         for name, function in vars(module).items():
             if not inspect.isroutine(function) or id(function) in REPLACEMENTS or name in NO_SOCKETS:
@@ -151,14 +153,22 @@ class Hub:
     parent = None
 
 
+def patches_socket(name: str) -> bool:
+    return name == "socket"
+
+
+def patches_nothing(_: str) -> bool:
+    return False
+
+
 HUB = Hub()
 
 
 @pytest.mark.parametrize(
     ("module", "functions", "text"),
     [
-        ("gevent.monkey", {"is_module_patched": lambda name: name == "socket"}, "^gevent has patched"),
-        ("eventlet.patcher", {"is_monkey_patched": lambda name: name == "thread"}, "^eventlet has patched"),
+        ("gevent.monkey", {"is_module_patched": patches_socket}, "^gevent has patched"),
+        ("eventlet.patcher", {"is_monkey_patched": patches_socket}, "^eventlet has patched"),
         ("gevent._hub_local", {"get_hub_if_exists": lambda: HUB}, "^this code runs in a greenlet of gevent"),
     ],
 )
@@ -175,7 +185,7 @@ def test_a_patched_library_is_refused(
 
 
 def test_a_library_that_is_only_there_is_not(monkeypatch: pytest.MonkeyPatch) -> None:
-    stub(monkeypatch, "gevent.monkey", is_module_patched=lambda _: False)
+    stub(monkeypatch, "gevent.monkey", is_module_patched=patches_nothing)
     stub(monkeypatch, "gevent._hub_local", get_hub_if_exists=lambda: HUB)
     stub(monkeypatch, "greenlet", getcurrent=Hub)
     with Scenario() as net:
@@ -196,12 +206,11 @@ def test_a_loop_in_c_is_refused() -> None:
 def test_a_loop_in_c_that_comes_in_the_run_is_refused(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     text = "import asyncio\nclass Loop(asyncio.SelectorEventLoop): pass\nnew_event_loop = Loop\n"
     (tmp_path / "uvloop.py").write_text(text)
-    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.setattr(sys, "path", [str(tmp_path), *sys.path])
     monkeypatch.delitem(sys.modules, "uvloop", raising=False)
 
     def serve() -> None:
-        import uvloop  # type: ignore[import-not-found]  # it is made by this test
-
+        uvloop: Any = importlib.import_module("uvloop")
         loop, coroutine = uvloop.new_event_loop(), asyncio.sleep(0)
         try:
             loop.run_until_complete(coroutine)
@@ -211,6 +220,7 @@ def test_a_loop_in_c_that_comes_in_the_run_is_refused(monkeypatch: pytest.Monkey
 
     with pytest.raises(NotImplementedError, match="^uvloop is not simulated"), Scenario() as net:
         net.run(serve)
-    loop = sys.modules.pop("uvloop").new_event_loop()
+    uvloop: Any = sys.modules.pop("uvloop")
+    loop = uvloop.new_event_loop()
     assert loop.run_until_complete(asyncio.sleep(0, 7)) == 7
     loop.close()
