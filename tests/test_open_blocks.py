@@ -15,6 +15,7 @@ import threading
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING, Any
+from unittest.mock import patch
 
 import pytest
 
@@ -272,6 +273,24 @@ def test_a_process_that_was_forked_goes_its_own_way() -> None:
             finally:
                 os._exit(2)
         assert (child, 0) == os.waitpid(child, 0)
+
+
+@pytest.mark.skipif(not hasattr(socket, "_fallback_socketpair"), reason="this Python has it on Windows only")
+def test_a_pair_of_sockets_may_be_made_by_listening() -> None:
+    inside: Any = socket
+    with Scenario():
+        near, far = inside._fallback_socketpair()
+        with near, far:
+            near.send(b"x")
+            assert b"x" == far.recv(9)
+
+
+def test_what_a_test_has_put_in_the_place_of_listen_is_called() -> None:
+    with patch.object(socket.socket, "listen", autospec=True) as listen:
+        with worker() as do, Scenario(), socket.socket() as sock:
+            do(sock.listen)
+        listen.assert_called_once_with(sock)
+    assert listens()
 
 
 # -- put back --------------------------------------------------------------------------------------

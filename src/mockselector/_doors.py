@@ -45,6 +45,7 @@ __tracebackhide__ = True  # pytest: end tracebacks at the server's own line
 
 LEFT_ALONE: Final = (
     "mockselector", "subprocess", "multiprocessing", "_pytest", "pytest", "pytest_timeout", "coverage", "pluggy",
+    "debugpy", "pydevd", "_pydevd_bundle", "_pydev_bundle",
 )  # fmt: skip
 """Packages that work with the real system even while a server runs: ours, and those around the test."""
 

@@ -62,7 +62,7 @@ def _listen(self: real_socket, *args: Any) -> None:
     if world is not None:
         refuse_real(world, "listen", self)
     world = _block()
-    if world is not None and not isinstance(self, LoopbackSocket) and not for_a_tool(sys._getframe(1)):
+    if world is not None and not isinstance(self, LoopbackSocket) and not _is_right(sys._getframe(1)):
         self.close()  # not everybody does who gets an error, and nobody can do anything with it
         world.refuse(
             "listen() is called on a real socket: a scenario's block is open, but this code runs outside of it, and"
@@ -70,7 +70,14 @@ def _listen(self: real_socket, *args: Any) -> None:
             " started in the block, likewise. Only what a server needs to be made beforehand goes into"
             " `with net.installed():`. A real server beside the scenario is to be started before the block"
         )
-    _real_listen(self, *args)
+    before = _before.get(0, _NOTHING)  # a test may have put something of its own there
+    (before if callable(before) else _real_listen)(self, *args)
+
+
+def _is_right(frame: FrameType) -> bool:
+    """Whether a real listen() is a tool's, or a `socketpair()`'s, which some systems have made so."""
+    pair = frame.f_globals.get("__name__") == "socket" and frame.f_code.co_name.endswith("socketpair")
+    return pair or for_a_tool(frame)
 
 
 def _what_to_write(world: World, frame: FrameType) -> str:
