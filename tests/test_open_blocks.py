@@ -136,6 +136,13 @@ def test_its_result_given_to_run_is_the_usual_mistake() -> None:
             Chat().serve(0, "chat")
 
 
+def test_the_target_of_a_thread_is_named() -> None:
+    with pytest.raises(NotImplementedError, match=r"net\.run\(serve, 0\), .* without a thread of its own"), Scenario():
+        thread = threading.Thread(target=serve, args=(0,))
+        thread.start()
+        thread.join()
+
+
 def test_nothing_listens_then() -> None:
     listener = socket.socket()
     listener.bind(ANY_PORT)

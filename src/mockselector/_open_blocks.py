@@ -66,9 +66,9 @@ def _listen(self: real_socket, *args: Any) -> None:
         self.close()  # not everybody does who gets an error, and nobody can do anything with it
         world.refuse(
             "listen() is called on a real socket: a scenario's block is open, but this code runs outside of it, and"
-            f" clients of the scenario will not find it. {_what_to_write(world, sys._getframe(1))}; in a thread that is"
-            " started in the block, likewise. Only what a server needs to be made beforehand goes into"
-            " `with net.installed():`. A real server beside the scenario is to be started before the block"
+            f" clients of the scenario will not find it. {_what_to_write(world, sys._getframe(1))}, and without a thread of"
+            " its own. What is only to be made beforehand goes into `with net.installed():`. A real server beside the"
+            " scenario is to be started before the block"
         )
     before = _before.get(0, _NOTHING)  # a test may have put something of its own there
     (before if callable(before) else _real_listen)(self, *args)
@@ -80,15 +80,20 @@ def _is_right(frame: FrameType) -> bool:
     return pair or for_a_tool(frame)
 
 
+_RUN_THREADS: Final = ("threading", "concurrent.futures.thread", __name__)
+
+
 def _what_to_write(world: World, frame: FrameType) -> str:
     """The call of the test's own by which the server was reached, as it should be."""
     one: FrameType | None = frame
     while one is not None:
         before = one.f_back
-        if before is not None and before.f_code is world.ending.outside:
+        if before is not None and (
+            before.f_code is world.ending.outside or before.f_globals.get("__name__") in _RUN_THREADS
+        ):
             return _call_of(one)
         one = before
-    return "Let the scenario call it, and do so directly: net.run(serve, 9000)"
+    return "Give the function to the scenario, and its arguments after it: net.run(serve, 9000)"
 
 
 def _call_of(frame: FrameType) -> str:
