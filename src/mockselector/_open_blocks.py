@@ -66,9 +66,9 @@ def _listen(self: real_socket, *args: Any) -> None:
         self.close()  # not everybody does who gets an error, and nobody can do anything with it
         world.refuse(
             "listen() is called on a real socket: a scenario's block is open, but this code runs outside of it, and"
-            f" clients of the scenario will not find it. {_what_to_write(world, sys._getframe(1))}, and without a thread of"
-            " its own. What is only to be made beforehand goes into `with net.installed():`. A real server beside the"
-            " scenario is to be started before the block"
+            f" clients of the scenario will not find it. {_what_to_write(world, sys._getframe(1))}, and without a"
+            " thread of its own. What is only to be made beforehand goes into `with net.installed():`. A real server"
+            " beside the scenario is to be started before the block"
         )
     before = _before.get(0, _NOTHING)  # a test may have put something of its own there
     (before if callable(before) else _real_listen)(self, *args)
