@@ -134,6 +134,8 @@ def scenario_of(case: unittest.TestCase, patch: pytest.MonkeyPatch) -> Scenario:
         patch.setattr(SELECTORS, "socketpair", simulated_pair)
         return Scenario(allow=set(RULES), grace=1e9)
     net = Scenario()
+    if hasattr(SOCKETSERVER, "signal_alarm"):  # Python 3.10: against a deadlock, in real time
+        patch.setattr(SOCKETSERVER, "signal_alarm", int)
     if hasattr(case, "run_server"):
 
         def run_server(self: Any, kind: Any, handler: Any, examine: Any) -> None:
