@@ -136,6 +136,31 @@ def test_keywords_in_0_2_3() -> None:
         anything(theirs.MockSocket()).recv(2, 0)
 
 
+# -- views --
+
+
+def resized_after(sock: Any) -> bool:  # Any: of either package
+    buffer = bytearray(b"hello")
+    with memoryview(buffer) as view:
+        sock.send(view[1:])
+    try:
+        buffer.clear()
+    except BufferError:
+        return False
+    return True
+
+
+def test_views() -> None:
+    sock = ours.MockSocket()
+    assert resized_after(sock)
+    sock.send.assert_called_once_with(b"ello")
+
+
+@in_0_2_3
+def test_views_in_0_2_3() -> None:
+    assert not resized_after(theirs.MockSocket())
+
+
 # -- errno --
 
 

@@ -7,6 +7,7 @@ what the server does, and raises a `ScenarioError` for what production would let
 A map of the package, in reading order; a file imports only from those above it:
 
     _trace.py     what happened: the record that errors print and tests assert on
+    _buffers.py   what a program gives to be sent or filled, looked at where it is, and let go of
     _rules.py     what a server may do: two tables, and each rule's texts. Pure data
     _errors.py    ScenarioError, and every text that a user reads of it
     _monitor.py   the door: everything a server does in strict mode passes here

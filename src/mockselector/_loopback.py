@@ -17,16 +17,17 @@ from errno import EAGAIN, EALREADY, EINPROGRESS, EISCONN, ETIMEDOUT
 from selectors import EVENT_READ, EVENT_WRITE
 from socket import IPPROTO_TCP, SOCK_STREAM, TCP_NODELAY
 from time import monotonic, sleep
-from typing import TYPE_CHECKING, Any, Final, TypeVar
+from typing import TYPE_CHECKING, Any, Final, TypeAlias, TypeVar
 from weakref import WeakSet
 
+from ._buffers import Given, flat, let_go
 from ._clock import nanoseconds
 from ._errors import Finding
 from ._monitor import IN_VAIN, number_of, os_error
 from ._network import ANY, LOOPBACK, Descriptor
 from ._shell import DONTWAIT, PEEK, WAITALL, real_socket
 from ._table import SocketRow, interest_text
-from ._trace import BYTES_SHOWN, excerpt
+from ._trace import BYTES_SHOWN
 from ._wire import ENDED, ERROR, IN, OUT, TCP, Far, Raw, Wire, polled, unread
 from ._world import World, progress
 
@@ -44,6 +45,9 @@ if TYPE_CHECKING:
 __tracebackhide__ = True  # pytest: end tracebacks at the server's own line
 
 T = TypeVar("T")
+
+Taken: TypeAlias = tuple[int, bytes]
+"""How many bytes a call has read, and the first of them."""
 
 IN_TIME: Final = 10.0
 """So many seconds of real time the kernel has to deliver what must come."""
@@ -129,87 +133,130 @@ class LoopbackSocket(real_socket):
 
     # -- reading ----------------------------------------------------------------------------------
 
-    def _reads(self, act: Callable[[], T], flags: int, taken: Callable[[T], bytes]) -> T:
-        """A call that reads; `taken` finds the bytes in what it returns."""
+    def _reads(self, act: Callable[[], T], flags: int, taken: Callable[[T], Taken]) -> T:
+        """A call that reads; `taken` finds in what it returns how much it is, and the beginning of that."""
         if flags & WAITALL and self._patience is None and not flags & DONTWAIT:
             self._world.refuse("MSG_WAITALL by any other call than recv(), or with MSG_PEEK, needs network='simulated'")
         result = self._call("recv", act, EVENT_READ, flags)
-        data = taken(result)
-        self._record.monitor.decided("peek" if flags & PEEK else "recv", self._record.name, excerpt(data))
+        size, start = taken(result)
+        kept = start if size <= len(start) else (start, size, size)
+        self._record.monitor.decided("peek" if flags & PEEK else "recv", self._record.name, kept)
         if not flags & PEEK:
-            self.far.read += len(data)
-            self._world.progress += bool(data)
+            self.far.read += size
+            self._world.progress += bool(size)
         return result
 
     def recv(self, bufsize: int, flags: int = 0, /) -> bytes:
         """As a real socket's, as are the others."""
         if not flags & WAITALL or flags & (PEEK | DONTWAIT) or self._patience is not None:
-            return self._reads(lambda: Raw.recv(self, bufsize, flags), flags, bytes)
-        data = b""  # the kernel, whose socket never waits, does not do it
-        while len(data) < bufsize:
-            if data and not unread(self.fileno()):
+            return self._reads(lambda: Raw.recv(self, bufsize, flags), flags, _start)
+        parts: list[bytes] = []  # the kernel, whose socket never waits, does not do it
+        left = bufsize
+        while left > 0 or bufsize < 0:
+            if parts and not unread(self.fileno()):
                 self._wait("recv", EVENT_READ)
                 if not unread(self.fileno()):
                     break  # an end, or an error, which is for the next call to tell
-            more = self.recv(bufsize - len(data), flags & ~WAITALL)
+            more = self.recv(left, flags & ~WAITALL)
             if not more:
                 break
-            data += more
-        return data
+            parts.append(more)
+            left -= len(more)
+        return b"".join(parts)
 
     def recvfrom(self, bufsize: int, flags: int = 0, /) -> tuple[bytes, Address]:
-        return self._reads(lambda: Raw.recvfrom(self, bufsize, flags), flags, _first)
-
-    def recv_into(self, buffer: Buffer, nbytes: int = 0, flags: int = 0) -> int:
-        return self._reads(lambda: Raw.recv_into(self, buffer, nbytes, flags), flags, _start_of(buffer))
-
-    def recvfrom_into(self, buffer: Buffer, nbytes: int = 0, flags: int = 0) -> tuple[int, Address]:
-        start = _start_of(buffer)
-        return self._reads(
-            lambda: Raw.recvfrom_into(self, buffer, nbytes, flags), flags, lambda result: start(result[0])
-        )
+        return self._reads(lambda: Raw.recvfrom(self, bufsize, flags), flags, lambda result: _start(result[0]))
 
     def recvmsg(
         self, bufsize: int, ancbufsize: int = 0, flags: int = 0, /
     ) -> tuple[bytes, list[tuple[int, int, bytes]], int, Address]:
-        return self._reads(lambda: Raw.recvmsg(self, bufsize, ancbufsize, flags), flags, _first)
+        return self._reads(
+            lambda: Raw.recvmsg(self, bufsize, ancbufsize, flags), flags, lambda result: _start(result[0])
+        )
+
+    def recv_into(self, buffer: Buffer, nbytes: int = 0, flags: int = 0) -> int:
+        try:
+            with Given(buffer) as given:
+                return self._reads(
+                    lambda: Raw.recv_into(self, buffer, nbytes, flags), flags, lambda size: _filled(given, size)
+                )
+        except BaseException as error:
+            let_go(error)
+            del buffer
+            raise
+
+    def recvfrom_into(self, buffer: Buffer, nbytes: int = 0, flags: int = 0) -> tuple[int, Address]:
+        try:
+            with Given(buffer) as given:
+                return self._reads(
+                    lambda: Raw.recvfrom_into(self, buffer, nbytes, flags),
+                    flags,
+                    lambda result: _filled(given, result[0]),
+                )
+        except BaseException as error:
+            let_go(error)
+            del buffer
+            raise
 
     def recvmsg_into(
         self, buffers: Iterable[Buffer], ancbufsize: int = 0, flags: int = 0, /
     ) -> tuple[int, list[tuple[int, int, bytes]], int, Address]:
-        kept = list(buffers)
-        return self._reads(
-            lambda: Raw.recvmsg_into(self, kept, ancbufsize, flags), flags,
-            lambda result: b"".join(bytes(memoryview(one)) for one in kept)[: result[0]],
-        )  # fmt: skip
+        try:
+            kept = list(buffers)
+            with Given(*kept) as given:
+                return self._reads(
+                    lambda: Raw.recvmsg_into(self, kept, ancbufsize, flags),
+                    flags,
+                    lambda result: _filled(given, result[0]),
+                )
+        except BaseException as error:
+            let_go(error)
+            del buffers
+            kept = []
+            raise
 
     # -- writing ----------------------------------------------------------------------------------
 
-    def _sends(self, act: Callable[[], int], data: Buffer, flags: int = 0) -> int:
+    def _sends(self, act: Callable[[], int], given: Given, flags: int = 0) -> int:
         sent = self._call("send", act, EVENT_WRITE, flags)
-        view = memoryview(data).cast("B")
-        start = bytes(view[:BYTES_SHOWN])
-        self._record.monitor.decided("send", self._record.name, (start, len(view), sent))
+        self._record.monitor.decided("send", self._record.name, (given[:BYTES_SHOWN], len(given), sent))
         self.far.sent += sent
         self._world.progress += bool(sent)
         return sent
 
     def send(self, data: Buffer, flags: int = 0, /) -> int:
-        return self._sends(lambda: Raw.send(self, data, flags), data, flags)
+        try:
+            with Given(data) as given:
+                return self._sends(lambda: Raw.send(self, data, flags), given, flags)
+        except BaseException as error:
+            let_go(error)
+            del data
+            raise
 
     def sendall(self, data: Buffer, flags: int = 0, /) -> None:
-        view = memoryview(data).cast("B")
         if self._patience:
             self._deadline = self._world.clock.now + nanoseconds(self._patience)
         try:
-            sent = self.send(view, flags)
-            while sent < len(view):
-                sent += self.send(view[sent:], flags)
+            with flat(data) as view:
+                sent = self.send(view, flags)
+                while sent < len(view):
+                    with view[sent:] as rest:
+                        sent += self.send(rest, flags)
+        except BaseException as error:
+            let_go(error)
+            del data
+            raise
         finally:
             self._deadline = None
 
     def sendto(self, data: Buffer, *flags_and_address: Any) -> int:  # Any: (address) or (flags, address)
-        return self._sends(lambda: Raw.sendto(self, data, *flags_and_address), data)
+        try:
+            with Given(data) as given:
+                return self._sends(lambda: Raw.sendto(self, data, *flags_and_address), given)
+        except BaseException as error:
+            let_go(error)
+            del data
+            raise
 
     def sendmsg(
         self,
@@ -219,9 +266,15 @@ class LoopbackSocket(real_socket):
         address: Address | None = None,
         /,
     ) -> int:
-        kept, more = list(buffers), list(ancdata)
-        data = b"".join(bytes(memoryview(one)) for one in kept)
-        return self._sends(lambda: Raw.sendmsg(self, kept, more, flags, address), data, flags)
+        try:
+            kept, more = list(buffers), list(ancdata)
+            with Given(*kept) as given:
+                return self._sends(lambda: Raw.sendmsg(self, kept, more, flags, address), given, flags)
+        except BaseException as error:
+            let_go(error)
+            del buffers, ancdata
+            kept, more = [], []
+            raise
 
     def sendfile(self, file: BinaryFile, offset: int = 0, count: int | None = None) -> int:
         """As a real socket's, by `send()`: the system's own way would wait by itself."""
@@ -601,10 +654,9 @@ def _accept(sock: Raw) -> tuple[int, Address]:
     return number, address
 
 
-def _first(result: tuple[bytes, Any] | tuple[bytes, Any, Any, Any]) -> bytes:  # Any: what else a read returns
-    return result[0]
+def _start(data: bytes) -> Taken:
+    return len(data), data[:BYTES_SHOWN]
 
 
-def _start_of(buffer: Buffer) -> Callable[[int], bytes]:
-    """So many bytes of a buffer."""
-    return lambda size: bytes(memoryview(buffer).cast("B")[:size])
+def _filled(given: Given, size: int) -> Taken:
+    return size, given[: min(size, BYTES_SHOWN)]

@@ -15,6 +15,7 @@ from _thread import get_ident
 from errno import ETIMEDOUT
 from selectors import EVENT_READ, EVENT_WRITE
 
+from ._buffers import Owed
 from ._errors import Finding, scenario_error
 from ._rules import AT_END, ENDED, GONE, LIFE, LOST, MEMBERSHIP, QUIET, RULES, Breach, NotSimulated, at_sleep
 from ._trace import WIDTH, Trace, caller, mask_text
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     from types import FrameType
     from typing import Any, Final, NoReturn, Protocol
 
+    from ._buffers import Outgoing
     from ._errors import ScenarioError
     from ._rules import Cell, Operation, Phase, Registration, RuleId
     from ._trace import Place, Row, Rows
@@ -104,7 +106,7 @@ class Record:
         self.past_eof = 0  # how often it was read after its end had been read
         self.through_file = False  # whether a `makefile()` has met the end, and its reader may not have seen it
         self.ever_registered = False
-        self.unsent: bytes | None = None  # what a short send() has left to be sent
+        self.unsent: Owed | None = None  # what a short send() has left to be sent
         self.short: tuple[int, int] = (0, 0)  # what that send() took, of how much
 
     def rename(self, name: str) -> None:
@@ -246,7 +248,10 @@ class Monitor:
             error = os_error(cell)
             self._append(operation.partition(":")[0], record.name, type(error), frame)
             self._in_vain(record.name, operation)
-            raise error
+            try:
+                raise error
+            finally:
+                del error  # it refers to this frame
         if operation == "close":
             self._close(record, frame)
         self._append(operation, record.name, detail, frame)
@@ -328,23 +333,23 @@ class Monitor:
         """Whether a socket that was registered is now another thread's."""
         return get_ident() != self.thread and not self.interest(record)
 
-    def sent(self, record: Record, data: bytes, taken: int) -> None:
+    def sent(self, record: Record, data: Outgoing, taken: int) -> None:
         """`send()` took `taken` bytes of `data`. What it did not take must be sent next."""
         unsent = record.unsent
-        if unsent and not data.startswith(unsent) and not unsent.startswith(data):
+        if unsent is not None and not unsent.goes_on_with(data, taken):
             self._short_send(record, "sent something else", caller(2))
             unsent = None
-        if data and not taken:
+        if len(data) and not taken:
             self._in_vain(record.name, "send")
-        rest = data[taken:]
-        if unsent and len(data) < len(unsent):
-            rest += unsent[len(data) :]
         if taken < len(data):
             record.short = (taken, len(data))
-        record.unsent = rest or None
+        if unsent is None:
+            record.unsent = Owed(data, taken) if taken < len(data) else None
+        elif not unsent.pay(data, taken):
+            record.unsent = None
         record.asleep = False
         record.tried_on = unsent is not None
-        if rest:
+        if record.unsent is not None:
             self.unsent[record] = None
         else:
             self.unsent.pop(record, None)

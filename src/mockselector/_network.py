@@ -23,7 +23,7 @@ from ._sockets import FIRST_NUMBER
 from ._trace import bytes_text, excerpt
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Iterator, Mapping
     from typing import Protocol
 
     from ._rules import RuleId
@@ -183,25 +183,39 @@ class Stream:
         """All that has arrived and was not read."""
         return b"".join(self.chunks)[self._offset :]
 
+    def pieces(self) -> Iterator[tuple[bytes, int]]:
+        """All that has arrived and was not read, as it came: bytes, and how many of them were read."""
+        start = self._offset
+        for chunk in self.chunks:
+            yield chunk, start
+            start = 0
+
     def peek(self, size: int) -> bytes:
         """At most `size` bytes: of one send of a script's peer, or of several of a program."""
-        chunks = self.chunks
-        if self.other.peer is None and len(chunks) > 1 and len(chunks[0]) - self._offset < size:
-            joined: list[bytes] = []
-            missing = self._offset + size
-            while chunks and missing > 0:
-                joined.append(chunks.popleft())
-                missing -= len(joined[-1])
-            chunks.appendleft(b"".join(joined))
-        return chunks[0][self._offset : self._offset + size]
+        chunk, start = self.chunks[0], self._offset
+        if len(chunk) - start < size and len(self.chunks) > 1 and self.other.peer is None:
+            return self.joined(size)
+        return chunk[start : start + size]
+
+    def joined(self, size: int) -> bytes:
+        """At most `size` bytes, by however many sends they came."""
+        parts: list[bytes] = []
+        for chunk, start in self.pieces():
+            part = chunk[start : start + size]
+            parts.append(part)
+            size -= len(part)
+            if not size:
+                break
+        return b"".join(parts)
 
     def drop(self, size: int) -> None:
         """So many bytes were read."""
-        self._offset += size
+        chunks = self.chunks
         self.size -= size
-        if self._offset == len(self.chunks[0]):
-            self.chunks.popleft()
-            self._offset = 0
+        size += self._offset
+        while chunks and size >= len(chunks[0]):
+            size -= len(chunks.popleft())
+        self._offset = size
         self.other.changed()
 
     def put(self, data: bytes) -> None:

@@ -37,7 +37,7 @@ from ._script import (
 from ._trace import bytes_text, excerpt, shown_path
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterator, Sequence
     from types import FrameType
     from typing import NoReturn, Protocol, TypeAlias
 
@@ -73,6 +73,10 @@ if TYPE_CHECKING:
         def size(self) -> int: ...
         @property
         def pending(self) -> bytes: ...
+        def pieces(self) -> Iterator[tuple[bytes, int]]:
+            """The same, piece by piece: bytes, and how many of them were read."""
+            ...
+
         def peek(self, size: int) -> bytes: ...
         def drop(self, size: int) -> None: ...
         def offer(self, data: bytes, start: int) -> int: ...
@@ -347,14 +351,28 @@ class Peer(Conversation):
         return bytes(got)
 
     def _up_to(self, delimiter: bytes, got: bytearray) -> int:
-        """How many of the bytes that have come may be taken, so that what follows the delimiter is left."""
-        end = self._end
-        if not end.size:
-            return 1
-        came = bytes(got[-len(delimiter) + 1 :] if len(delimiter) > 1 else b"") + end.pending
-        found = came.find(delimiter)
-        kept = len(came) - end.size
-        return end.size if found < 0 else found + len(delimiter) - kept
+        """How many of the bytes that have come may be taken, so that what follows the delimiter is left.
+
+        Only what is taken next is looked at, so that each byte is once.
+        """
+        most = self._end.size if self._pace is None else min(self._end.size, self._pace[0])
+        overlap = len(delimiter) - 1
+        before = bytes(got[max(len(got) - overlap, 0) :])  # a delimiter may have begun there
+        seen = 0
+        for piece, start in self._end.pieces():
+            end = min(len(piece), start + most - seen)
+            if before:
+                found = (before + piece[start : min(end, start + overlap)]).find(delimiter)
+                if found >= 0:
+                    return seen + found + len(delimiter) - len(before)
+            found = piece.find(delimiter, start, end)
+            if found >= 0:
+                return seen + found + len(delimiter) - start
+            seen += end - start
+            if seen >= most:
+                break
+            before = (before + piece[max(start, end - overlap) : end])[-overlap:] if overlap else b""
+        return seen or 1
 
     def _more(self, step: Step, got: bytearray, size: int) -> Generator[None, None, None]:
         """Take in some more bytes, or wait for them."""
@@ -464,15 +482,14 @@ class Peer(Conversation):
 
     # -- judging what the server sends ----------------------------------------------------------
 
-    def judge(self, data: bytes) -> tuple[str, str, int] | None:
-        """Compare what the server is about to send with what must come next.
+    def judge(self, data: bytes, at: int = 0) -> tuple[str, str, int] | None:
+        """Compare what the server is about to send, from byte `at` on, with what must come next.
 
         Returns None, or what is wrong with it: what is said of it, the lines that show it, the step.
         """
         if self._cursor is None or self._given_up:
             return None
         index, offset = self._cursor
-        at = 0
         while at < len(data):
             step = self._steps[index] if index < len(self._steps) else None
             match step:
@@ -509,6 +526,9 @@ class Peer(Conversation):
         said = f"{bytes_text(excerpt(data))} where it expects {bytes_text(excerpt(what[offset:]))}"
         return said, "\n".join(lines), index
 
+    def _is_judging(self) -> bool:
+        return self._cursor is not None
+
     def stop_judging(self) -> None:
         """What the server sends is wrong, and allowed."""
         self._cursor = None
@@ -518,9 +538,12 @@ class Peer(Conversation):
         if self._step is not None:
             return  # in the middle of a generator
         self._cursor = (self._position + 1, 0)
-        wrong = self.judge(self._end.pending)
-        if wrong is not None:
-            self._unexpected(wrong[0], wrong[1], wrong[2])
+        for piece, start in self._end.pieces():
+            wrong = self.judge(piece, start)
+            if wrong is not None:
+                self._unexpected(wrong[0], wrong[1], wrong[2])
+            if not self._is_judging():  # the rest is for a later step
+                return
 
     # -- telling --------------------------------------------------------------------------------
 

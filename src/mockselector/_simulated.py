@@ -23,19 +23,21 @@ from functools import cache
 from selectors import EVENT_READ, EVENT_WRITE
 from typing import TYPE_CHECKING, Any, Final
 
+from ._buffers import Given, Rest, excerpt_of, flat, let_go
 from ._clock import nanoseconds
 from ._errors import Finding
 from ._monitor import os_error
 from ._network import AF_UNIX, ANY, Stream, without_name
 from ._rules import GONE, shut_operation
 from ._shell import DONTWAIT, PEEK, WAITALL, Shell, checked_flags, real_socket
-from ._trace import BYTES_SHOWN, caller, excerpt, place, seconds_text
+from ._trace import caller, excerpt, place, seconds_text
 
 if TYPE_CHECKING:
     from typing import NoReturn
 
     from typing_extensions import Buffer
 
+    from ._buffers import Outgoing
     from ._monitor import Record
     from ._network import Descriptor
     from ._rules import Operation
@@ -227,7 +229,10 @@ class SimSocket(Shell):
             record.monitor.refused(operation.partition(":")[0], record.name, error)
         else:
             self._do(operation, type(error))
-        raise error
+        try:
+            raise error
+        finally:
+            del error  # it refers to this frame
 
     def _check_open(self, operation: Operation) -> None:
         """Refuse a call on what is closed."""
@@ -333,29 +338,41 @@ class SimSocket(Shell):
 
     def _read_all(self, size: int, flags: int) -> bytes:
         """MSG_WAITALL: until `size` bytes are there, or the end is (man 2 recv)."""
-        stream = self._descriptor.stream
+        before = self._descriptor.stream
         blocks = self._waits(flags) == 2
-        if flags & PEEK and stream is not None:
+        if flags & PEEK and before is not None:
             if blocks:
-                self._wait(lambda: stream.size >= size or stream.hears_nothing, _READ_NOTHING, flags)
-            if not stream.chunks:
+                self._wait(lambda: before.size >= size or before.hears_nothing, _READ_NOTHING, flags)
+            if not before.chunks:
                 return self._read(size, flags)
-            data = stream.pending[:size]
+            data = before.joined(size)
             self._does("peek", excerpt(data))
             return data
-        data = b""
-        while len(data) < size:
-            if data and stream is not None and not stream.chunks:
+        there = before is not None and before.chunks
+        data = self._gathered(before, size) if before is not None and there else self._read(size, flags)
+        stream = self._descriptor.stream  # which may be a new one
+        if not data or stream is None:
+            return data
+        parts = [data]
+        left = size - len(data)
+        while left:
+            if not stream.chunks:
                 if blocks and not stream.hears_nothing:
                     self._wait_to_read(flags)
                 if not stream.chunks:  # an end, or an error, which is for the next call to tell
                     if stream.unix and not blocks:
                         stream.take_error()  # it is looked at, and lost
                     break
-            more = self._read(size - len(data), flags)
-            if not more:
-                break
-            data += more
+            parts.append(self._gathered(stream, left))
+            left -= len(parts[-1])
+        return b"".join(parts)
+
+    def _gathered(self, stream: Stream, size: int) -> bytes:
+        """At most `size` bytes of what is there, by however many sends it came."""
+        data = stream.joined(size)
+        self._does("recv", excerpt(data))
+        self._world.progress += 1
+        stream.drop(len(data))
         return data
 
     def _recv_into(self, buffer: Buffer, nbytes: int = 0, flags: int = 0) -> int:
@@ -370,8 +387,14 @@ class SimSocket(Shell):
 
     def recvfrom_into(self, buffer: Buffer, nbytes: int = 0, flags: int = 0) -> tuple[int, Address]:
         """As `recv_into()`; the address is that of `recvfrom()`."""
-        self._check("recvfrom_into", buffer, nbytes, flags)
-        return self._fill(buffer, nbytes, flags), self._source()
+        try:
+            self._check("recvfrom_into", buffer, nbytes, flags)
+            with flat(buffer) as view:
+                return self._fill(view, nbytes, flags), self._source()
+        except BaseException as error:
+            let_go(error)
+            del buffer
+            raise
 
     def recvmsg(
         self, bufsize: int, ancbufsize: int = 0, flags: int = 0, /
@@ -384,9 +407,14 @@ class SimSocket(Shell):
         self, buffers: Iterable[Buffer], ancbufsize: int = 0, flags: int = 0, /
     ) -> tuple[int, list[tuple[int, int, bytes]], int, Address]:
         """As `recv()`, spread over several buffers."""
-        buffers = _kept(buffers)
-        self._check("recvmsg_into", buffers, ancbufsize, flags)
-        return (*super().recvmsg_into(buffers, ancbufsize, flags)[:3], self._source())
+        try:
+            buffers = _kept(buffers)
+            self._check("recvmsg_into", buffers, ancbufsize, flags)
+            return (*super().recvmsg_into(buffers, ancbufsize, flags)[:3], self._source())
+        except BaseException as error:
+            let_go(error)
+            del buffers
+            raise
 
     def _source(self) -> Address:
         """Where what was read comes from, for who asks with each read."""
@@ -397,25 +425,43 @@ class SimSocket(Shell):
 
     def send(self, data: Buffer, flags: int = 0, /) -> int:
         """Send what there is room for; returns how many bytes were taken."""
-        if type(data) is not bytes or flags:
+        if type(data) is bytes and not flags:
+            return self._push(data)
+        try:
             self._check("send", data, flags)
-        return self._push(data, flags=flags)
+            return self._push(data, flags=flags)
+        except BaseException as error:
+            let_go(error)
+            del data
+            raise
 
     def sendall(self, data: Buffer, flags: int = 0, /) -> None:
         """Send all of `data`."""
-        if type(data) is not bytes or flags:
+        if type(data) is bytes and not flags:
+            self._push_all(data)
+            return
+        try:
             self._check("sendall", data, flags)
-        self._push_all(data)
+            self._push_all(data)
+        except BaseException as error:
+            let_go(error)
+            del data
+            raise
 
     def sendto(self, data: Buffer, *flags_and_address: Any) -> int:  # Any: as the base class has it
         """As `send()`: a connected TCP socket ignores the address (man 2 sendto)."""
-        *flags, address = flags_and_address or (None,)
-        if len(flags_and_address) in (1, 2):
-            self._check("sendto", data, *flags, without_name(address, self.family))
-        else:
-            self._check("sendto", data, *flags_and_address)
-        self._check_unaddressed(address)
-        return self._push(data, flags=flags[0] if flags else 0)
+        try:
+            *flags, address = flags_and_address or (None,)
+            if len(flags_and_address) in (1, 2):
+                self._check("sendto", data, *flags, without_name(address, self.family))
+            else:
+                self._check("sendto", data, *flags_and_address)
+            self._check_unaddressed(address)
+            return self._push(data, flags=flags[0] if flags else 0)
+        except BaseException as error:
+            let_go(error)
+            del data
+            raise
 
     def sendmsg(
         self,
@@ -426,11 +472,16 @@ class SimSocket(Shell):
         /,
     ) -> int:
         """Send all buffers, one after the other. NotImplementedError for ancillary data."""
-        buffers = _kept(buffers)
-        ancdata = _kept(ancdata)
-        self._check("sendmsg", buffers, ancdata, flags, without_name(address, self.family))
-        self._check_unaddressed(address)
-        return super().sendmsg(buffers, ancdata, flags)
+        try:
+            buffers = _kept(buffers)
+            ancdata = _kept(ancdata)
+            self._check("sendmsg", buffers, ancdata, flags, without_name(address, self.family))
+            self._check_unaddressed(address)
+            return super().sendmsg(buffers, ancdata, flags)
+        except BaseException as error:
+            let_go(error)
+            del buffers, ancdata
+            raise
 
     def _wait_for_file(self) -> None:
         if self._gone():
@@ -449,35 +500,36 @@ class SimSocket(Shell):
             self._wait_until(EVENT_WRITE, _SEND_NOTHING)
             self._fails("send", EOPNOTSUPP if self._descriptor.stream is None else EISCONN)
 
-    def _push(self, data: Buffer, taken: int | None = None, flags: int = 0) -> int:
+    def _push(self, data: Buffer | Given | Rest, taken: int | None = None, flags: int = 0) -> int:
         """As the base class has it: what there is room for; a socket that blocks sends all."""
-        if not isinstance(data, bytes):
-            data = bytes(memoryview(data))
+        if not isinstance(data, (bytes, Given, Rest)):
+            with Given(data) as given:
+                return self._push(given, taken, flags)
         if flags:
             flags = self._checked_flags(flags)
         self._check_open("send")
         self._wait_until(EVENT_WRITE, _SEND_NOTHING)
         stream = self._sending_stream(flags)
-        if data and stream.room == 0:
+        whole = len(data)
+        if whole and stream.room == 0:
             self._wait_for_room(stream, flags)
             self._check_sending()
-        size = min(stream.room, len(data))
-        self._judge(stream, data[:size])
+        size = min(stream.room, whole)
+        part = data[:size]
+        self._judge(stream, part)
         blocks = self._waits(flags) == 2
-        whole = size == len(data) or blocks
-        start = data[:BYTES_SHOWN]
-        self._does("send", excerpt(data) if whole else (start, len(data), size))
-        self._put(stream, data[:size])
-        while blocks and size < len(data) and not stream.says_nothing:
+        self._does("send", excerpt(part) if size == whole else excerpt_of(data, whole if blocks else size))
+        self._put(stream, part)
+        while blocks and size < whole and not stream.says_nothing:
             self._wait_for_room(stream, flags)
-            more = data[size : size + stream.room]
-            self._judge(stream, more)
+            part = data[size : size + stream.room]
+            self._judge(stream, part)
             if not stream.says_nothing:
-                self._put(stream, more)
-                size += len(more)
+                self._put(stream, part)
+                size += len(part)
         record = self._record
-        if size < len(data) or record.unsent:
-            record.monitor.sent(record, data, len(data) if stream.dead else size)  # dead: nobody is there to miss it
+        if size < whole or record.unsent:
+            record.monitor.sent(record, data, whole if stream.dead else size)  # dead: nobody is there to miss it
         return size
 
     def _checked_flags(self, flags: int) -> int:
@@ -530,16 +582,19 @@ class SimSocket(Shell):
         finding = Finding("unexpected-send", self._record.name, fields, block=block, made=peer.place_of(step))
         monitor.breach(finding, "send", self._record.name, excerpt(data))
 
-    def _push_all(self, data: Buffer) -> None:
-        view = memoryview(data).cast("B")
+    def _push_all(self, data: Buffer | Given) -> None:
+        if not isinstance(data, (bytes, Given)):
+            with Given(data) as given:
+                self._push_all(given)
+            return
         if self._timeout:
             self._deadline = self._world.clock.now + nanoseconds(self._timeout)
-        sent = 0
+        rest: Outgoing = data
         try:
-            while True:
-                sent += self._push(bytes(view[sent:]))
-                if sent >= len(view):
-                    return
+            while (sent := self._push(rest)) < len(rest):
+                if not isinstance(rest, Rest):
+                    rest = Rest(data)
+                rest.start += sent
         except OSError:
             self._record.tried_on = True  # by this exception
             raise
@@ -652,7 +707,10 @@ class SimSocket(Shell):
     def _refuses_to_connect(self, number: int) -> NoReturn:
         error = OSError(number, os.strerror(number))
         self._record.monitor.refused("connect", self._record.name, error)
-        raise error
+        try:
+            raise error
+        finally:
+            del error  # it refers to this frame
 
     def _connect_again(self) -> None:
         """A connection was begun before."""
@@ -684,7 +742,10 @@ class SimSocket(Shell):
         descriptor.fresh = bool(self._timeout) and not again and self.family != AF_UNIX
         if error is not None:
             self._record.monitor.refused("connect", self._record.name, error)
-            raise error
+            try:
+                raise error
+            finally:
+                del error  # it refers to this frame
 
     def connect_ex(self, address: Address, /) -> int:
         """As `connect()`, but returns the error number; EAGAIN if a timeout was reached."""
@@ -762,14 +823,22 @@ class SimSocket(Shell):
 
     def setsockopt(self, level: int, optname: int, value: int | Buffer | None, *optlen: int) -> None:
         """Remembered for `getsockopt()`; SO_REUSEADDR, SO_REUSEPORT, SO_LINGER and IPV6_V6ONLY have their effect."""
-        self._check("setsockopt", level, optname, value, *optlen)
-        self._do("option", f"setsockopt({level}, {optname}, {value!r})")
-        if value is None:
-            self._fails("option", EFAULT)
-        raw = int(value).to_bytes(4, sys.byteorder, signed=True) if isinstance(value, int) else bytes(memoryview(value))
-        error = self._descriptor.set_option(level, optname, raw)
-        if error:
-            self._fails("option", error)
+        try:
+            self._check("setsockopt", level, optname, value, *optlen)
+            self._do("option", f"setsockopt({level}, {optname}, {value!r})")
+            if value is None:
+                self._fails("option", EFAULT)
+            if isinstance(value, int):
+                raw = int(value).to_bytes(4, sys.byteorder, signed=True)
+            else:
+                raw = bytes(memoryview(value))
+            error = self._descriptor.set_option(level, optname, raw)
+            if error:
+                self._fails("option", error)
+        except BaseException as raised:
+            let_go(raised)
+            del value
+            raise
 
     def getsockopt(self, level: int, optname: int, buflen: int = 0, /) -> Any:  # Any: int, or bytes with buflen
         """What was set, or what a new socket has; SO_ERROR and SO_ACCEPTCONN are the network's."""

@@ -20,12 +20,14 @@ from itertools import chain, count, islice
 from socket import socket as real_socket
 from weakref import WeakValueDictionary
 
+from ._buffers import Given, excerpt_of, let_go
 from ._mocks import (
     ATTACHED,
     CALLED,
     SURFACE,
     NotKeptError,
     Recorded,
+    as_logged,
     asked,
     is_mock,
     recorded,
@@ -384,15 +386,16 @@ class _Scripted(Shell):
     def _checked_timeout(self, value: float | None) -> float | None:
         return value if self._record is None else super()._checked_timeout(value)
 
-    def _push(self, data: Buffer, taken: int | None = None, flags: int = 0) -> int:
+    def _push(self, data: Buffer | Given, taken: int | None = None, flags: int = 0) -> int:
         """As the base class has it; all is taken unless the test decided otherwise."""
         record = self._record
         if record is None:
-            return _length(data)
-        if not isinstance(data, bytes):
-            data = bytes(memoryview(data))  # TypeError for a str, as production has it
+            return data.size if isinstance(data, Given) else _length(data)
+        if not isinstance(data, (bytes, Given)):
+            with Given(data) as given:  # TypeError for a str, as production has it
+                return self._push(given, taken)
         if taken is None:
-            record.monitor.perform(record, "send", data if len(data) <= BYTES_SHOWN else excerpt(data))
+            record.monitor.perform(record, "send", excerpt_of(data, len(data)))
             if record.unsent is None:
                 return len(data)
             taken = len(data)
@@ -428,7 +431,7 @@ class MockSocket(_Scripted):
     `sock.send.assert_called_once_with(b"x")`, `sock.send.side_effect = ...`.
     """
 
-    __slots__ = ("_plain", "_unheard", "recvs", "remain")
+    __slots__ = ("_plain", "_read_of", "_rest", "_unheard", "recvs")
 
     def __init__(
         self, recvs: Iterable[Item] | None = None, *, name: str | None = None, allow: Collection[RuleId] = ()
@@ -436,11 +439,30 @@ class MockSocket(_Scripted):
         super().__init__(name, allow)
         self.recvs: Iterator[Item] = iter(() if recvs is None else recvs)
         """What is still to be read. May be set."""
-        self.remain: bytes | str = ""
-        """The rest of an item that was read in part; "" if there is none. May be set."""
+        self._rest: bytes | str = ""  # an item that was read in part ...
+        self._read_of = 0  # ... and how much of it was
         # Where registered for reading: the selector's map, what its select() returns, what the trace keeps of that.
         self._plain: tuple[dict[int, SelectorKey], tuple[SelectorKey, int], Record] | None = None
         self._unheard: Iterator[Item] = iter(())  # what came after reading was shut down
+
+    @property
+    def remain(self) -> bytes | str:
+        """The rest of an item that was read in part; "" if there is none. May be set."""
+        return self._rest[self._read_of :]
+
+    @remain.setter
+    def remain(self, rest: bytes | str) -> None:
+        self._rest, self._read_of = rest, 0
+
+    def _part(self, data: bytes, size: int) -> bytes:
+        """The next bytes of an item; no copy is made of what remains."""
+        start = self._read_of
+        part = data[start : start + size] if start or size < len(data) else data
+        if start + len(part) < len(data):
+            self._rest, self._read_of = data, start + len(part)
+        else:
+            self._rest, self._read_of = "", 0
+        return part
 
     # `size` can be given by keyword, as 0.2.3 had it.
     def recv(self, size: int, flags: int = 0) -> bytes:
@@ -451,16 +473,15 @@ class MockSocket(_Scripted):
         """
         record = self._record
         if record is None and not flags:
-            data: Any = self.remain or next(self.recvs, b"")  # Any: 0.2.3 handed on whatever was there
+            data: Any = self._rest or next(self.recvs, b"")  # Any: 0.2.3 handed on whatever was there
             if type(data) is not bytes:
                 data = _resolved(data)
-            if size < len(data):
-                data, self.remain = data[:size], data[size:]
-            else:
-                self.remain = ""
+            if self._read_of or size < len(data):
+                return self._part(data, size)
+            self._rest = ""
             return data  # type: ignore[no-any-return]  # bytes, if the script holds what it should
 
-        if record is not None and self._available and not (flags or self.remain or record.moves["recv"]):
+        if record is not None and self._available and not (flags or self._rest or record.moves["recv"]):
             # The plainest read of a strict run, in as few steps as can be: all events pass here.
             data = next(self.recvs, b"")
             self._available -= 1
@@ -483,8 +504,8 @@ class MockSocket(_Scripted):
             if flags & WAITALL and not flags & PEEK:
                 return self._read_all(size, flags & ~WAITALL)
         record = self._record
-        if self.remain:
-            data: object = self.remain
+        if self._rest:
+            data: object = self._rest
         elif record is not None and record.moves["recv"] is not None:
             data = b""  # this phase has nothing more to read, or refuses every read
         else:
@@ -497,14 +518,12 @@ class MockSocket(_Scripted):
 
     def _taken(self, data: bytes, size: int, flags: int) -> bytes:
         """What a read returns of `data`; the rest remains."""
-        if len(data) > size:
-            taken, self.remain = data[:size], data[size:]
-        else:
-            taken, self.remain = data, ""
+        read = self._read_of
+        taken = self._part(data, size)
         operation: Operation = "recv" if data else "recv:eof"
         if flags & PEEK:
             operation = "peek"
-            self.remain = data or ""
+            self._rest, self._read_of = data or "", read
             self._available += not data
         record = self._record
         if record is not None:
@@ -527,17 +546,22 @@ class MockSocket(_Scripted):
                 return len(data)
             return self._push(data)
         given = (data,) if flags is _NOT_GIVEN else (data, flags)
-        if self._surface is None:
-            self._calls.append(("send", given, {}))
-            return self._push(data)
-        return self._surface.call(self, "send", MockSocket._send, given, {})  # type: ignore[return-value]
+        try:
+            if self._surface is None:
+                self._calls.append(("send", as_logged(given), {}))
+                return self._push(data)
+            return self._surface.call(self, "send", MockSocket._send, given, {})  # type: ignore[return-value]
+        except BaseException as error:
+            let_go(error)
+            del data, given
+            raise
 
     def _send(self, data: Buffer, flags: int = 0) -> int:
         return self._push(data)
 
     def _announce(self) -> None:
         """As the base class has it, but an item that was read in part is what the event is about."""
-        if not self.remain:
+        if not self._rest:
             self._available += 1
 
     def _unusual(self, item: object) -> bytes:
@@ -566,27 +590,29 @@ class MockSocket(_Scripted):
 
     def _announced(self) -> bool:
         """As the base class has it; the rest of an item that was read in part was, too."""
-        return self._available > 0 or bool(self.remain)
+        return self._available > 0 or bool(self._rest)
 
     def _read_all(self, size: int, flags: int) -> bytes:
         """MSG_WAITALL: until `size` bytes are there, or the end is (man 2 recv)."""
-        data = self._read(size, flags)
-        while 0 < len(data) < size and self._leftover() is not None:
+        parts = [self._read(size, flags)]
+        left = size - len(parts[0])
+        while left and parts[-1] and self._leftover() is not None:
             try:
-                data += self._read(size - len(data), flags)
+                parts.append(self._read(left, flags))
             except (BlockingIOError, TimeoutError):
                 break
-        return data
+            left -= len(parts[-1])
+        return b"".join(parts)
 
     def _leftover(self) -> tuple[RuleId, str] | None:
         """As the base class has it. Takes one item at most off the script, and puts it back."""
         if self._replaced():
             return None
-        if self.remain:
+        if self._rest:
             return "unread-data", bytes_text(excerpt(self.remain))  # type: ignore[arg-type]  # a str by the test only
         item = next(self.recvs, None)
         if item is not None:
-            self.recvs = chain((item,), self.recvs)
+            _put_back(self, item)
         else:
             item = next(self._unheard, None)
         if item is None:
@@ -692,7 +718,7 @@ class ListenSocket(_Scripted):
         self._do("recv")
         raise OSError(ENOTCONN, os.strerror(ENOTCONN))
 
-    def _push(self, data: Buffer, taken: int | None = None, flags: int = 0) -> int:
+    def _push(self, data: Buffer | Given, taken: int | None = None, flags: int = 0) -> int:
         self._do("send")
         raise BrokenPipeError(EPIPE, os.strerror(EPIPE))
 
@@ -766,6 +792,31 @@ def join(monitor: Monitor, sock: object) -> Record:
 
 _PHASES: Final[tuple[Phase, ...]] = ("new", "bound", "listening", "closed")
 """The phase for each `ListenSocket.state`."""
+
+
+class _PutBack:
+    """The items of a script, of which the first was looked at."""
+
+    __slots__ = ("first", "others")
+
+    def __init__(self, first: Item, others: Iterator[Item]) -> None:
+        self.first: Item | None = first
+        self.others: Final = others
+
+    def __iter__(self) -> _PutBack:
+        return self
+
+    def __next__(self) -> Item:
+        first, self.first = self.first, None
+        return next(self.others) if first is None else first
+
+
+def _put_back(sock: MockSocket, item: Item) -> None:
+    """An item was only looked at. (Chains of chains would be as deep as it was looked at often.)"""
+    if isinstance(sock.recvs, _PutBack):
+        sock.recvs.first = item
+    else:
+        sock.recvs = _PutBack(item, sock.recvs)
 
 
 def _resolved(item: Any) -> Any:  # Any: 0.2.3 handed on whatever was there

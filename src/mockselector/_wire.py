@@ -23,7 +23,7 @@ if sys.platform != "win32":  # there it is refused
     _poll = _select.poll  # `_install` puts another one there
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
     from ._network import FarEnd
     from ._shell import Address
@@ -35,6 +35,9 @@ ENDED: Final[int] = getattr(_select, "POLLRDHUP", 0)
 """Linux: the other end sends no more. Elsewhere nobody says so before all was read."""
 
 TCP: Final = tuple(ANY)
+
+LITTLE: Final = 4096
+"""How many bytes are looked at first."""
 
 Raw: TypeAlias = _socket.socket
 """The class below `socket.socket`, whose methods nobody replaces."""
@@ -112,6 +115,14 @@ class Wire:
             pass
         except OSError:
             self._dead = True
+
+    def pieces(self) -> Iterator[tuple[bytes, int]]:
+        """The same, piece by piece; 0 of it was read. First a little: often that is enough, and it costs a copy."""
+        size = self.size
+        first = self.peek(min(size, LITTLE))
+        yield first, 0
+        if size > LITTLE:
+            yield self.peek(size), LITTLE
 
     def peek(self, size: int) -> bytes:
         """At most `size` bytes of what has come."""
