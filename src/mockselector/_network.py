@@ -24,11 +24,14 @@ from ._trace import bytes_text, excerpt
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
-    from typing import Protocol
+    from typing import Protocol, TypeAlias
 
     from ._rules import RuleId
     from ._shell import Address
     from ._trace import Place
+
+    Watcher: TypeAlias = tuple[dict[int, None], dict[int, int]]
+    """Of a selector: what may be ready, in the order in which it became so; and for what each number is watched."""
 
     class FarEnd(Protocol):
         """Who is at the other end of a connection, for the texts."""
@@ -90,7 +93,7 @@ class Stream:
 
     __slots__ = (
         "_offset", "capacity", "changed", "chunks", "closed", "dead", "deaf", "ended", "error", "local", "lost",
-        "mute", "other", "peer", "remote", "size", "unix",
+        "mute", "other", "peer", "remote", "size", "state_changed", "unix",
     )  # fmt: skip
 
     other: Stream
@@ -111,7 +114,8 @@ class Stream:
         self.error: int = 0  # what the next call reports, once
         self.lost: bytes = b""  # what was unread when this end closed
         self.peer: FarEnd | None = None  # who plays this end; None: the program under test
-        self.changed: Callable[[], None] = _nobody
+        self.changed: Callable[[], None] = _nobody  # bytes have come, or were taken at the other end
+        self.state_changed: Callable[[], None] = _nobody  # an end, a reset
 
     @staticmethod
     def pair(capacities: tuple[int, int], local: Address, remote: Address, *, unix: bool = False) -> Stream:
@@ -124,7 +128,7 @@ class Stream:
     def attach(self, peer: FarEnd, changed: Callable[[], None]) -> None:
         """A peer plays this end, and is to be told when something happens here."""
         self.peer = peer
-        self.changed = changed
+        self.changed = self.state_changed = changed
 
     @property
     def readable(self) -> bool:
@@ -244,7 +248,7 @@ class Stream:
         self.mute = True
         if not self.dead:
             self.other.ended = True
-            self.other.changed()
+            self.other.state_changed()
 
     def close(self, *, reset: bool = False) -> None:
         """Close this end; with data unread, or on request, that resets the connection (RFC 2525, 2.17)."""
@@ -272,7 +276,7 @@ class Stream:
         if not self.over and not self.closed:
             self.dead = True
             self.error = EPIPE if self.ended else ECONNRESET
-            self.changed()
+            self.state_changed()
 
 
 def _nobody() -> None: ...
@@ -309,12 +313,30 @@ class Descriptor:
         self.inheritable: bool = False
         self.lingers: bool = False  # closing it is a reset (SO_LINGER, with a time of 0)
         self._options: dict[tuple[int, int], bytes] | None = None
-        self.watchers: list[dict[int, None]] = []  # selectors' candidates: what may be ready
+        self.watchers: list[Watcher] = []  # of selectors
 
     def touch(self) -> None:
-        """Something happened here: selectors look again."""
-        for candidates in self.watchers:
-            candidates[self.number] = None
+        """Something happened here: if that makes it ready, selectors that do not know of it yet are told."""
+        number = self.number
+        for candidates, asked in self.watchers:
+            if number not in candidates and self.is_ready_for(asked[number]):
+                candidates[number] = None
+
+    def nudge(self) -> None:
+        """Its state has changed: of that, Linux tells all that watch it, whatever they have asked for."""
+        for candidates, _ in self.watchers:
+            candidates.setdefault(self.number)
+
+    def is_ready_for(self, asked: int) -> bool:
+        """Whether poll() has something to say to who has asked for that; of a hang-up, it tells everybody."""
+        return bool(self.ready() & asked) or (not asked and self.is_hung_up())
+
+    def is_hung_up(self) -> bool:
+        """Whether poll() says so (POLLHUP, POLLERR) to those, too, who have asked for nothing."""
+        stream = self.stream
+        if stream is None:
+            return self.ready() == BOTH  # without a connection there is nothing else that is both
+        return stream.hung_up and not self.closed
 
     def ready(self) -> int:
         """What poll() says, as `selectors` reports it: a hang-up and an error are both bits."""
@@ -335,7 +357,8 @@ class Descriptor:
         self.local = stream.local
         self.connecting = False
         stream.changed = self.touch
-        self.touch()
+        stream.state_changed = self.nudge
+        self.nudge()
 
     def failed(self, error: int) -> None:
         """Its connection did not come to be."""
@@ -343,7 +366,7 @@ class Descriptor:
         self.failing = True
         self.error = error
         self.shut = _SHUT[SHUT_RDWR]
-        self.touch()
+        self.nudge()
 
     def start_again(self) -> None:
         """It is as if nobody had tried to connect it."""
@@ -454,10 +477,10 @@ class Descriptor:
         error = ENOTCONN if stream.over else 0
         if how != SHUT_WR:
             stream.deaf = True
-            stream.other.changed()
+            (stream.other.state_changed if stream.unix else stream.other.changed)()
         if how != SHUT_RD and not stream.mute:
             stream.finish()
-        self.touch()
+        self.nudge()
         return error
 
     def take_error(self) -> int:

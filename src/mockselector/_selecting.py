@@ -15,7 +15,7 @@ import selectors as _selectors
 import socket as _socket
 from abc import abstractmethod
 from errno import EBADF, ENOENT
-from selectors import EVENT_WRITE, _BaseSelectorImpl  # its base is MockSelector's, too
+from selectors import EVENT_READ, EVENT_WRITE, _BaseSelectorImpl  # its base is MockSelector's, too
 from typing import TYPE_CHECKING, Any, Final
 
 from ._clock import nanoseconds
@@ -294,11 +294,17 @@ class SimSelector(_BaseSelectorImpl):
 
 
 class EpollSelector(SimSelector):
-    """What watches descriptions: closed, one is gone from it, whoever gets its number (man 7 epoll)."""
+    """What watches descriptions: closed, one is gone from it, whoever gets its number (man 7 epoll).
+
+    It keeps a list of what is ready, as Linux does (fs/eventpoll.c): what becomes ready, or is when it
+    begins to be watched or is watched for something else, goes to the end; what `select()` then finds
+    ready stays in its place, and what is not leaves the list only now.
+    """
 
     def __init__(self, world: World) -> None:
         super().__init__(world)
-        self._candidates: dict[int, None] = {}  # numbers of what may be ready, in order of arrival
+        self._candidates: dict[int, None] = {}
+        self._asked: dict[int, int] = {}
 
     def fileno(self) -> int:
         """Refused: there is no descriptor behind it."""
@@ -315,19 +321,24 @@ class EpollSelector(SimSelector):
         descriptor = self._world.network.descriptors.get(number)
         if descriptor is None:
             raise os_error(EBADF)
-        descriptor.watchers.append(self._candidates)
-        self._candidates[number] = None
+        self._asked[number] = events & BOTH
+        descriptor.watchers.append((self._candidates, self._asked))
+        if descriptor.is_ready_for(events & BOTH):
+            self._candidates[number] = None
 
     def _alter(self, number: int, events: int) -> None:
         if self._watched[number].closed:
             raise os_error(ENOENT if number in self._world.network.descriptors else EBADF)
-        self._candidates[number] = None
+        self._asked[number] = events & BOTH
+        if self._watched[number].is_ready_for(events & BOTH):
+            self._candidates.setdefault(number)
 
     def _forget(self, number: int) -> None:
         self._candidates.pop(number, None)
+        self._asked.pop(number, None)
         descriptor = self._watched.get(number)
         if descriptor is not None:
-            descriptor.watchers = [one for one in descriptor.watchers if one is not self._candidates]
+            descriptor.watchers = [one for one in descriptor.watchers if one[0] is not self._candidates]
 
     def _find(self) -> list[tuple[int, int]]:
         found: list[tuple[int, int]] = []
@@ -336,7 +347,7 @@ class EpollSelector(SimSelector):
             descriptor = self._watched[number]
             asked = keys[number].events & BOTH if number in keys else 0
             mask = descriptor.ready() & asked
-            if mask or (not asked and number in keys and _is_hung_up(descriptor)):
+            if mask or (not asked and number in keys and descriptor.is_hung_up()):
                 found.append((number, mask))
             else:
                 del self._candidates[number]
@@ -376,13 +387,30 @@ class PollSelector(_ByNumber):
         for number, asked in self._asked.items():
             descriptor = descriptors.get(number)
             mask = asked if descriptor is None else asked & descriptor.ready()
-            if mask or (not asked and (descriptor is None or _is_hung_up(descriptor))):
+            if mask or (not asked and (descriptor is None or descriptor.is_hung_up())):
                 found.append((number, mask))
         return found
 
 
 class SelectSelector(_ByNumber):
     """As select(): a number that stands for nothing is an error (man 2 select)."""
+
+    def __init__(self, world: World) -> None:
+        super().__init__(world)
+        self._readers: set[int] = set()
+        self._writers: set[int] = set()
+
+    def _begin(self, number: int, events: int) -> None:
+        super()._begin(number, events)
+        if events & EVENT_READ:
+            self._readers.add(number)
+        if events & EVENT_WRITE:
+            self._writers.add(number)
+
+    def _forget(self, number: int) -> None:
+        super()._forget(number)
+        self._readers.discard(number)
+        self._writers.discard(number)
 
     def _modify(self, fileobj: FileObject, events: int, data: Any) -> SelectorKey:  # Any: as `selectors`
         """As `selectors` has it where nothing is changed in place: what is refused is then registered no more."""
@@ -405,15 +433,20 @@ class SelectSelector(_ByNumber):
             raise ValueError("filedescriptor out of range in select()")
         if not descriptors.keys() >= self._asked.keys():
             raise os_error(EBADF)
-        found: list[tuple[int, int]] = []
+        masks: dict[int, int] = {}
         for number, asked in self._asked.items():
             descriptor = descriptors[number]
             mask = asked & descriptor.ready()
             if mask & EVENT_WRITE and not _has_room(descriptor):
                 mask &= ~EVENT_WRITE
             if mask:
-                found.append((number, mask))
-        return found
+                masks[number] = mask
+        if len(masks) < 2:
+            return [*masks.items()]
+        # In the order of a set, which is that of the numbers as long as they are few: so has it `selectors`.
+        readable = {number for number in self._readers if masks.get(number, 0) & EVENT_READ}
+        writable = {number for number in self._writers if masks.get(number, 0) & EVENT_WRITE}
+        return [(number, masks[number]) for number in readable | writable]
 
 
 def _is_plain(number: object) -> bool:
@@ -426,14 +459,6 @@ def _has_room(descriptor: Descriptor) -> bool:
     if descriptor.family in ANY:
         return True
     return not descriptor.limit if stream is None else bool(stream.error or stream.roomy)  # limit: it has listened
-
-
-def _is_hung_up(descriptor: Descriptor) -> bool:
-    """Whether poll() says so (POLLHUP, POLLERR) to those, too, who have asked for nothing."""
-    stream = descriptor.stream
-    if stream is None:
-        return descriptor.ready() == BOTH  # without a connection there is nothing else that is both
-    return stream.hung_up and not descriptor.closed
 
 
 def _events(reported: tuple[tuple[str, int], ...]) -> str:
