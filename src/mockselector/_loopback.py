@@ -14,17 +14,19 @@ import socket as _socket_module
 import sys
 from collections import deque
 from errno import EAGAIN, EALREADY, EINPROGRESS, EISCONN, ETIMEDOUT
+from functools import cache
 from selectors import EVENT_READ, EVENT_WRITE
 from socket import IPPROTO_TCP, SOCK_STREAM, TCP_NODELAY
 from time import monotonic, sleep
 from typing import TYPE_CHECKING, Any, Final, TypeAlias, TypeVar
-from weakref import WeakSet
+from weakref import WeakValueDictionary
 
 from ._buffers import Given, flat, let_go
 from ._clock import nanoseconds
 from ._errors import Finding
 from ._monitor import IN_VAIN, number_of, os_error
 from ._network import ANY, LOOPBACK, Descriptor
+from ._peers import Peer
 from ._shell import DONTWAIT, PEEK, WAITALL, real_socket
 from ._table import SocketRow, interest_text
 from ._trace import BYTES_SHOWN
@@ -38,7 +40,6 @@ if TYPE_CHECKING:
     from typing_extensions import Buffer
 
     from ._monitor import Record
-    from ._peers import Peer
     from ._shell import Address, BinaryFile
     from ._trace import Place
 
@@ -74,7 +75,7 @@ class LoopbackSocket(real_socket):
         self.far: Far = far
         far.number = descriptor.number
         Raw.settimeout(self, 0)
-        world.sockets.add(self)
+        world.sockets[descriptor.number] = self
 
     def __del__(self) -> None:
         if getattr(self, "_record", None) is not None and self.fileno() >= 0:
@@ -219,6 +220,14 @@ class LoopbackSocket(real_socket):
 
     def _sends(self, act: Callable[[], int], given: Given, flags: int = 0) -> int:
         sent = self._call("send", act, EVENT_WRITE, flags)
+        peer = self.far.peer
+        if isinstance(peer, Peer):
+            data = given[:sent]
+            wrong = peer.judge(data)
+            if wrong is not None:
+                self.far.sent += sent
+                self._world.sent_wrongly(self._record, peer, wrong, data)
+                self.far.sent -= sent
         self._record.monitor.decided("send", self._record.name, (given[:BYTES_SHOWN], len(given), sent))
         self.far.sent += sent
         self._world.progress += bool(sent)
@@ -342,7 +351,7 @@ class LoopbackSocket(real_socket):
         if self.fileno() >= 0:
             self._record.monitor.decided("detach", self._record.name)
             self._world.given[self.fileno()] = self
-            self._world.sockets.discard(self)
+            self._world.sockets.pop(self.fileno(), None)
         return super().detach()
 
     def dup(self) -> Any:
@@ -361,7 +370,7 @@ class LoopbackWorld(World):
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:  # Any: what the base class takes
         super().__init__(*args, **kwargs)
-        self.sockets: Final[WeakSet[LoopbackSocket]] = WeakSet()
+        self.sockets: Final[WeakValueDictionary[int, LoopbackSocket]] = WeakValueDictionary()  # by their numbers
         self.given: Final[dict[int, LoopbackSocket]] = {}  # detached, until somebody takes the number up
         self._wires: Final[list[Wire]] = []
         self._waiting: Final[dict[Descriptor, deque[Wire | None]]] = {}  # to be accepted; None: the program itself
@@ -369,6 +378,7 @@ class LoopbackWorld(World):
         self._answers: Final[dict[Descriptor, Wire]] = {}
         self._to_answer: Final[dict[Descriptor, Raw]] = {}  # who listens for a backend
         self._kept: Final[list[Raw]] = []
+        self._given_up = False  # whether the kernel was waited for in vain
 
     # -- what is made in it -----------------------------------------------------------------------
 
@@ -430,7 +440,7 @@ class LoopbackWorld(World):
         return sock._record if sock is not None else self.foreign(number, fileobj)
 
     def _socket_of(self, number: int) -> LoopbackSocket | None:
-        return next((sock for sock in self.sockets if sock.fileno() == number), None)
+        return self.sockets.get(number)
 
     # -- connections ------------------------------------------------------------------------------
 
@@ -438,7 +448,8 @@ class LoopbackWorld(World):
         """A socket of the server listens."""
         descriptor = sock._descriptor
         local = sock.getsockname()
-        descriptor.local, descriptor.limit = os.fsdecode(local) if isinstance(local, bytes) else local, limit
+        descriptor.local = os.fsdecode(local) if isinstance(local, bytes) else local
+        descriptor.limit = min(limit, _most_waiting() + 1)
         if descriptor not in self._waiting:
             self._waiting[descriptor] = deque()
             self._listening[descriptor] = sock.fileno()
@@ -546,7 +557,7 @@ class LoopbackWorld(World):
         """The server closes one of its sockets."""
         descriptor = sock._descriptor
         descriptor.closed = True
-        self.sockets.discard(sock)
+        self.sockets.pop(descriptor.number, None)
         if descriptor in self._waiting:
             for wire in self._waiting.pop(descriptor):
                 if wire is not None:
@@ -575,9 +586,11 @@ class LoopbackWorld(World):
 
     def _settle_kernel(self) -> None:
         """Wait, in real time, until the kernel has delivered all that was sent."""
+        if self._given_up:
+            return
         begun = since = monotonic()
         state: object = None
-        while (owes := self._owes()) or any(wire.in_flight() for wire in self._wires):
+        while (owes := self._owes()) or self._in_flight():
             before, state = state, [wire.state() for wire in self._wires]
             now = monotonic()
             if state != before:
@@ -585,6 +598,7 @@ class LoopbackWorld(World):
             elif not owes and now - since > QUIET:
                 return
             if now - begun > IN_TIME:
+                self._given_up = True
                 raise TimeoutError(
                     f"for {IN_TIME:g} seconds the system has not delivered on its loopback what was sent, or that a"
                     " socket was closed: has a duplicate of it been made (socket.fromfd()), which is still open?"
@@ -594,12 +608,23 @@ class LoopbackWorld(World):
             sleep(QUIET)  # nobody says here that an end has come, before all was read
 
     def _owes(self) -> bool:
-        return any(wire.owes() for wire in self._wires) or not all(
-            polled(number) & (IN | ERROR) for descriptor, number in self._listening.items() if self._waiting[descriptor]
+        """Whether something must come."""
+        return any(wire.owes() for wire in self._wires) or any(
+            not polled(number) & (IN | ERROR)
+            for descriptor, number in self._listening.items()
+            if any(wire is not None for wire in self._waiting[descriptor])
+        )
+
+    def _in_flight(self) -> bool:
+        """Whether something may come: a connection of the program to itself, too, which it may have broken off."""
+        return any(wire.in_flight() for wire in self._wires) or any(
+            not polled(number) & (IN | ERROR)
+            for descriptor, number in self._listening.items()
+            if self._waiting[descriptor]
         )
 
     def _close_all(self) -> None:
-        for sock in tuple(self.sockets):
+        for sock in tuple(self.sockets.values()):
             self.let_go(sock)
             Raw.close(sock)
         while self.given:
@@ -612,15 +637,19 @@ class LoopbackWorld(World):
 
     def release(self) -> None:
         """Give back to the system what is still open; peers see that end as well."""
-        self._close_all()
-        self._settle_kernel()
-        for wire in self._wires:
-            wire.take_notice()
-        for wire in self._wires:
-            wire.sock.close()
-        self._wires.clear()
-        for sock in self._kept:
-            sock.close()
+        try:
+            self._close_all()
+            self._settle_kernel()
+            for wire in self._wires:
+                wire.take_notice()
+        except TimeoutError:
+            pass  # that was to be for who looks at the peers now; what is judged has been
+        finally:
+            for wire in self._wires:
+                wire.sock.close()
+            self._wires.clear()
+            for sock in self._kept:
+                sock.close()
 
     def _row(self, descriptor: Descriptor, record: Record) -> SocketRow:
         waiting = self._waiting.get(descriptor)
@@ -638,6 +667,16 @@ def require_loopback(**given: tuple[object, object]) -> None:
             raise NotImplementedError(
                 f"{argument}={value!r} cannot be had on real sockets: leave it out, or use network='simulated'"
             )
+
+
+@cache
+def _most_waiting() -> int:
+    """How many the system lets wait at most, whatever was said to `listen()` (man 2 listen)."""
+    try:
+        with open("/proc/sys/net/core/somaxconn", encoding="ascii") as file:
+            return int(file.read())
+    except OSError:  # not Linux: as the others have it
+        return int(_socket_module.SOMAXCONN)
 
 
 def _reachable(listener: Descriptor) -> Address:

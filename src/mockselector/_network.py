@@ -194,6 +194,11 @@ class Stream:
             yield chunk, start
             start = 0
 
+    @property
+    def all_here(self) -> bool:
+        """Whether all that the other end has sent has arrived: always."""
+        return True
+
     def peek(self, size: int) -> bytes:
         """At most `size` bytes: of one send of a script's peer, or of several of a program."""
         chunk, start = self.chunks[0], self._offset

@@ -77,6 +77,11 @@ if TYPE_CHECKING:
             """The same, piece by piece: bytes, and how many of them were read."""
             ...
 
+        @property
+        def all_here(self) -> bool:
+            """Whether all that the other end has sent has arrived."""
+            ...
+
         def peek(self, size: int) -> bytes: ...
         def drop(self, size: int) -> None: ...
         def offer(self, data: bytes, start: int) -> int: ...
@@ -193,7 +198,7 @@ class Peer(Conversation):
             raise RuntimeError(f"{self.name} has {how}: it is never connected, and has no steps to take")
         if self._finished:
             self._finished = False
-            self._cursor = (len(self._steps) - 1, 0)
+            self._cursor = (len(self._steps) - 1, 0) if self._stream is None or self._stream.all_here else None
             self._around.resumed(self)
         self._around.wake(self)
 
@@ -321,10 +326,13 @@ class Peer(Conversation):
     def _expect_bytes(self, step: Expects) -> Taken:
         assert isinstance(step.what, bytes)
         self._got = got = bytearray()
-        while len(got) < len(step.what):
-            yield from self._more(step, got, len(step.what) - len(got))
-        if bytes(got) != step.what:
-            self._unexpected(f"{bytes_text(excerpt(bytes(got)))} where it expects {bytes_text(excerpt(step.what))}")
+        wrong = False  # and allowed
+        while (had := len(got)) < len(step.what):
+            yield from self._more(step, got, len(step.what) - had)
+            if not wrong and got[had:] != step.what[had : len(got)]:
+                wrong = True  # where it was not compared when it was sent
+                said, lines, _ = self._difference(bytes(got[had:]), step.what, had, self._position)
+                self._unexpected(said, lines)
         return bytes(got)
 
     def _expect_until(self, step: Expects) -> Taken:
@@ -544,6 +552,8 @@ class Peer(Conversation):
                 self._unexpected(wrong[0], wrong[1], wrong[2])
             if not self._is_judging():  # the rest is for a later step
                 return
+        if not self._end.all_here:
+            self._cursor = None  # between this and what is sent next there is more: it is compared when it comes
 
     # -- telling --------------------------------------------------------------------------------
 

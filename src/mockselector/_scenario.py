@@ -316,6 +316,7 @@ class Scenario:
         self, exc_type: type[BaseException] | None, exc_val: BaseException | None, exc_tb: TracebackType | None
     ) -> None:
         world = self._world
+        self._settled = True
         world.ending.left()
         before = world.monitor.violation
         own = self._is_own(exc_val)
@@ -323,7 +324,6 @@ class Scenario:
             self._finish()
         world.monitor.finished = True
         world.release()
-        self._settled = True
         if self._told and not own:
             return
         if world.ending.settle(exc_val, own=own, before=before):
@@ -333,7 +333,10 @@ class Scenario:
         world: World | None = getattr(self, "_world", None)
         if world is None or self._settled or sys.is_finalizing() or not world.peers:
             return
-        self._finish()
+        try:
+            self._finish()
+        except Exception as error:  # the collector has no use for it
+            world.monitor.violation = world.monitor.violation or error
         if world.monitor.violation is not None:
             text = (
                 "a Scenario was dropped, and nobody has seen what it found: use `with Scenario() as net:` or"
@@ -365,15 +368,18 @@ class Scenario:
             return
         self._finished = True
         world = self._world
-        if not world.is_over:
-            try:
-                world.settle()
-            except Exception as error:  # of a step: it is what the test will see
-                if error is not world.monitor.violation:
-                    raise
-        open_selectors = tuple(world.open_selectors) if world.returned else ()
-        world.monitor.finish(None, returned=world.returned, open_selectors=open_selectors, more=world.findings())
-        world.release()
+        try:
+            if not world.is_over:
+                try:
+                    world.settle()
+                except Exception as error:  # of a step: it is what the test will see
+                    if error is not world.monitor.violation:
+                        raise
+            open_selectors = tuple(world.open_selectors) if world.returned else ()
+            world.monitor.finish(None, returned=world.returned, open_selectors=open_selectors, more=world.findings())
+        finally:
+            world.monitor.finished = True
+            world.release()
 
 
 def _require_place(argument: str, place: object, kinds: tuple[type, ...], *, optional: bool = True) -> None:

@@ -25,7 +25,6 @@ from typing import TYPE_CHECKING, Any, Final
 
 from ._buffers import Given, Rest, excerpt_of, flat, let_go
 from ._clock import nanoseconds
-from ._errors import Finding
 from ._monitor import os_error
 from ._network import AF_UNIX, ANY, Stream, without_name
 from ._rules import GONE, shut_operation
@@ -570,17 +569,8 @@ class SimSocket(Shell):
         if peer is None or stream.other.closed:
             return
         wrong = peer.judge(data)
-        if wrong is None:
-            return
-        monitor = self._record.monitor
-        if not (monitor.in_force("unexpected-send", self._record) and self._world.in_force("unexpected-send", peer)):
-            peer.stop_judging()
-            return
-        said, lines, step = wrong
-        block = f"{lines}\n\n{peer.conversation(step)}".strip("\n")
-        fields = {"what": said, "moment": "sent"}
-        finding = Finding("unexpected-send", self._record.name, fields, block=block, made=peer.place_of(step))
-        monitor.breach(finding, "send", self._record.name, excerpt(data))
+        if wrong is not None:
+            self._world.sent_wrongly(self._record, peer, wrong, data)
 
     def _push_all(self, data: Buffer | Given) -> None:
         if not isinstance(data, (bytes, Given)):

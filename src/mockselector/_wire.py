@@ -46,13 +46,14 @@ Raw: TypeAlias = _socket.socket
 class Far:
     """What is known of the server's end of a connection."""
 
-    __slots__ = ("closed", "mute", "number", "counted", "read", "sent", "size")
+    __slots__ = ("closed", "mute", "number", "counted", "peer", "read", "sent", "size")
 
     def __init__(self, number: int = -1, *, counted: bool = False) -> None:
         self.number: int = number  # of its descriptor; -1: it is not accepted yet, or closed
         self.counted: Final = counted  # whether the scenario goes on while it is open
         self.closed: bool = False
         self.mute: bool = False
+        self.peer: FarEnd | None = None  # who plays the other end
         self.sent: int = 0
         self.read: int = 0
         self.size: Final = 0  # what the server has not read, when it has closed, only the kernel knows
@@ -81,7 +82,7 @@ class Wire:
 
     def attach(self, peer: FarEnd, changed: Callable[[], None]) -> None:
         """A peer plays this end, and is to be told when something happens here."""
-        self.peer = peer
+        self.peer = self.other.peer = peer
         self.changed = changed
 
     @property
@@ -178,26 +179,43 @@ class Wire:
         return polled(self.sock.fileno()), self.size, self._ended, self._dead
 
     def owes(self) -> bool:
-        """Whether the kernel has still to tell one end of what the other has done."""
+        """Whether the kernel has still to tell one end of what the other has done, with nothing in the way of that."""
+        return (self._end_missing_here() and not self.size) or (
+            self._end_missing_there() and not unread(self.other.number)
+        )
+
+    def _end_missing_here(self) -> bool:
+        """Whether the server has ended, and the peer has not been told. (Not where nobody says so.)"""
         far = self.other
-        told = ENDED | ERROR
-        if not ENDED:
-            return False  # it does not say
-        if (far.closed or far.mute) and not self.closed and not self._under_way_here():
-            return not polled(self.sock.fileno()) & told
-        if (self.closed or self.mute) and far.number >= 0 and not self._under_way_there():
-            answered = self.closed and far.sent > self.taken_at_close
-            return not polled(far.number) & (ERROR if answered else told)
-        return False
+        if not ENDED or self.closed or not (far.closed or far.mute) or self._under_way_here():
+            return False
+        return not polled(self.sock.fileno()) & (ENDED | ERROR)
+
+    def _end_missing_there(self) -> bool:
+        far = self.other
+        if not ENDED or far.number < 0 or not (self.closed or self.mute) or self._under_way_there():
+            return False
+        answered = self.closed and far.sent > self.taken_at_close
+        return not polled(far.number) & (ERROR if answered else ENDED | ERROR)
 
     def in_flight(self) -> bool:
-        """Whether bytes have been sent, and there are none to read: if there are, those may have to be read first."""
+        """Whether something is under way that may come at once, or only when what is there has been read.
+
+        Bytes, where there are none to read; an end, where there are: behind a full buffer, even that waits.
+        """
+        if self._end_missing_here() or self._end_missing_there():
+            return True
         number = self.other.number
         if self.closed or polled(self.sock.fileno()) & ERROR:
             return False
         if not self.size and self._under_way_here():
             return True
         return number >= 0 and not polled(number) & ERROR and not unread(number) and self._under_way_there()
+
+    @property
+    def all_here(self) -> bool:
+        """Whether all that the server has sent has arrived."""
+        return not self._under_way_here()
 
     def _under_way_here(self) -> bool:
         return self.other.sent > self.read + self.size

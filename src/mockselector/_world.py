@@ -21,7 +21,7 @@ from ._monitor import IN_VAIN, Monitor
 from ._network import ANY, Network, Stream
 from ._peers import ROOM, SHORTEN, GivenUp, Peer
 from ._table import SocketRow, SocketTable, interest_text
-from ._trace import WIDTH
+from ._trace import WIDTH, excerpt
 
 if TYPE_CHECKING:
     import selectors
@@ -144,6 +144,17 @@ class World:
             self._late.append(finding)
             raise GivenUp
         self.monitor.breach(finding, *self._call)
+
+    def sent_wrongly(self, record: Record, peer: Peer, wrong: tuple[str, str, int], data: bytes) -> None:
+        """What the server sends is not what the peer expects, says the peer: raise that, unless it is allowed."""
+        if not (self.monitor.in_force("unexpected-send", record) and self.in_force("unexpected-send", peer)):
+            peer.stop_judging()
+            return
+        said, lines, step = wrong
+        block = f"{lines}\n\n{peer.conversation(step)}".strip("\n")
+        fields = {"what": said, "moment": "sent"}
+        finding = Finding("unexpected-send", record.name, fields, block=block, made=peer.place_of(step))
+        self.monitor.breach(finding, "send", record.name, excerpt(data))
 
     def ended(self, peer: Peer) -> None:
         """The last step of its script is taken."""
