@@ -18,7 +18,7 @@ from ._shell import PEEK
 
 if sys.platform != "win32":  # there it is refused
     from fcntl import ioctl
-    from termios import FIONREAD
+    from termios import FIONREAD, TIOCOUTQ
 
     _poll = _select.poll  # `_install` puts another one there
 
@@ -35,6 +35,9 @@ ENDED: Final[int] = getattr(_select, "POLLRDHUP", 0)
 """Linux: the other end sends no more. Elsewhere nobody says so before all was read."""
 
 TCP: Final = tuple(ANY)
+
+TELLS_ACKNOWLEDGED: Final = sys.platform == "linux"
+"""Whether the system tells how many of the bytes that were sent are not acknowledged (SIOCOUTQ in man 7 tcp)."""
 
 LITTLE: Final = 4096
 """How many bytes are looked at first."""
@@ -179,10 +182,15 @@ class Wire:
         return polled(self.sock.fileno()), self.size, self._ended, self._dead
 
     def owes(self) -> bool:
-        """Whether the kernel has still to tell one end of what the other has done, with nothing in the way of that."""
-        return (self._end_missing_here() and not self.size) or (
-            self._end_missing_there() and not unread(self.other.number)
-        )
+        """Whether the kernel has still to deliver what one end has sent or done, with nothing in the way of that."""
+        number = self.other.number
+        if not self.closed and not self.size and not polled(self.sock.fileno()) & ERROR and self._under_way_here():
+            return True
+        if self._end_missing_here() and not self.size:
+            return True
+        if number < 0 or unread(number):
+            return False
+        return self._end_missing_there() or (not polled(number) & ERROR and self._not_acknowledged())
 
     def _end_missing_here(self) -> bool:
         """Whether the server has ended, and the peer has not been told. (Not where nobody says so.)"""
@@ -199,18 +207,24 @@ class Wire:
         return not polled(far.number) & (ERROR if answered else ENDED | ERROR)
 
     def in_flight(self) -> bool:
-        """Whether something is under way that may come at once, or only when what is there has been read.
+        """Whether something may come at once, or only when what is there has been read, or never.
 
-        Bytes, where there are none to read; an end, where there are: behind a full buffer, even that waits.
+        An end behind unread data: when the buffer is full, even that waits. Where the kernel does not tell
+        what was acknowledged, bytes to the server: it may have read them by means of its own.
         """
         if self._end_missing_here() or self._end_missing_there():
             return True
         number = self.other.number
-        if self.closed or polled(self.sock.fileno()) & ERROR:
+        if TELLS_ACKNOWLEDGED or self.closed or number < 0 or polled(self.sock.fileno()) & ERROR:
             return False
-        if not self.size and self._under_way_here():
-            return True
-        return number >= 0 and not polled(number) & ERROR and not unread(number) and self._under_way_there()
+        return not polled(number) & ERROR and not unread(number) and self._under_way_there()
+
+    def _not_acknowledged(self) -> bool:
+        """Whether the kernel knows of bytes that have not arrived at the server's end."""
+        if not TELLS_ACKNOWLEDGED or self.closed or self.sock.family not in TCP or not self._under_way_there():
+            return False
+        left = ioctl(self.sock.fileno(), TIOCOUTQ, b"\0\0\0\0")
+        return any(left)
 
     @property
     def all_here(self) -> bool:
