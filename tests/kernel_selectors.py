@@ -581,7 +581,10 @@ def told_in_order(ground: Ground, kind: Kind, steps: list[CrowdStep]) -> list[ob
 
 def in_any_order(told: Any) -> object:  # Any: what came of a step
     """What a set has put into its own order."""
-    return sorted(told) if isinstance(told, list) else told  # pyright: ignore[reportUnknownArgumentType]
+    if not isinstance(told, list):
+        return told
+    parts: list[Any] = told  # pyright: ignore[reportUnknownVariableType]  # what it holds depends on the step
+    return sorted(parts)
 
 
 def watches_more_than_select_can(ground: Ground, kind: Kind) -> object:

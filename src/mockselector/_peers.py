@@ -329,9 +329,10 @@ class Peer(Conversation):
         wrong = False  # and allowed
         while (had := len(got)) < len(step.what):
             yield from self._more(step, got, len(step.what) - had)
-            if not wrong and got[had:] != step.what[had : len(got)]:
+            came = bytes(got[had:])
+            if not wrong and came != step.what[had : len(got)]:
                 wrong = True  # where it was not compared when it was sent
-                said, lines, _ = self._difference(bytes(got[had:]), step.what, had, self._position)
+                said, lines, _ = self._difference(came, step.what, had, self._position)
                 self._unexpected(said, lines)
         return bytes(got)
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import gc
 from _thread import get_ident
+from collections import OrderedDict
 from errno import ECONNREFUSED
 from heapq import heappop, heappush
 from typing import TYPE_CHECKING, Final
@@ -89,7 +90,7 @@ class World:
         self.progress = 0  # how often a byte was moved, or a connection made or closed
         self.open_selectors: Final[dict[str, None]] = {}
         self.interrupted = False  # whether KeyboardInterrupt was raised in the server
-        self._knocking: dict[int, Peer] = {}  # who waits for somebody to listen, or for room in a backlog
+        self._knocking = OrderedDict[int, Peer]()  # who waits for somebody to listen, or for room in a backlog
         self._dialling: list[tuple[Descriptor, Descriptor]] = []  # the program, for room in a backlog of its own
         self._refused: list[tuple[Descriptor, int]] = []  # the program, where nobody is, and with which error
         self._foreign: dict[int, Record] = {}
