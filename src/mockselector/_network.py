@@ -324,8 +324,10 @@ class Descriptor:
         """Something happened here: if that makes it ready, selectors that do not know of it yet are told."""
         number = self.number
         for candidates, asked in self.watchers:
-            if number not in candidates and self.is_ready_for(asked[number]):
-                candidates[number] = None
+            if number not in candidates:
+                wanted = asked[number]
+                if self.ready() & wanted or (not wanted and self.is_hung_up()):  # is_ready_for(), without the call
+                    candidates[number] = None
 
     def nudge(self) -> None:
         """Its state has changed: of that, Linux tells all that watch it, whatever they have asked for."""

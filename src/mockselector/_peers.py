@@ -329,12 +329,20 @@ class Peer(Conversation):
         wrong = False  # and allowed
         while (had := len(got)) < len(step.what):
             yield from self._more(step, got, len(step.what) - had)
-            came = bytes(got[had:])
-            if not wrong and came != step.what[had : len(got)]:
-                wrong = True  # where it was not compared when it was sent
-                said, lines, _ = self._difference(came, step.what, had, self._position)
-                self._unexpected(said, lines)
-        return bytes(got)
+            if self._cursor is None and not wrong:  # it was not compared when it was sent
+                wrong = self._is_wrong(bytes(got[had:]), step.what, had)
+        data = bytes(got)
+        if not wrong and data != step.what:
+            self._is_wrong(data, step.what, 0)
+        return data
+
+    def _is_wrong(self, came: bytes, what: bytes, offset: int) -> bool:
+        """Whether what has come differs from what should, which is then told, and may be allowed."""
+        if came == what[offset : offset + len(came)]:
+            return False
+        said, lines, _ = self._difference(came, what, offset, self._position)
+        self._unexpected(said, lines)
+        return True
 
     def _expect_until(self, step: Expects) -> Taken:
         until = step.until
