@@ -6,7 +6,12 @@ what the server does, and raises a `ScenarioError` for what production would let
 
 A map of the package, in reading order; a file imports only from those above it:
 
+    _text.py      how names, values and lists are shortened and escaped
+    _whose.py     whose code a file holds: ours, the standard library's, a package's, the user's
     _trace.py     what happened: the record that errors print and tests assert on
+    _tail.py      the end of a trace as errors show it: folded, with the rows that prove what is said
+    _reasons.py   which exception was being handled, and the user's own line further up
+    _standing.py  where the tasks of an asyncio program stand
     _rules.py     what a server may do: two tables, and each rule's texts. Pure data
     _errors.py    ScenarioError, and every text that a user reads of it
     _monitor.py   the door: everything a server does in strict mode passes here

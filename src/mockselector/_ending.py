@@ -10,18 +10,17 @@ from __future__ import annotations
 import sys
 import warnings
 
-from ._errors import told
+from ._errors import TOLD, ScenarioError, told
 from ._escape import escape
 from ._inflight import displaced
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
     from types import CodeType
     from typing import Final, NoReturn
 
     from ._monitor import Monitor
-    from ._trace import Rows
 
 __tracebackhide__ = True  # pytest: end tracebacks at the server's own line
 
@@ -125,23 +124,30 @@ def _came_of(error: BaseException, violation: BaseException) -> bool:
     return before is violation
 
 
-def add_story(error: Exception, rows: Rows) -> None:
-    """Tell with an exception of the server what it did last."""
-    story = told(rows)
-    if story and story not in getattr(error, "__notes__", ()):
-        error.__notes__ = [*getattr(error, "__notes__", ()), story]  # type: ignore[attr-defined]  # as PEP 678
+def add_story(error: BaseException, monitor: Monitor, scripts: Sequence[str]) -> None:
+    """Tell with an exception that comes out of a run what the server did last, and how far its peers have come; once."""
+    notes: list[str] = getattr(error, "__notes__", [])
+    if error is monitor.violation or isinstance(error, (EndException, ScenarioError)):
+        return
+    if any(note.startswith(TOLD) or note == str(monitor.violation) for note in notes):
+        return
+    story = told(monitor.rows, monitor.circumstances(), scripts)
+    if story:
+        _add_note(error, story, warns="pytest" not in sys.modules)
 
 
 if sys.version_info >= (3, 11):
 
-    def _add_note(error: BaseException, note: str) -> None:
+    def _add_note(error: BaseException, note: str, *, warns: bool = True) -> None:
         error.add_note(note)
 
 else:
 
-    def _add_note(error: BaseException, note: str) -> None:
+    def _add_note(error: BaseException, note: str, *, warns: bool = True) -> None:
         # No traceback shows notes on 3.10. pytest reads them all the same; a warning reaches the rest.
         error.__notes__ = [*getattr(error, "__notes__", ()), note]  # type: ignore[attr-defined]  # as PEP 678
+        if not warns:
+            return
         try:
             warnings.warn(f"besides {type(error).__name__}: {note}", UserWarning, stacklevel=5)
         except UserWarning:

@@ -10,7 +10,7 @@ import os
 import sys
 from _thread import get_ident
 
-from ._trace import INSIDE
+from ._whose import INSIDE
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

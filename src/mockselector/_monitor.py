@@ -15,9 +15,12 @@ from _thread import get_ident
 from errno import ETIMEDOUT
 from selectors import EVENT_READ, EVENT_WRITE
 
-from ._errors import Finding, scenario_error
+from ._errors import Circumstances, Finding, ScenarioError, scenario_error
+from ._reasons import Reason, called_from, is_the_servers, reason, reason_text
 from ._rules import AT_END, ENDED, GONE, LIFE, LOST, MEMBERSHIP, QUIET, RULES, Breach, NotSimulated, at_sleep
-from ._trace import WIDTH, Trace, caller, mask_text
+from ._standing import failed_tasks, standing
+from ._text import SEVERAL, several, shown
+from ._trace import WIDTH, Trace, caller, mask_text, place, ready_text
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -26,7 +29,6 @@ if TYPE_CHECKING:
     from types import FrameType
     from typing import Any, Final, NoReturn, Protocol
 
-    from ._errors import ScenarioError
     from ._rules import Cell, Operation, Phase, Registration, RuleId
     from ._trace import Place, Row, Rows
 
@@ -68,8 +70,14 @@ THE_END: Final = "the end of the script"
 POLLS_TO_SETTLE: Final = 2
 """How many polls a loop may take to do about a socket what must be done: asyncio takes two."""
 
+TIDYING: Final = frozenset[str](("close", "unregister", "shutdown:read", "shutdown:write", "option", "detach"))
+"""What a server does on its way out."""
+
 IN_VAIN: Final = 1000
 """How many calls in a row may come to nothing without a `select()`."""
+
+MOST_HEARD: Final = 100
+"""How many exceptions of handlers are kept, the last."""
 
 __tracebackhide__ = True  # pytest: end tracebacks at the server's own line
 
@@ -145,6 +153,13 @@ class Monitor:
         self._vain = 0  # calls in a row that came to nothing
         self._vain_at = 0  # how long the rows were after the last of them
         self._vain_name: str = ""
+        # -- for the texts
+        self.program = "server"  # or "program", which only connects
+        self.reasons: dict[str, tuple[int, str, Reason]] = {}  # as `Circumstances` has them
+        self.swallowed: list[Reason] = []  # what was raised in handlers, as far as somebody has told
+        self.returns = False  # whether the server came back by itself, when the end is judged
+        self.stood: list[tuple[str, Place]] = []  # where tasks stood when the run came to its end
+        self.outer = id(sys.exc_info()[1])  # what the test is handling all the while; kept alive by that
 
     # -- who takes part ---------------------------------------------------------------------
 
@@ -175,7 +190,8 @@ class Monitor:
             record.rename(name or self.name_for(None, role))
 
     def name_for(self, name: str | None, role: str) -> str:
-        """A name that nobody else has."""
+        """A name that nobody else has, as texts may show it."""
+        name = name if name is None else shown(name)
         count = self._names.get(name or role, 0) + 1
         self._names[name or role] = count
         if name is None:
@@ -200,6 +216,9 @@ class Monitor:
             if any(record.name == mine.name for mine in self.records):
                 record.rename(self.name_for(record.name, ""))
         self.rows[:0] = other.rows  # in place: `note` is bound to it
+        above = len(other.rows) // WIDTH
+        moved = {name: (number + above, call, why) for name, (number, call, why) in self.reasons.items()}
+        self.reasons = {**other.reasons, **moved}
         self.records += other.records
         self.maps += other.maps
         self._foreign |= other._foreign
@@ -250,8 +269,30 @@ class Monitor:
         if operation == "close":
             self._close(record, frame)
         self._append(operation, record.name, detail, frame)
+        if operation in TIDYING:
+            self._note_reason(record.name, operation, detail)
         if isinstance(cell, str):
             self.becomes(record, cell)
+
+    def _note_reason(self, name: str, operation: str, detail: object = None) -> None:
+        """Keep which exception the server handles while it gives a socket up, its row just appended."""
+        error = sys.exc_info()[1]
+        if error is not None and self._tells(error):
+            call = operation.partition(":")[0]
+            text = f"unregister({name})" if call == "unregister" else f"{name}.{call}()"
+            what = f"{name} was dropped" if call == "close" and detail is not None else f"{text} was called"
+            self.reasons[name] = (len(self.rows) // WIDTH - 1, what, reason(error))
+
+    def _tells(self, error: BaseException) -> bool:
+        """Whether an exception that is being handled is the server's own business."""
+        over = self.ended or self.violation is not None or isinstance(error, ScenarioError)
+        return not over and id(error) != self.outer and is_the_servers(error)
+
+    def heard(self, error: BaseException) -> None:
+        """Somebody tells of an exception that a handler has raised."""
+        if self._tells(error):
+            self.swallowed.append(reason(error))
+            del self.swallowed[:-MOST_HEARD]
 
     def becomes(self, record: Record, phase: Phase) -> None:
         """A socket is in another phase: by its last step, or by what the network did."""
@@ -311,8 +352,10 @@ class Monitor:
         if operation == "register":
             record.ever_registered = True
             self.thread = get_ident()
-        elif operation == "unregister" and record.phase in GONE:
-            record.number = -1
+        elif operation == "unregister":
+            self._note_reason(record.name, operation)
+            if record.phase in GONE:
+                record.number = -1
         self.changed[record] = len(self.rows)
 
     def refused(self, operation: str, name: str, error: BaseException) -> None:
@@ -323,6 +366,8 @@ class Monitor:
     def decided(self, operation: str, name: str, detail: object = None) -> None:
         """Note an operation whose result something else decided: the test, or the network."""
         self._append(operation, name, detail, caller(2))
+        if operation in TIDYING:
+            self._note_reason(name, operation)
 
     def handed_off(self, record: Record) -> bool:
         """Whether a socket that was registered is now another thread's."""
@@ -421,7 +466,7 @@ class Monitor:
         rows = list(self.trace)
         accepted = max(number for number, row in enumerate(rows) if row.detail == record.name)
         others = [str(row) for row in rows[accepted:] if row.operation in ("register", "modify")]
-        return f"In between, the server called {', '.join(others)}." if others else ""
+        return f"In between, the server called {several(others)}." if others else ""
 
     def _judge_idle(self, selector: str) -> None:
         """Judge `select()`s after which nothing was done."""
@@ -441,7 +486,7 @@ class Monitor:
             if not self.in_force("busy-loop", record):
                 return
         self._append("select", selector, None, caller(3))
-        events = ", ".join(f"{name} {mask_text(mask)}" for name, mask in ready)
+        events = ready_text(ready, SEVERAL)
         times = f" {self.idle_wakes} times in a row" if self.idle_wakes > 1 else ""
         what = f"select() returned {events}{times}, and the server did nothing about it"
         self.raise_violation(Finding("busy-loop", ready[0][0], {"what": what, "moment": "went to sleep"}))
@@ -510,6 +555,7 @@ class Monitor:
         more: what was found elsewhere.
         """
         self.finished = True
+        self.returns = returned
         if self.violation is None:
             findings = [*more, *self._leftovers(undelivered)]
             if returned:
@@ -538,9 +584,9 @@ class Monitor:
                 yield from self._if_in_force(left[0], record, {"left": left[1], **fields}, note=note)
 
     def _left_open(self, open_selectors: Collection[str]) -> Iterator[Finding]:
-        for record in self.records:
-            if record.phase not in GONE and record.script is not None:
-                yield from self._if_in_force("unclosed-at-exit", record)
+        left = [record for record in self.records if record.phase not in GONE and record.script is not None]
+        for record in sorted(left, key=lambda one: one.phase in _OF_NO_PEER):  # what is about peers comes first
+            yield from self._if_in_force("unclosed-at-exit", record)
         if self.in_force("unclosed-at-exit"):
             for name in open_selectors:
                 yield Finding("unclosed-at-exit", name)
@@ -595,10 +641,50 @@ class Monitor:
             ),
             None,
         )
-        error = scenario_error(finding, self.rows, self.script, made, tuple(also))
+        error = scenario_error(finding, self.rows, self.script, made, tuple(also), self._around(finding))
         if self.violation is None:
             self.violation = error
         return error
+
+    def circumstances(self) -> Circumstances:
+        """What the texts say beside the rows."""
+        around = Circumstances(self.program, self.reasons)
+        around.swallowed = [*self.swallowed, *failed_tasks()][::-1]
+        around.standing = self.stood or standing()
+        return around
+
+    def _around(self, finding: Finding) -> Circumstances:
+        """The same for a finding: about one call, or the end of the run."""
+        around = Circumstances(self.program, self.reasons)
+        around.swallowed = [*self.swallowed, *failed_tasks()][::-1]
+        if finding.at_end:
+            around.standing = self.stood
+            caught = self.on_its_way_out()[2] if self.returns else ""
+            around.handled = caught and f"The {self.program} returned after {caught}."
+            return around
+        around.called_from = called_from()
+        if around.called_from is None:
+            around.standing = standing()
+        error = sys.exc_info()[1]
+        if error is not None and self._tells(error):
+            around.handled = f"The {self.program} is handling {reason_text(reason(error))}."
+        return around
+
+    def on_its_way_out(self) -> tuple[int, str, str]:
+        """Where in `rows` the last calls begin that only tidy up; after which exception, its kind first, if one is known."""
+        end = start = len(self.rows)
+        while start > 0 and (isinstance(self.rows[start - WIDTH + 2], type) or self.rows[start - WIDTH] in TIDYING):
+            start -= WIDTH
+        late = [(number, why) for number, _, why in self.reasons.values() if number * WIDTH >= start]
+        if late:
+            why = max(late)[1]
+            return start, why.kind, reason_text(why)
+        for at in range(end - WIDTH, start - 1, -WIDTH):
+            detail, _, code, instruction = self.rows[at + 2 : at + WIDTH]
+            if isinstance(detail, type) and detail is not BlockingIOError:
+                why = Reason(detail.__name__, "", place(code, instruction))
+                return start, why.kind, reason_text(why)
+        return start, "", ""
 
     def _append(self, operation: str, name: str, detail: object, frame: FrameType) -> None:
         self.note((operation, name, detail, self.now, frame.f_code, frame.f_lasti))
@@ -615,6 +701,10 @@ class Monitor:
     def trace(self) -> Trace:
         """The rows as users see them; grows with the run."""
         return Trace(self.rows)
+
+
+_OF_NO_PEER: Final = ("new", "bound", "listening")
+"""Phases of a socket without another end."""
 
 
 def _nothing() -> None: ...

@@ -34,6 +34,7 @@ from ._script import (
     is_play,
     is_step,
 )
+from ._text import name_of, value_text
 from ._trace import bytes_text, excerpt, shown_path
 
 if TYPE_CHECKING:
@@ -106,6 +107,19 @@ if TYPE_CHECKING:
             """A step is taken."""
             ...
 
+        @property
+        def program(self) -> str:
+            """What to call what is tested: "server", or "program" if it only connects."""
+            ...
+
+        def left_without(self, peer: Peer) -> str:
+            """How the program has left a peer without closing its connection, as half a sentence; "": it has closed it."""
+            ...
+
+        def while_handling(self, peer: Peer) -> str:
+            """Which exception it was handling when it closed, as the rest of a sentence; "": none."""
+            ...
+
         def check_open(self) -> None:
             """RuntimeError if nothing more can be played."""
             ...
@@ -120,7 +134,6 @@ SYN_TIMEOUT: Final = 127.0
 MOST_YIELDED: Final = 100_000
 """So many steps that a generator yields have no end."""
 
-SHORTEN: Final = "If the server should go on, find why it stopped; if it is right, shorten the script."
 
 ALL: Final = 1 << 62
 """More bytes than ever come."""
@@ -129,6 +142,11 @@ ROOM: Final = "for room to send"
 
 SHOWN: Final = 8
 """How many steps around the one in question an error shows."""
+
+
+def shorten(program: str) -> str:
+    """What is to be done where a script goes on and the program (or the server) does not."""
+    return f"If the {program} should go on, find why it stopped; if it is right, shorten the script."
 
 
 class GivenUp(Exception):  # noqa: N818  (a signal)
@@ -401,7 +419,7 @@ class Peer(Conversation):
     def _play(self, step: Plays) -> Generator[None, None, None]:
         play = step.play() if callable(step.play) else step.play
         if not is_play(play):
-            raise TypeError(f"play= of {self.name} takes a generator of steps; its function returned {play!r}")
+            raise TypeError(f"play= of {self.name} takes a generator of steps; its function returned {value_text(play)}")
         yielded = 0
         try:
             inner = next(play)
@@ -423,7 +441,7 @@ class Peer(Conversation):
             return RuntimeError(
                 f"the generator that {self.name} plays has yielded {MOST_YIELDED:,} steps: has it no end?"
             )
-        return TypeError(f"the generator that {self.name} plays yielded {yielded!r}; it takes steps, as Sends(b'hi')")
+        return TypeError(f"the generator that {self.name} plays yielded {value_text(yielded)}; it takes steps, as Sends(b'hi')")
 
     # -- reading --------------------------------------------------------------------------------
 
@@ -565,13 +583,14 @@ class Peer(Conversation):
 
     def _gone(self) -> str:
         """How the connection came to its end, as half a sentence."""
-        end = self._end
-        if end.dead:
-            unread = "with unread data, which resets it" if end.other.size else "by a reset"
-            return f"the server has closed the connection {unread}"
-        if end.other.closed:
-            return "the server has closed the connection"
-        return "the server has shut down writing"
+        end, around = self._end, self._around
+        over = around.left_without(self)
+        if over:
+            return over
+        if not end.dead and not end.other.closed:
+            return f"the {around.program} has shut down writing"
+        how = (" with unread data, which resets it" if end.other.size else " by a reset") if end.dead else ""
+        return f"the {around.program} has closed the connection{how}{around.while_handling(self)}"
 
     def _unmet(self, what: str) -> NoReturn:
         if self._around.in_force("unmet-expectation", self):
@@ -579,7 +598,7 @@ class Peer(Conversation):
                 Finding(
                     "unmet-expectation",
                     self.name,
-                    {"what": what, "advice": SHORTEN},
+                    {"what": what, "advice": shorten(self._around.program)},
                     block=self.conversation(),
                     made=self.place(),
                 )
@@ -606,5 +625,5 @@ def _wrong(step: Expects, got: bytes) -> str:
     else:
         holds = what(got)
         if not holds:
-            return f"for which {getattr(what, '__name__', 'the function')}() returned {holds!r}, and not something true"
+            return f"for which {name_of(what, 'the function')}() returned {value_text(holds)}, and not something true"
     return "" if holds else f"which is not {str(step).removeprefix('expects ')}"

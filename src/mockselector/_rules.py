@@ -365,7 +365,7 @@ RULES: Final[Mapping[RuleId, Rule]] = {
     "eof-ignored": Rule(
         "default",
         means="A socket's end was read, and it is still registered for reading when the server goes to sleep.",
-        says="{socket} has come to its end, and the server goes on waiting to read from it",
+        says="{socket} has come to its end, and the {server} goes on waiting to read from it",
         suffers="a socket at its end is readable for ever: select() returns at once, at 100 % CPU.",
         mend="After b'' or a reset, unregister it and close it; with output still to send, modify() it to EVENT_WRITE.",
         proof=(("register", "registered"), ("modify", "modified"), *_END_READ),
@@ -415,7 +415,7 @@ RULES: Final[Mapping[RuleId, Rule]] = {
         means="The bytes sent are not those that the peer expects.",
         says="{socket} was sent {what}",
         suffers="the peer gets an answer that it does not understand, or takes for the answer to something else.",
-        mend="If the server is wrong, mend what it sends here; if it is right, mend the script.",
+        mend="If the {server} is wrong, mend what it sends here; if it is right, mend the script.",
         proof=(("recv", "read last"), ("send", "sent last")),
         now="{moment}",
         only_in_scenarios=True,
@@ -433,8 +433,8 @@ RULES: Final[Mapping[RuleId, Rule]] = {
     "stuck": Rule(
         "default",
         means="The server sleeps while a peer waits in vain.",
-        says="{socket} waits in vain {what}, and the server sleeps",
-        suffers="the peer hangs until it gives up, and the server does not know.",
+        says="{socket} waits in vain {what}, and the {server} sleeps",
+        suffers="the peer hangs until it gives up, and the {server} does not know.",
         mend="{advice}",
         proof=(("accept", "accepted"), ("recv", "read last"), ("send", "sent last"), *_CHANGES),
         now="went to sleep",
@@ -501,7 +501,7 @@ RULES: Final[Mapping[RuleId, Rule]] = {
     "unclosed-at-exit": Rule(
         "pedantic",
         means="The server returns by itself and leaves a socket or the selector open.",
-        says="the server returned and left {socket} open",
+        says="the {server} returned and left {socket} open",
         suffers="peers see no end, and the address stays in use until the process is gone.",
         mend="Close every connection, the listener and the selector on the way out: with, or try/finally.",
         proof=(("accept", "accepted"), ("register", "registered")),

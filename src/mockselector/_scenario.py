@@ -24,7 +24,9 @@ from ._script import require_name, require_seconds, require_size
 from ._selecting import default_selector
 from ._simulated import make
 from ._sockets import checked_rules
+from ._text import value_text
 from ._trace import caller, place
+from ._whose import whose
 from ._world import World
 
 if TYPE_CHECKING:
@@ -85,7 +87,7 @@ class Scenario:
         for name, value in (("patience", patience), ("grace", grace), ("date", date)):
             require_seconds(name, value)
         if network not in ("simulated", "loopback"):
-            raise ValueError(f"network= takes 'simulated' or 'loopback'; got {network!r}")
+            raise ValueError(f"network= takes 'simulated' or 'loopback'; got {value_text(network)}")
         self._real = network == "loopback"
         if self._real:
             require_loopback(pedantic=(pedantic, False), buffer=(buffer, BUFFER))
@@ -170,7 +172,7 @@ class Scenario:
         if buffer is not None:
             require_size("buffer", buffer)
         if self._finished:
-            raise RuntimeError("this scenario is at its end: add clients before, or from inside of a does() step")
+            raise RuntimeError("this scenario is at its end: add clients before net.run() is called, or while it runs, in a does() step")
         peer = Peer(
             world, len(world.peers), world.monitor.name_for(name, "client"), steps, caller(2), to=to, source=source,
             buffer=world.buffer if buffer is None else buffer, allow=checked_rules(allow), backend=backend,
@@ -269,7 +271,7 @@ class Scenario:
     def on_end(self, function: Callable[[], object]) -> None:
         """Call this when all peers are done, to let the server stop by itself; it then has `grace` seconds."""
         if not callable(function):
-            raise TypeError(f"function= takes a function without arguments; got {function!r}")
+            raise TypeError(f"function= takes a function without arguments; got {value_text(function)}")
         self._world.on_end.append(function)
 
     def interrupts(self, at: float | None = None) -> None:
@@ -321,6 +323,8 @@ class Scenario:
         own = self._is_own(exc_val)
         if exc_val is None or own:
             self._finish()
+        elif not _is_misuse(exc_tb):
+            add_story(exc_val, world.monitor, world.scripts())
         world.monitor.finished = True
         world.release()
         self._settled = True
@@ -355,8 +359,7 @@ class Scenario:
             self._finish()
         self._told = self._told or world.monitor.violation is not None
         if not world.ending.settle(error, own=own, before=before) and error is not None:
-            if isinstance(error, Exception) and error is not world.monitor.violation:
-                add_story(error, world.monitor.rows)
+            add_story(error, world.monitor, world.scripts())
             raise error
 
     def _finish(self) -> None:
@@ -376,6 +379,17 @@ class Scenario:
         world.release()
 
 
+def _is_misuse(traceback: TracebackType | None) -> bool:
+    """Whether a call of the test's to this package was refused: what the server did has nothing to do with that."""
+    called = traceback.tb_next if traceback is not None else None
+    return called is not None and called.tb_frame.f_code not in _RUNS and whose(called.tb_frame.f_code.co_filename) == "ours"
+
+
+_RUNS: Final = frozenset(
+    (Scenario.run.__code__, Scenario.run_path.__code__, Scenario.run_module.__code__, Scenario.verify.__code__)
+)
+
+
 def _require_place(argument: str, place: object, kinds: tuple[type, ...], *, optional: bool = True) -> None:
     """Raise TypeError or ValueError unless it is an address: a pair, or one of `kinds`."""
     pair: Any = place  # Any: whatever the test gave
@@ -384,6 +398,6 @@ def _require_place(argument: str, place: object, kinds: tuple[type, ...], *, opt
     port = pair[1] if isinstance(place, tuple) and len(pair) >= 2 and isinstance(pair[0], str) else pair
     wanted = ["a pair (host, port)", *["a port"] * (int in kinds), *["a path"] * (str in kinds)]
     if not isinstance(port, int) or isinstance(port, bool) or (not isinstance(place, tuple) and int not in kinds):
-        raise TypeError(f"{argument}= takes {' or '.join(wanted)}; got {place!r}")
+        raise TypeError(f"{argument}= takes {' or '.join(wanted)}; got {value_text(place)}")
     if not 0 <= port <= 65535:
-        raise ValueError(f"{argument}= takes a port from 0 to 65535; got {place!r}")
+        raise ValueError(f"{argument}= takes a port from 0 to 65535; got {value_text(place)}")

@@ -26,7 +26,8 @@ from ._rules import GONE, MEMBERSHIP
 from ._shell import real_socket
 from ._simulated import BEFORE, SimSocket, StandIn, check_world, current, when_selector_is_made
 from ._sockets import FIRST_NUMBER
-from ._trace import mask_text
+from ._text import SEVERAL
+from ._trace import ready_text
 from .selector import CLOSED, REAL_SELECTORS
 
 if TYPE_CHECKING:
@@ -281,7 +282,7 @@ class SimSelector(_BaseSelectorImpl):
         reported = tuple((self._name_of(key), mask) for key, mask in ready)
         monitor.selected(self._name, reported)
         if ready and not world.woken(self._record_of(ready[0][0].fileobj)):
-            what = f"select() returned {IN_VAIN} times in a row ({_events(reported)}), and no byte was moved in between"
+            what = f"select() returned {IN_VAIN} times in a row ({ready_text(reported, SEVERAL)}), and no byte was moved in between"
             fields = {"what": what, "moment": "returned again"}
             monitor.raise_violation(Finding("busy-loop", reported[0][0], fields))
         return ready
@@ -434,10 +435,6 @@ def _is_hung_up(descriptor: Descriptor) -> bool:
     if stream is None:
         return descriptor.ready() == BOTH  # without a connection there is nothing else that is both
     return stream.hung_up and not descriptor.closed
-
-
-def _events(reported: tuple[tuple[str, int], ...]) -> str:
-    return ", ".join(f"{name} {mask_text(mask)}" for name, mask in reported)
 
 
 KINDS: Final[dict[str, type[SimSelector]]] = {

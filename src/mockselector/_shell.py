@@ -14,6 +14,8 @@ import stat
 import sys
 from errno import EINVAL
 
+from ._text import value_text
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -147,12 +149,12 @@ class Shell(real_socket):
     def settimeout(self, value: float | None, /) -> None:
         """Let calls wait `value` seconds. In a strict run, ValueError if negative."""
         checked = self._checked_timeout(value)
-        self._do("option", f"settimeout({value!r})")
+        self._do("option", f"settimeout({value_text(value)})")
         self._timeout = checked
 
     def setsockopt(self, level: int, optname: int, value: int | Buffer | None, optlen: int = 0, /) -> None:
         """Remembered for `getsockopt()`; has no effect."""
-        self._do("option", f"setsockopt({level}, {optname}, {value!r})")
+        self._do("option", f"setsockopt({level}, {optname}, {value_text(value)})")
         if self._options is None:
             self._options = {}
         self._options[level, optname] = value if isinstance(value, int) else bytes(value or b"")
@@ -173,7 +175,7 @@ class Shell(real_socket):
 
     def set_inheritable(self, inheritable: bool) -> None:
         """Has no effect: there is no descriptor to inherit."""
-        self._do("option", f"set_inheritable({inheritable!r})")
+        self._do("option", f"set_inheritable({value_text(inheritable)})")
 
     def getsockname(self) -> Address:
         """The address bound to; a client's is its listener's."""

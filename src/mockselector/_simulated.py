@@ -29,6 +29,7 @@ from ._monitor import os_error
 from ._network import AF_UNIX, ANY, Stream, without_name
 from ._rules import GONE, shut_operation
 from ._shell import DONTWAIT, PEEK, WAITALL, Shell, checked_flags, real_socket
+from ._text import value_text
 from ._trace import BYTES_SHOWN, caller, excerpt, place, seconds_text
 
 if TYPE_CHECKING:
@@ -198,7 +199,7 @@ class SimSocket(Shell):
             if error.errno != EBADF:
                 raise
         self._timeout = _Raw.gettimeout(self)
-        self._do("option", f"{method}({value!r})")
+        self._do("option", f"{method}({value_text(value)})")
 
     # -- as a whole -----------------------------------------------------------------------------
 
@@ -763,7 +764,7 @@ class SimSocket(Shell):
     def setsockopt(self, level: int, optname: int, value: int | Buffer | None, *optlen: int) -> None:
         """Remembered for `getsockopt()`; SO_REUSEADDR, SO_REUSEPORT, SO_LINGER and IPV6_V6ONLY have their effect."""
         self._check("setsockopt", level, optname, value, *optlen)
-        self._do("option", f"setsockopt({level}, {optname}, {value!r})")
+        self._do("option", f"setsockopt({level}, {optname}, {value_text(value)})")
         if value is None:
             self._fails("option", EFAULT)
         raw = int(value).to_bytes(4, sys.byteorder, signed=True) if isinstance(value, int) else bytes(memoryview(value))
@@ -787,7 +788,7 @@ class SimSocket(Shell):
 
     def set_inheritable(self, inheritable: bool) -> None:
         """Has no other effect: there is no descriptor to inherit."""
-        self._do("option", f"set_inheritable({inheritable!r})")
+        self._do("option", f"set_inheritable({value_text(inheritable)})")
         self._descriptor.inheritable = bool(inheritable)
 
 

@@ -34,6 +34,7 @@ from ._mocks import (
 )
 from ._rules import GONE, RULES, shut_operation
 from ._shell import DONTWAIT, PEEK, WAITALL, Shell, checked_flags
+from ._text import shown, value_text
 from ._trace import BYTES_SHOWN, bytes_text, excerpt, place
 
 TYPE_CHECKING = False
@@ -83,11 +84,15 @@ def checked_rules(allow: Collection[RuleId]) -> frozenset[RuleId]:
     """`allow=` as a set. Raises ValueError for anything but a collection of rule ids."""
     example = 'allow={"eof-ignored"}'
     if isinstance(allow, str):
-        raise ValueError(f"allow= takes a collection of rule ids, as in {example}; got the string {allow!r}")
-    for rule in allow:
-        if rule not in RULES:
-            raise ValueError(f"allow= got {rule!r}; the rules are: {', '.join(RULES)}")
-    return frozenset(allow)
+        raise ValueError(f"allow= takes a collection of rule ids, as in {example}; got the string {value_text(allow)}")
+    try:
+        rules = tuple(allow)
+    except TypeError:
+        raise ValueError(f"allow= takes a collection of rule ids, as in {example}; got {value_text(allow)}") from None
+    for rule in rules:
+        if not isinstance(rule, str) or rule not in RULES:  # pyright: ignore[reportUnnecessaryIsInstance]  # of a test
+            raise ValueError(f"allow= got {value_text(rule)}; the rules are: {', '.join(RULES)}")
+    return frozenset(rules)
 
 
 class _Scripted(Shell):
@@ -201,7 +206,9 @@ class _Scripted(Shell):
 
     def _given_name(self) -> str | None:
         """What the run, or else the test, calls it."""
-        return self._record.name if self._record is not None else self._name
+        if self._record is not None:
+            return self._record.name
+        return self._name and shown(self._name)
 
     def _known_as(self) -> str:
         """What errors call it."""
@@ -554,7 +561,7 @@ class MockSocket(_Scripted):
             raise
         if not isinstance(item, (bytes, bytearray)):
             raise TypeError(
-                f"recvs= of {self!r} holds {item!r}; it takes bytes, callables that return bytes, and exceptions"
+                f"recvs= of {self!r} holds {value_text(item)}; it takes bytes, callables that return bytes, and exceptions"
             )
         return bytes(item)
 
@@ -591,7 +598,7 @@ class MockSocket(_Scripted):
             item = next(self._unheard, None)
         if item is None:
             return None
-        return "unread-data", bytes_text(excerpt(item)) if isinstance(item, bytes) else repr(item)
+        return "unread-data", bytes_text(excerpt(item)) if isinstance(item, bytes) else value_text(item)
 
     # -- the socket as a whole, as a Mock -----------------------------------------------------
 
@@ -740,7 +747,7 @@ class ListenSocket(_Scripted):
         if client is None:
             return None
         self.accepted = chain((client,), self.accepted)
-        return "unaccepted-connection", client._known_as() if isinstance(client, _Scripted) else repr(client)
+        return "unaccepted-connection", client._known_as() if isinstance(client, _Scripted) else value_text(client)
 
 
 def join(monitor: Monitor, sock: object) -> Record:

@@ -43,10 +43,12 @@ except ImportError:  # Windows
 __tracebackhide__ = True  # pytest: end tracebacks at the server's own line
 
 THREADS: Final = (
-    "threads and processes are not simulated: a scenario runs in one thread. Use the class without ThreadingMixIn"
-    " or ForkingMixIn (socketserver.TCPServer, http.server.HTTPServer), or tell the framework to do without"
-    " (Flask: app.run(threaded=False); asyncio: no to_thread(), run_in_executor() or loop.sendfile()); patch whatever"
-    " else starts one"
+    "threads and processes are not simulated: a scenario runs in one thread. socketserver, http.server: use the class"
+    " without ThreadingMixIn or ForkingMixIn (TCPServer, HTTPServer). Flask: app.run(threaded=False). asyncio: no"
+    " to_thread(), run_in_executor() or loop.sendfile(). A Thread, a Timer or an executor of the program's own: leave it"
+    " out of the test (give the server a switch for it, or patch it), and test what it does by itself; where the server"
+    " only hands work to it, patch it with what does the work at once: a class whose start() calls run(), an executor"
+    " whose submit() calls the function and returns a Future that is done"
 )
 
 # -- time ------------------------------------------------------------------------------------------
@@ -305,6 +307,15 @@ async def _loop_getnameinfo(self: Any, sockaddr: Any, flags: int = 0) -> Any:
     return _name_info(world, sockaddr, flags)
 
 
+def _loop_call_exception_handler(self: Any, context: dict[str, Any]) -> None:
+    """As an event loop's `call_exception_handler`; a scenario keeps what a handler has raised, for its texts."""
+    world = current()
+    error = context.get("exception")
+    if world is not None and isinstance(error, BaseException):
+        world.monitor.heard(error)
+    _real_of_loop["call_exception_handler"](self, context)
+
+
 def _listens(thing: Any) -> bool:
     """Whether it is a listener that is not of a scenario."""
     if not isinstance(thing, real_socket) or isinstance(thing, (SimSocket, LoopbackSocket)):
@@ -447,6 +458,10 @@ def in_late_classes() -> list[tuple[Any, str, object]]:  # Any: as above
     loop = getattr(asyncio, "BaseEventLoop", None)
     if loop is None or loop.getaddrinfo is _loop_getaddrinfo:
         return []
-    for name in ("getaddrinfo", "getnameinfo"):
-        _real_of_loop[name] = getattr(loop, name)
-    return [(loop, "getaddrinfo", _loop_getaddrinfo), (loop, "getnameinfo", _loop_getnameinfo)]
+    ours: dict[str, Callable[..., Any]] = {
+        "getaddrinfo": _loop_getaddrinfo,
+        "getnameinfo": _loop_getnameinfo,
+        "call_exception_handler": _loop_call_exception_handler,
+    }
+    _real_of_loop.update((name, getattr(loop, name)) for name in ours)
+    return [(loop, name, stand_in) for name, stand_in in ours.items()]

@@ -19,8 +19,10 @@ from ._ending import Ending
 from ._errors import Finding
 from ._monitor import IN_VAIN, Monitor
 from ._network import ANY, Network, Stream
-from ._peers import ROOM, SHORTEN, GivenUp, Peer
+from ._peers import ROOM, GivenUp, Peer, shorten
+from ._standing import standing
 from ._table import SocketRow, SocketTable, interest_text
+from ._text import several, shown, value_text
 from ._trace import WIDTH
 
 if TYPE_CHECKING:
@@ -48,6 +50,9 @@ STEP: Final = nanoseconds(0.001)
 LONGEST_STEP: Final = nanoseconds(16)
 """How far time moves for a server that asks for it again and again: from one to the other, doubling."""
 
+SCRIPTS: Final = 2
+"""How many scripts are shown with an exception of the server's own."""
+
 NO_RULES: Final = frozenset["RuleId"]()
 
 IDLE_WAKES: Final = 3
@@ -62,6 +67,7 @@ class World:
         grace: float, buffer: int, date: float,
     ) -> None:  # fmt: skip
         self.monitor: Final = Monitor(script, allow=allow, pedantic=pedantic)
+        self.monitor.program = "program"  # until there is a client, or it listens
         self.monitor.idle_wakes = IDLE_WAKES
         self.monitor.spare_reads = 1
         self.monitor.limit = ROWS_AT_ONE_INSTANT * WIDTH
@@ -109,6 +115,9 @@ class World:
         self._woken = 0  # how often select() has returned something since ...
         self._woken_at = (0, 0)  # ... time or anything else moved
         self._settling = False
+        self._is_gone = False  # the process of the program has ended
+        self._returned_after = ""  # which exception, as the rest of a sentence
+        self._closed_before: frozenset[int] = frozenset()  # those that it had closed before it came to return
         self._late: list[Finding] = []  # what was found when the server had returned
 
     # -- what a peer sees (`Around`) --------------------------------------------------------------
@@ -154,10 +163,29 @@ class World:
         """It has got more steps."""
         self._playing += 1
 
+    @property
+    def program(self) -> str:
+        """What texts call what is tested: "server", or "program" if it only connects."""
+        return self.monitor.program
+
+    def left_without(self, peer: Peer) -> str:
+        """How the program has left a peer without closing its connection, as half a sentence; "": it has closed it."""
+        if not self._is_gone or peer._serial in self._closed_before:
+            return ""
+        return self._over_text() if self.returned else "the scenario is over"
+
+    def _over_text(self) -> str:
+        return f"the {self.program} has returned{self._returned_after}"
+
+    def while_handling(self, peer: Peer) -> str:
+        """Which exception it was handling when it closed, as the rest of a sentence; "": none."""
+        _, call, why = self.monitor.reasons.get(peer.name, (0, "", None))
+        return "" if why is None else f" while handling {why.kind}"
+
     def check_open(self) -> None:
         """Raise RuntimeError if the run is over, and nothing more can be played."""
         if self.monitor.finished or self.ending.times:
-            raise RuntimeError("this scenario is at its end: add steps before, or from inside of a does() step")
+            raise RuntimeError("this scenario is at its end: add steps before net.run() is called, or while it runs, in a does() step")
 
     # -- who takes part ---------------------------------------------------------------------------
 
@@ -166,6 +194,7 @@ class World:
         self.peers.append(peer)
         self._begun += self._acting is None
         if not peer._backend:
+            self.monitor.program = "server"
             self._playing += 1
             self.wake(peer)
 
@@ -256,8 +285,9 @@ class World:
     def unknown_host(self, host: str) -> None:
         """The program asks for the address of a host that the scenario does not speak of."""
         if not self.network.knows(host) and self.monitor.in_force("unscripted-connection"):
-            fields = {"what": f"{host!r}, which the scenario does not know", "address": f"({host!r}, port)"}
-            self.monitor.breach(Finding("unscripted-connection", None, fields), "getaddrinfo", host)
+            text = value_text(host)
+            fields = {"what": f"{text}, which the scenario does not know", "address": f"({text}, port)"}
+            self.monitor.breach(Finding("unscripted-connection", None, fields), "getaddrinfo", shown(host))
 
     def _link(self, descriptor: Descriptor, listener: Descriptor) -> None:
         """Connect the program to a listener of its own."""
@@ -275,8 +305,8 @@ class World:
         if self.monitor.in_force("unscripted-connection", record):
             where = address if isinstance(address, str) else (self.network.name_of(address[0]), *address[1:2])
             more = any(peer._to == where for peer in self.peers if peer._backend)
-            what = f"{where!r}, where the scenario has no {'more backends' if more else 'backend'}"
-            fields = {"what": what, "address": repr(where)}
+            what = f"{value_text(where)}, where the scenario has no {'more backends' if more else 'backend'}"
+            fields = {"what": what, "address": value_text(where)}
             self.monitor.breach(
                 Finding("unscripted-connection", record.name, fields), "connect", record.name, str(where)
             )
@@ -301,6 +331,7 @@ class World:
 
     def listens(self) -> None:
         """Somebody begins to listen: who waits for that looks again."""
+        self.monitor.program = "server"
         for peer in self._knocking.values():
             self.wake(peer)
 
@@ -522,7 +553,7 @@ class World:
                 self.monitor.judge_unsent(record, *self._call)
         if self.in_force("stuck", peer):
             fields = {"what": peer._waits_for, "advice": self._advice(peer)}
-            block = f"{peer.conversation()}\n\n{self.table()}"
+            block = f"{peer.conversation()}\n\n{self.table().about(peer.name)}"
             self.fail(Finding("stuck", peer.name, fields, block=block, made=peer.place()))
         peer._given_up = True
         self.wake(peer)
@@ -532,8 +563,8 @@ class World:
             if self.network.listener(peer._to) is not None:
                 return "The backlog is full, and stays so: does the server still accept()?"
             if self.network.listeners:
-                there = ", ".join(repr(one.local) for one in self.network.listeners)
-                return f"Nothing listens at {peer._to!r}, but at {there}: which of them is wrong?"
+                there = several([value_text(one.local) for one in self.network.listeners])
+                return f"Nothing listens at {value_text(peer._to)}, but at {there}: which of them is wrong?"
             return (
                 "Nothing listens at all: does the server come to listen()? If it made its listener or selector"
                 " before the scenario began, at import, import it inside of net.installed(), or use net.run_path()."
@@ -572,11 +603,13 @@ class World:
         if never is not None:
             never()
         self._note_leaks()
+        self._note_tasks()
         self.monitor.at_end(*self._call)
         self.give_up()
 
     def _interrupt(self) -> NoReturn:
         self.interrupted = True
+        self._note_tasks()
         self.monitor.breaks_off(*self._call)
         raise KeyboardInterrupt
 
@@ -608,14 +641,30 @@ class World:
 
     def look_on(self) -> None:
         """The server has returned, and may be called again: peers take what has come so far."""
+        self._comes_back(for_good=False)
         self._settling = True
         try:
             self._play()
         finally:
-            self._settling = False
+            self._settling = self._is_gone = False
+
+    def _comes_back(self, *, for_good: bool) -> None:
+        """Tell what it has closed from what it left behind: open, dropped, or, if for good, thrown away by an exception."""
+        monitor = self.monitor
+        start, kind, _ = monitor.on_its_way_out()
+        rows = zip(*(monitor.rows[start + number :: WIDTH] for number in range(3)), strict=True)
+        closed = [(name, detail) for call, name, detail in rows if call == "close"]
+        left = {name for name, detail in closed if detail is not None or (for_good and name in monitor.reasons)}
+        self._closed_before = frozenset(
+            peer._serial
+            for peer in self.peers
+            if peer._stream is not None and peer._stream.other.closed and peer.name not in left
+        )
+        self._is_gone, self._returned_after = True, f" after {kind}" if kind else ""
 
     def settle(self) -> None:
         """The server has returned: its process ends, and the peers see what is left for them to see."""
+        self._comes_back(for_good=True)
         self._close_all()
         self._settling = True
         self._play()
@@ -641,6 +690,20 @@ class World:
             leaked = self._open_without_peer()
         self.leaked = leaked
 
+    def _note_tasks(self) -> None:
+        """Where tasks stand, if there may be something to be said of them at the end."""
+        if self.leaked or self.program != "server" or not all(peer._finished for peer in self.peers):
+            self.monitor.stood = standing()
+
+    def scripts(self) -> list[str]:
+        """How far the peers have come that are not at the end of their scripts, the one served last first."""
+        waiting = [peer for peer in self.peers if not peer._finished and peer._steps]
+        last = self.monitor.rows[-WIDTH + 1] if self.monitor.rows else ""
+        waiting.sort(key=lambda peer: peer.name != last)
+        more = len(waiting) - SCRIPTS
+        texts = [peer.conversation() for peer in waiting[:SCRIPTS]]
+        return texts + [f"... and {more:,} more peers that are not at the end of their scripts"] * (more > 0)
+
     def _open_without_peer(self) -> list[str]:
         return [
             record.name
@@ -658,7 +721,7 @@ class World:
             if peer._finished or peer._given_up or not self.in_force("unmet-expectation", peer):
                 continue
             fields, note = self._unmet(peer)
-            block = peer.conversation() if peer._steps else ""
+            block = peer.conversation if peer._steps else ""
             found.append(
                 Finding("unmet-expectation", peer.name, fields, note=note, block=block, made=peer.place(), at_end=True)
             )
@@ -672,14 +735,16 @@ class World:
     def _unmet(self, peer: Peer) -> tuple[dict[str, str], str]:
         """What is to be said of a peer that is not at the end of its script when the run is over."""
         note = "" if self.monitor.rows else "The server has made no call in this scenario. Was it run, by net.run(...)?"
-        over = "the server has returned" if self.returned else "the run is over"
+        over = self._over_text() if self.returned else "the run is over"
+        advice = shorten(self.program)
         if peer._stream is not None:
-            return {"what": f"is not at the end of its script ({peer.doing()}), and {over}", "advice": SHORTEN}, note
+            return {"what": f"is not at the end of its script ({peer.doing()}), and {over}", "advice": advice}, note
         if peer._backend:
             advice = "If the program should connect to it, find why it does not; if it is right, leave the backend out."
             return {"what": "was never connected to", "advice": advice}, note
-        alone = "the server returned before it could connect" if self.returned else "nobody ever listened for it"
-        return {"what": f"was never connected: {alone}", "advice": SHORTEN}, note
+        alone = f"the {self.program} returned{self._returned_after} before it could connect"
+        alone = alone if self.returned else "nobody ever listened for it"
+        return {"what": f"was never connected: {alone}", "advice": advice}, note
 
     # -- to look at -------------------------------------------------------------------------------------
 

@@ -21,7 +21,9 @@ from ._ending import EndException, Ending
 from ._monitor import Monitor, number_of
 from ._rules import MEMBERSHIP, QUIET
 from ._sockets import ListenSocket, MockSocket, checked_rules, join, socket_of
+from ._text import several, value_text
 from ._trace import WIDTH, Trace, caller, mask_text, place
+from ._whose import whose
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -177,7 +179,7 @@ class MockSelector(_BaseSelectorImpl):
         file than the selector was made in while its maker is still running, and so has called it.
         """
         file = frame.f_code.co_filename
-        if get_ident() != self._thread or file.startswith(_STDLIB):
+        if get_ident() != self._thread or whose(file) == "stdlib":
             return False
         if file == self._maker.co_filename:
             return True
@@ -423,18 +425,18 @@ def _is_iterable(thing: object) -> bool:  # no narrowing: what it then is an ite
 def _event_text(event: Any) -> str:  # Any: a script holds what it holds
     """An event as the script's author would name it."""
     if isinstance(event, (set, frozenset, list, tuple)) or not _is_iterable(event):
-        return ", ".join(f"{_named(thing)} {mask_text(mask)}" for thing, mask in _ready(event)) or "a time-out"
-    return repr(event)  # a generator is not to be used up
+        return several([f"{_named(thing)} {mask_text(mask)}" for thing, mask in _ready(event)]) or "a time-out"
+    return value_text(event)  # a generator is not to be used up
 
 
 def _named(thing: object) -> str:
     if isinstance(thing, _OURS):
         return thing._known_as()
-    return repr(thing)
+    return value_text(thing)
 
 
 def _strict_by_environment() -> bool:
     value = os.environ.get(ENVIRONMENT, "")
     if value not in _STRICT:
-        raise ValueError(f"{ENVIRONMENT} is {value!r}; it takes 1 (strict) or 0 (lenient)")
+        raise ValueError(f"{ENVIRONMENT} is {value_text(value)}; it takes 1 (strict) or 0 (lenient)")
     return _STRICT[value]
