@@ -32,6 +32,7 @@ that may wait: a loop that polls with `select(0)` still has work to do.
 
 FIELDS = {
     "socket": "the socket",
+    "server": "server",
     "missing": "it",
     "announce": " (in an event list: or add the READ events that announce it)",
     "accept": "find why it does not (in an event list: add a READ event for the listener)",

@@ -743,7 +743,7 @@ def test_a_peer_that_waits_when_the_run_has_failed_otherwise_is_not_told_as_well
     def serve() -> None:
         raise ZeroDivisionError("of the server")
 
-    with pytest.raises(ZeroDivisionError, match=r"\Aof the server\n") as caught:
+    with pytest.raises(ZeroDivisionError, match=r"\Aof the server\Z") as caught:
         with Scenario() as net:
             hello(net)
             net.run(serve)
@@ -804,7 +804,7 @@ def test_a_script_is_played_once() -> None:
 
 
 def test_no_client_is_added_after_the_end() -> None:
-    text = r"\Athis scenario is at its end: add clients before net\.run\(\) is called, or while it runs, in a does\(\) step\Z"
+    text = r"\Athis scenario is at its end: add clients before net\.run\(\) is called, or while it runs"
     with Scenario() as net:
         hello(net)
         net.run(echo)
@@ -813,7 +813,7 @@ def test_no_client_is_added_after_the_end() -> None:
 
 
 def test_no_step_is_added_after_the_end() -> None:
-    text = r"\Athis scenario is at its end: add steps before net\.run\(\) is called, or while it runs, in a does\(\) step\Z"
+    text = r"\Athis scenario is at its end: add steps before net\.run\(\) is called, or while it runs"
     with Scenario() as net:
         alice = net.client("alice").closes()
         net.run(echo)

@@ -697,7 +697,7 @@ def test_an_error_knows_its_rule_socket_and_trace() -> None:
 
 
 def test_a_long_trace_is_shown_by_its_end() -> None:
-    sock = alice(*[b"hi"] * 20)
+    sock = alice(*(b"%d" % number for number in range(20)))
     sel = run(sock, 20)
     for _ in range(19):
         sock.recv(9)

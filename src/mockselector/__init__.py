@@ -18,6 +18,7 @@ A map of the package, in reading order; a file imports only from those above it:
     _escape.py    getting out of a server that swallows every exception
     _inflight.py  which exception was on its way when another took its place
     _shell.py     every method of socket.socket, over a few that each kind of socket has
+    _frames.py    our frames out of the tracebacks that a test gets
     _ending.py    which exception the server gets at the end of a run, and which one the test
     _mocks.py     the unittest.mock surface of a socket
     _sockets.py   MockSocket and ListenSocket: scripts, and what a read may see of them

@@ -12,6 +12,7 @@ import warnings
 
 from ._errors import TOLD, ScenarioError, told
 from ._escape import escape
+from ._frames import leave_out_ours
 from ._inflight import displaced
 
 TYPE_CHECKING = False
@@ -124,8 +125,14 @@ def _came_of(error: BaseException, violation: BaseException) -> bool:
     return before is violation
 
 
+def trim(error: BaseException | None) -> None:
+    """Take our frames out of what the test gets to see of an exception."""
+    if error is not None:
+        leave_out_ours(error, (ScenarioError, NotImplementedError, OSError, EndException, KeyboardInterrupt))
+
+
 def add_story(error: BaseException, monitor: Monitor, scripts: Sequence[str]) -> None:
-    """Tell with an exception that comes out of a run what the server did last, and how far its peers have come; once."""
+    """Tell with an exception that comes out of a run what the server did last, and how far its peers came; once."""
     notes: list[str] = getattr(error, "__notes__", [])
     if error is monitor.violation or isinstance(error, (EndException, ScenarioError)):
         return

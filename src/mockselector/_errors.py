@@ -13,8 +13,8 @@ from ._rules import AT_END, RULES
 from ._standing import MOST
 from ._tail import tail
 from ._text import escaped, shown
-from ._trace import Place, Trace, place, row_at, shown_path
 from ._trace import WIDTH as WIDTH_OF_ROW
+from ._trace import Place, Trace, place, row_at, shown_path
 from ._whose import INSIDE
 
 TYPE_CHECKING = False
@@ -144,9 +144,7 @@ def scenario_error(
         + "\n"
         + _paragraph(rule.mend.format_map(finding.fields)),
         "\n".join(_also(also)),
-        "\n".join(
-            tail(rows, at_end=finding.at_end, proof=[number for number, _ in proof], reasons=reasons)
-        ),
+        "\n".join(tail(rows, at_end=finding.at_end, proof=[number for number, _ in proof], reasons=reasons)),
         "\n".join(_footer(finding, script, made)),
     ]
     text = "\n\n".join(part for part in parts if part)

@@ -671,7 +671,7 @@ class Monitor:
         return around
 
     def on_its_way_out(self) -> tuple[int, str, str]:
-        """Where in `rows` the last calls begin that only tidy up; after which exception, its kind first, if one is known."""
+        """Where in `rows` the last calls begin that only tidy up, and the exception before them: kind, text; or ""."""
         end = start = len(self.rows)
         while start > 0 and (isinstance(self.rows[start - WIDTH + 2], type) or self.rows[start - WIDTH] in TIDYING):
             start -= WIDTH

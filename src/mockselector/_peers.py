@@ -113,7 +113,7 @@ if TYPE_CHECKING:
             ...
 
         def left_without(self, peer: Peer) -> str:
-            """How the program has left a peer without closing its connection, as half a sentence; "": it has closed it."""
+            """How the program has left a peer without closing, as half a sentence; "": it has closed."""
             ...
 
         def while_handling(self, peer: Peer) -> str:
@@ -419,7 +419,9 @@ class Peer(Conversation):
     def _play(self, step: Plays) -> Generator[None, None, None]:
         play = step.play() if callable(step.play) else step.play
         if not is_play(play):
-            raise TypeError(f"play= of {self.name} takes a generator of steps; its function returned {value_text(play)}")
+            raise TypeError(
+                f"play= of {self.name} takes a generator of steps; its function returned {value_text(play)}"
+            )
         yielded = 0
         try:
             inner = next(play)
@@ -441,7 +443,9 @@ class Peer(Conversation):
             return RuntimeError(
                 f"the generator that {self.name} plays has yielded {MOST_YIELDED:,} steps: has it no end?"
             )
-        return TypeError(f"the generator that {self.name} plays yielded {value_text(yielded)}; it takes steps, as Sends(b'hi')")
+        return TypeError(
+            f"the generator that {self.name} plays yielded {value_text(yielded)}; it takes steps, as Sends(b'hi')"
+        )
 
     # -- reading --------------------------------------------------------------------------------
 

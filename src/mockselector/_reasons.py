@@ -59,7 +59,8 @@ def _raised_at(error: BaseException) -> Place | None:
     while step is not None:
         code = step.tb_frame.f_code
         kind = whose(code.co_filename)
-        if kind == "own" or (found is None or whose(found.file) != "own") and code.co_filename not in INSIDE:
+        ours = code.co_filename in INSIDE
+        if kind == "own" or (not ours and (found is None or whose(found.file) != "own")):
             found = Place(code.co_filename, step.tb_lineno, code.co_name)
         step = step.tb_next
     return found

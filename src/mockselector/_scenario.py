@@ -15,7 +15,7 @@ from heapq import heappush
 from typing import TYPE_CHECKING, Any, Final, Literal
 
 from ._clock import DATE, nanoseconds
-from ._ending import EndException, add_story
+from ._ending import EndException, add_story, trim
 from ._install import installed
 from ._loopback import LoopbackWorld, require_loopback
 from ._network import AF_UNIX, ANY
@@ -172,7 +172,10 @@ class Scenario:
         if buffer is not None:
             require_size("buffer", buffer)
         if self._finished:
-            raise RuntimeError("this scenario is at its end: add clients before net.run() is called, or while it runs, in a does() step")
+            raise RuntimeError(
+                "this scenario is at its end: add clients before net.run() is called,"
+                " or while it runs, in a does() step"
+            )
         peer = Peer(
             world, len(world.peers), world.monitor.name_for(name, "client"), steps, caller(2), to=to, source=source,
             buffer=world.buffer if buffer is None else buffer, allow=checked_rules(allow), backend=backend,
@@ -213,6 +216,9 @@ class Scenario:
                 error = one
         try:
             self._left(error)
+        except BaseException as one:
+            trim(one)
+            raise
         finally:
             del error  # it refers to this frame
         return result
@@ -308,7 +314,11 @@ class Scenario:
         self._settled = True
         if self._world.monitor.violation is not None:
             self._told = True
-            raise self._world.monitor.violation
+            try:
+                raise self._world.monitor.violation
+            except BaseException as error:
+                trim(error)
+                raise
 
     def __enter__(self) -> Self:
         self._world.ending.outside = caller(1).f_code
@@ -317,6 +327,14 @@ class Scenario:
     def __exit__(
         self, exc_type: type[BaseException] | None, exc_val: BaseException | None, exc_tb: TracebackType | None
     ) -> None:
+        try:
+            self._leave(exc_val, exc_tb)
+        except BaseException as error:
+            trim(error)
+            raise
+        trim(exc_val)
+
+    def _leave(self, exc_val: BaseException | None, exc_tb: TracebackType | None) -> None:
         world = self._world
         world.ending.left()
         before = world.monitor.violation
@@ -382,7 +400,11 @@ class Scenario:
 def _is_misuse(traceback: TracebackType | None) -> bool:
     """Whether a call of the test's to this package was refused: what the server did has nothing to do with that."""
     called = traceback.tb_next if traceback is not None else None
-    return called is not None and called.tb_frame.f_code not in _RUNS and whose(called.tb_frame.f_code.co_filename) == "ours"
+    return (
+        called is not None
+        and called.tb_frame.f_code not in _RUNS
+        and whose(called.tb_frame.f_code.co_filename) == "ours"
+    )
 
 
 _RUNS: Final = frozenset(
@@ -392,12 +414,13 @@ _RUNS: Final = frozenset(
 
 def _require_place(argument: str, place: object, kinds: tuple[type, ...], *, optional: bool = True) -> None:
     """Raise TypeError or ValueError unless it is an address: a pair, or one of `kinds`."""
+    given: object = place
     pair: Any = place  # Any: whatever the test gave
     if (place is None and optional) or (isinstance(place, str) and str in kinds):
         return
     port = pair[1] if isinstance(place, tuple) and len(pair) >= 2 and isinstance(pair[0], str) else pair
     wanted = ["a pair (host, port)", *["a port"] * (int in kinds), *["a path"] * (str in kinds)]
     if not isinstance(port, int) or isinstance(port, bool) or (not isinstance(place, tuple) and int not in kinds):
-        raise TypeError(f"{argument}= takes {' or '.join(wanted)}; got {value_text(place)}")
+        raise TypeError(f"{argument}= takes {' or '.join(wanted)}; got {value_text(given)}")
     if not 0 <= port <= 65535:
-        raise ValueError(f"{argument}= takes a port from 0 to 65535; got {value_text(place)}")
+        raise ValueError(f"{argument}= takes a port from 0 to 65535; got {value_text(given)}")

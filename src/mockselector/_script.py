@@ -332,13 +332,14 @@ class Conversation:
 
 def _require_kind(argument: str, given: object, kinds: Any, wanted: str) -> None:  # Any: one class or several
     if not isinstance(given, kinds):
-        the_str = "the str " if isinstance(given, str) and argument in ("data", "what") else ""
+        the_str = "the str " if isinstance(given, str) and argument in ("data", "what", "until") else ""
         raise TypeError(f"{argument}= takes {wanted}; got {the_str}{value_text(given)}{_hint(given, kinds)}")
 
 
 def _hint(given: object, kinds: Any) -> str:  # Any: one class or several
     """What to write instead, where that is plain."""
-    wanted = kinds if isinstance(kinds, tuple) else (kinds,)
+    several: Any = kinds if isinstance(kinds, tuple) else (kinds,)
+    wanted: tuple[object, ...] = several
     if isinstance(given, str) and bytes in wanted:
         return f": write b{given!r}, or use .encode()" if given.isascii() and len(given) <= 40 else ": use .encode()"
     if isinstance(given, (bytes, bytearray)) and str in wanted:

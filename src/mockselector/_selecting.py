@@ -282,7 +282,8 @@ class SimSelector(_BaseSelectorImpl):
         reported = tuple((self._name_of(key), mask) for key, mask in ready)
         monitor.selected(self._name, reported)
         if ready and not world.woken(self._record_of(ready[0][0].fileobj)):
-            what = f"select() returned {IN_VAIN} times in a row ({ready_text(reported, SEVERAL)}), and no byte was moved in between"
+            events = ready_text(reported, SEVERAL)
+            what = f"select() returned {IN_VAIN} times in a row ({events}), and no byte was moved in between"
             fields = {"what": what, "moment": "returned again"}
             monitor.raise_violation(Finding("busy-loop", reported[0][0], fields))
         return ready

@@ -88,7 +88,7 @@ def _given_name(task: Any) -> str:
 
 
 def _place(coroutine: object) -> Place | None:
-    """The innermost line of the user's own code in a chain of awaits; else of an installed package, else the innermost."""
+    """The innermost line of the user's own code in a chain of awaits; else of a package, else the innermost."""
     places = [place(frame.f_code, frame.f_lasti) for frame in _frames(coroutine)]
     for wanted in ("own", "installed"):
         for where in reversed(places):

@@ -59,11 +59,12 @@ class SocketTable(Sequence[SocketRow]):
 
     def about(self, name: str) -> str:
         """What an error shows of it: the socket that it is about, and some of the others."""
-        wanted = [number for number, row in enumerate(self._rows) if row.name == name][:1]
+        wanted = next((number for number, row in enumerate(self._rows) if row.name == name), MOST - 1)
         if len(self._rows) <= MOST + 1:
             return str(self)
-        numbers = sorted({*wanted, *range(MOST - 1), *([] if wanted else [MOST - 1])})
+        numbers = sorted({*range(MOST - 1), wanted})
         return f"{_aligned([self._rows[number] for number in numbers])}\n... and {len(self) - len(numbers):,} more"
+
     def __repr__(self) -> str:
         return f"<SocketTable of {len(self)} sockets>"
 

@@ -43,6 +43,7 @@ def tail(
     early = sorted(number for number in proof if number < first)
     timed = any(row[3] for row in rows)
     steps = _Steps(rows)
+    width = max(8, len(f"step {sum(1 for row in rows if row[0] == 'select')}"))
     lines: list[tuple[str, str, str]] = []
 
     def add(number: int, *, opens: bool) -> None:
@@ -50,7 +51,7 @@ def tail(
         step = steps.of(number)
         head = (f"step {step}" if step else "start") if opens else ""
         if timed and opens and step:
-            head = f"{head:<8} {seconds_text(row[3])}"
+            head = f"{head:<{width}} {seconds_text(row[3])}"
         mark = "> " if number == len(rows) - 1 and not at_end else "  "
         where = place(*row[4:])
         lines.append((mark + head, row_text(row, READY), f"{shown_path(where.file)}:{where.line}"))

@@ -22,7 +22,7 @@ SEVERAL: Final = 5
 
 
 def escaped(text: str) -> str:
-    """With all that is not to be printed as it is (line ends, terminal escapes, surrogates, marks) escaped as by repr."""
+    """With all that is not to be printed as it is (line ends, terminal escapes, surrogates, marks) as in a repr."""
     if text.isprintable():
         return text
     return "".join(one if one.isprintable() else repr(one)[1:-1] for one in text)

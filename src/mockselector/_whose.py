@@ -11,6 +11,7 @@ import selectors
 import socket
 import sys
 from functools import cache
+from itertools import pairwise
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -47,7 +48,7 @@ def whose(file: str) -> Whose:
     if file.startswith("<"):
         return "own"
     parts = file.replace(os.sep, "/").split("/")
-    for above, folder in zip(parts, parts[1:], strict=False):
+    for above, folder in pairwise(parts):
         if folder in _PACKAGES and (above.lower() == "lib" or above.startswith(("python", "pypy"))):
             return "installed"
     if file.startswith(_scripts()):

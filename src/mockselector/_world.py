@@ -179,13 +179,15 @@ class World:
 
     def while_handling(self, peer: Peer) -> str:
         """Which exception it was handling when it closed, as the rest of a sentence; "": none."""
-        _, call, why = self.monitor.reasons.get(peer.name, (0, "", None))
+        why = self.monitor.reasons.get(peer.name, (0, "", None))[2]
         return "" if why is None else f" while handling {why.kind}"
 
     def check_open(self) -> None:
         """Raise RuntimeError if the run is over, and nothing more can be played."""
         if self.monitor.finished or self.ending.times:
-            raise RuntimeError("this scenario is at its end: add steps before net.run() is called, or while it runs, in a does() step")
+            raise RuntimeError(
+                "this scenario is at its end: add steps before net.run() is called, or while it runs, in a does() step"
+            )
 
     # -- who takes part ---------------------------------------------------------------------------
 
@@ -649,7 +651,7 @@ class World:
             self._settling = self._is_gone = False
 
     def _comes_back(self, *, for_good: bool) -> None:
-        """Tell what it has closed from what it left behind: open, dropped, or, if for good, thrown away by an exception."""
+        """Tell what it has closed from what it left behind: open, dropped or, if for good, lost to an exception."""
         monitor = self.monitor
         start, kind, _ = monitor.on_its_way_out()
         rows = zip(*(monitor.rows[start + number :: WIDTH] for number in range(3)), strict=True)

@@ -17,7 +17,7 @@ from itertools import chain
 from selectors import EVENT_READ, _BaseSelectorImpl  # 0.2.3's base, and ours
 from weakref import WeakMethod
 
-from ._ending import EndException, Ending
+from ._ending import EndException, Ending, trim
 from ._monitor import Monitor, number_of
 from ._rules import MEMBERSHIP, QUIET
 from ._sockets import ListenSocket, MockSocket, checked_rules, join, socket_of
@@ -142,7 +142,11 @@ class MockSelector(_BaseSelectorImpl):
         self._finish(returned=not self._ending.times)
         self._settled = True
         if monitor.violation is not None:
-            raise monitor.violation
+            try:
+                raise monitor.violation
+            except BaseException as error:
+                trim(error)
+                raise
 
     def _strict_monitor(self, what: str) -> Monitor:
         if self._monitor is None:
@@ -170,7 +174,14 @@ class MockSelector(_BaseSelectorImpl):
         if self._monitor is None:
             return own
         self._blocks -= 1
-        return self._leave(exc_val, own=own)
+        try:
+            swallowed = self._leave(exc_val, own=own)
+        except BaseException as error:
+            trim(error)
+            raise
+        if not self._blocks:
+            trim(exc_val)
+        return swallowed
 
     def _entered_by_test(self, frame: FrameType) -> bool:
         """Whether it is the test that enters the block, or the server (as `socketserver` does).
