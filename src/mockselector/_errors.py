@@ -8,7 +8,7 @@ or the monitor.
 
 from __future__ import annotations
 
-from ._reasons import reason_text
+from ._reasons import reason, reason_text
 from ._rules import AT_END, RULES
 from ._standing import MOST
 from ._tail import tail
@@ -155,12 +155,13 @@ TOLD: Final = "In the scenario, the "
 """How a story begins."""
 
 
-def told(flat: Rows, around: Circumstances, scripts: Sequence[str]) -> str:
+def told(error: BaseException, flat: Rows, around: Circumstances, scripts: Sequence[str]) -> str:
     """What the server did last, and how far the peers have come, as a note to an exception of its own."""
     if not flat:
         return ""
     rows = [row_at(flat, number) for number in range(len(flat) // WIDTH_OF_ROW)]
-    reasons = {number: reason_text(why) for number, _, why in around.reasons.values()}
+    own = reason(error)
+    reasons = {number: reason_text(why) for number, _, why in around.reasons.values() if why != own}
     parts = [
         f"{TOLD}{around.program} did last:",
         "\n".join(tail(rows, at_end=False, reasons=reasons)),
@@ -180,6 +181,8 @@ def _why(finding: Finding, around: Circumstances) -> list[str]:
     if around.handled:
         again = why is not None and reason_text(why) in around.handled
         said.append(f"The {around.program} then returned." if again and finding.at_end else around.handled)
+        if said[-1] == f"The {around.program} returned." and "returned" in finding.headline:
+            said.pop()
     texts = list(dict.fromkeys(map(reason_text, around.swallowed)))
     said += [f"A handler has raised {text}. Only a log tells of that." for text in texts[:SWALLOWED]]
     if len(texts) > SWALLOWED:

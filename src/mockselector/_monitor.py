@@ -659,8 +659,9 @@ class Monitor:
         around.swallowed = [*self.swallowed, *failed_tasks()][::-1]
         if finding.at_end:
             around.standing = self.stood
-            caught = self.on_its_way_out()[2] if self.returns else ""
-            around.handled = caught and f"The {self.program} returned after {caught}."
+            if self.returns:
+                caught = self.on_its_way_out()[2]
+                around.handled = f"The {self.program} returned{caught and ' after '}{caught}."
             return around
         around.called_from = called_from()
         if around.called_from is None:

@@ -338,8 +338,7 @@ def _require_kind(argument: str, given: object, kinds: Any, wanted: str) -> None
 
 def _hint(given: object, kinds: Any) -> str:  # Any: one class or several
     """What to write instead, where that is plain."""
-    several: Any = kinds if isinstance(kinds, tuple) else (kinds,)
-    wanted: tuple[object, ...] = several
+    wanted: list[object] = [*kinds] if isinstance(kinds, tuple) else [kinds]
     if isinstance(given, str) and bytes in wanted:
         return f": write b{given!r}, or use .encode()" if given.isascii() and len(given) <= 40 else ": use .encode()"
     if isinstance(given, (bytes, bytearray)) and str in wanted:

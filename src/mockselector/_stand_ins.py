@@ -45,10 +45,10 @@ __tracebackhide__ = True  # pytest: end tracebacks at the server's own line
 THREADS: Final = (
     "threads and processes are not simulated: a scenario runs in one thread. Use the class without ThreadingMixIn"
     " or ForkingMixIn (socketserver.TCPServer, http.server.HTTPServer), or tell the framework to do without"
-    " (Flask: app.run(threaded=False); asyncio: no to_thread(), run_in_executor() or loop.sendfile()). A Thread, a"
-    " Timer or an executor of the program's own: leave it out of this test, by a switch or a patch, and test what it does by"
-    " itself; or, where the server only hands work to it, patch it with what does the work at once: a class whose"
-    " start() calls run(), an executor whose submit() calls the function and returns a Future that is done"
+    " (Flask: app.run(threaded=False); asyncio: no to_thread(), run_in_executor() or loop.sendfile())."
+    " A Thread, a Timer or an executor of the program's own: leave it out of this test, by a switch or a patch, and test"
+    " what it does by itself; or, where the server only hands work to it, patch it with what does the work at once: a"
+    " class whose start() calls run(), an executor whose submit() calls the function and returns a Future that is done"
 )
 
 # -- time ------------------------------------------------------------------------------------------
@@ -316,6 +316,19 @@ def _loop_call_exception_handler(self: Any, context: dict[str, Any]) -> None:
     _real_of_loop["call_exception_handler"](self, context)
 
 
+def _handle_stand_in(real: Callable[..., Any]) -> Callable[..., Any]:
+    """Of a logger: a scenario keeps the exceptions that a framework logs and then swallows, for its texts."""
+
+    def handle(self: Any, record: Any) -> Any:
+        world = current()
+        info: Any = record.exc_info
+        if world is not None and isinstance(info, tuple) and isinstance(info[1], BaseException):
+            world.monitor.heard(info[1])
+        return real(self, record)
+
+    return handle
+
+
 def _listens(thing: Any) -> bool:
     """Whether it is a listener that is not of a scenario."""
     if not isinstance(thing, real_socket) or isinstance(thing, (SimSocket, LoopbackSocket)):
@@ -446,6 +459,9 @@ def in_classes() -> list[tuple[Any, str, object]]:  # Any: classes of the standa
     wanted.append((real_socket, "accept", _guarded_accept))
     real_selectors = {kind for kind in REAL_SELECTORS.values() if "select" in vars(kind)}
     wanted += [(kind, "select", _guarded_select(kind.select)) for kind in real_selectors]
+    logging = sys.modules.get("logging")
+    if logging is not None:
+        wanted.append((logging.Logger, "handle", _handle_stand_in(logging.Logger.handle)))
     ssl = sys.modules.get("ssl")
     if ssl is not None:
         wanted.append((ssl.SSLContext, "wrap_socket", _wrap_stand_in(ssl.SSLContext.wrap_socket)))

@@ -51,7 +51,8 @@ def standing() -> list[tuple[str, Place]]:
         coroutine = task.get_coro()
         where = _place(coroutine)
         if where is not None:
-            who = f"{_given_name(task)}{shown(str(getattr(coroutine, '__qualname__', 'task')))}()"
+            called = str(getattr(coroutine, "__qualname__", "task")).rpartition("<locals>.")[2]
+            who = f"{_given_name(task)}{shown(called)}()"
             found[who, where] = found.get((who, where), 0) + 1
     shared = [(f"{count:,} x {who}" if count > 1 else who, where) for (who, where), count in found.items()]
     return sorted(shared, key=lambda one: whose(one[1].file) != "own")

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Final
 from ._clock import AT_ONE_INSTANT, Clock, nanoseconds
 from ._ending import Ending
 from ._errors import Finding
-from ._monitor import IN_VAIN, Monitor
+from ._monitor import IN_VAIN, TIDYING, Monitor
 from ._network import ANY, Network, Stream
 from ._peers import ROOM, GivenUp, Peer, shorten
 from ._standing import standing
@@ -27,7 +27,7 @@ from ._trace import WIDTH
 
 if TYPE_CHECKING:
     import selectors
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
     from types import CodeType
     from typing import NoReturn
 
@@ -697,10 +697,17 @@ class World:
         if self.leaked or self.program != "server" or not all(peer._finished for peer in self.peers):
             self.monitor.stood = standing()
 
+    def _backwards(self) -> Iterator[tuple[str, str]]:
+        """Calls and the names of their sockets, from the last one on."""
+        rows = self.monitor.rows
+        for at in range(len(rows) - WIDTH, -1, -WIDTH):
+            yield rows[at], rows[at + 1]
+
     def scripts(self) -> list[str]:
         """How far the peers have come that are not at the end of their scripts, the one served last first."""
         waiting = [peer for peer in self.peers if not peer._finished and peer._steps]
-        last = self.monitor.rows[-WIDTH + 1] if self.monitor.rows else ""
+        served = (name for call, name in self._backwards() if call not in TIDYING and call != "select")
+        last = next(served, "")
         waiting.sort(key=lambda peer: peer.name != last)
         more = len(waiting) - SCRIPTS
         texts = [peer.conversation() for peer in waiting[:SCRIPTS]]
