@@ -31,6 +31,9 @@ if TYPE_CHECKING:
     Stream = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Coroutine[Any, Any, None]]
 
 
+pytestmark = pytest.mark.filterwarnings("ignore::ResourceWarning")  # of servers that leave something open
+
+
 @pytest.fixture(autouse=True)
 def _collected() -> Iterator[None]:
     """What a server of asyncio has left open is complained of here, and not in another test."""
@@ -71,9 +74,7 @@ def asks(net: Scenario) -> None:
     net.client("alice").sends(b"4x\n").expects(b"84").closes()
 
 
-def error_of(
-    serve: Callable[[], object], script: Callable[[Scenario], object] = asks, **options: Any
-) -> ScenarioError:
+def error_of(serve: Callable[[], object], script: Callable[[Scenario], object] = asks, **options: Any) -> ScenarioError:
     with pytest.raises(ScenarioError) as caught:
         with Scenario(**options) as net:
             script(net)
@@ -320,7 +321,9 @@ def test_the_exception_that_was_being_handled_is_the_reason(serve: Callable[[], 
 
 def test_it_is_told_in_the_first_line_and_in_the_trace() -> None:
     text = str(error_of(serving(closes_in_except)))
-    first = "[unmet-expectation] alice expects b'84', but the server has closed the connection while handling ValueError"
+    first = (
+        "[unmet-expectation] alice expects b'84', but the server has closed the connection while handling ValueError"
+    )
     assert text.splitlines()[0] == first
     assert re.search(r"alice\.close\(\) .*\n +while handling ValueError: ", text)
 
@@ -580,10 +583,10 @@ def test_a_name_is_shown_escaped_wherever_it_is_shown() -> None:
     def handle(_: object, sock: socket.socket) -> None:
         sock.recv(9)
 
-    with pytest.raises(ScenarioError) as caught:
-        with Scenario() as net:
-            alice = net.client(ODD).sends(b"x").expects(b"y")
-            net.run(serving(handle))
+    net = Scenario()
+    alice = net.client(ODD).sends(b"x").expects(b"y")
+    with pytest.raises(ScenarioError) as caught, net:
+        net.run(serving(handle))
     for text in (str(caught.value), str(net.trace), repr(net.trace[-2]), str(net.sockets()), repr(alice)):
         assert is_printable(text)
     assert r"al\nice\x1b[31m\udc80\u202e\r waits in vain" in str(caught.value)
@@ -637,6 +640,7 @@ class Broken:
 
 @pytest.mark.parametrize("given", [Huge(), Broken(), b"x" * 100_000, "x\n" * 100_000, ODD, [1] * 100_000])
 def test_what_is_wrong_with_an_argument_is_told_in_short(given: Any) -> None:
+    wrong: Any = [given]
     calls: list[Callable[[Scenario], object]] = [
         lambda net: net.client(allow=[given]),
         lambda net: net.client(allow=given),
@@ -646,7 +650,7 @@ def test_what_is_wrong_with_an_argument_is_told_in_short(given: Any) -> None:
         lambda net: net.client(steps=[given]),
         lambda net: net.client().does(given),
         lambda net: net.client().plays(given),
-        lambda net: net.client().expects(b"a", until=[given]),  # type: ignore[call-overload]  # pyright: ignore
+        lambda net: net.client().expects(b"a", until=wrong),
         lambda net: net.client().waits(given),
         lambda net: net.client().reads_slowly(given),
         lambda net: net.on_end(given),
@@ -714,12 +718,12 @@ def test_names_that_are_cut_to_the_same_stay_different() -> None:
 
 def test_a_select_that_returned_thousands_names_a_few() -> None:
     clients = [MockSocket([b"x"]) for _ in range(1000)]
-    with pytest.raises(ScenarioError) as caught:
-        with MockSelector([clients], strict=True) as selector:
-            for client in clients:
-                selector.register(client, EVENT_READ)
-            selector.select()
-            selector.select()
+    selector = MockSelector([clients], strict=True)
+    with pytest.raises(ScenarioError) as caught, selector:
+        for client in clients:
+            selector.register(client, EVENT_READ)
+        selector.select()
+        selector.select()
     assert len(str(caught.value)) < 3_000
     assert "and 995 more" in str(caught.value).splitlines()[0]
     assert "and 997 more" in str(caught.value).partition("register(")[2]
@@ -770,7 +774,8 @@ def test_a_group_that_repeats_is_shown_once_and_begins_with_its_select() -> None
     error = error_of(echo, script)
     text = str(error)
     assert re.search(
-        r"step 2 +select\(\) -> alice READ .*\n +alice\.recv\(\).*\n +alice\.send\(.*\n +\.\.\. the same 50 times\n", text
+        r"step 2 +select\(\) -> alice READ .*\n +alice\.recv\(\).*\n +alice\.send\(.*\n +\.\.\. the same 50 times\n",
+        text,
     )
     assert re.search(r"step 52 +select\(\)", text)
     assert "listener.accept() -> alice" in text
@@ -882,8 +887,12 @@ def test_a_program_that_is_ended_as_it_should_gets_no_story() -> None:
 @pytest.mark.skipif(sys.version_info >= (3, 11), reason="tracebacks show notes")
 def test_where_tracebacks_show_no_notes_a_warning_tells_it(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delitem(sys.modules, "pytest")
+
+    def handle(*_: object) -> None:
+        raise ZeroDivisionError
+
     with pytest.warns(UserWarning, match="besides ZeroDivisionError: In the scenario, the server did last"):
         with pytest.raises(ZeroDivisionError):
             with Scenario() as net:
                 asks(net)
-                net.run(serving(lambda *_: 1 / 0))
+                net.run(serving(handle))

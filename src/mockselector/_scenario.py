@@ -55,7 +55,7 @@ BUFFER: Final = 65536
 
 CALLED_DIRECTLY: Final = (
     "The run came to its end, but the server was called directly, so that its end went through the test:"
-    " let the scenario call it, net.run(serve, net.selector(), net.listener())"
+    " let the scenario call it, net.run(serve, ...) and not serve(...)"
 )
 
 
