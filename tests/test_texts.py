@@ -248,6 +248,17 @@ def test_tasks_that_stand_at_one_place_are_counted_and_only_some_places_are_show
     assert re.search(r"\.\.\. and 1[0-9] more places\n", text)
 
 
+def test_a_loop_that_runs_the_test_is_none_of_the_scenarios() -> None:
+    async def test() -> str:
+        other = asyncio.ensure_future(asyncio.sleep(0))
+        try:
+            return str(error_of(serving(lambda _, sock: sock.recv(9))))
+        finally:
+            await other
+
+    assert "task" not in asyncio.run(test())
+
+
 def test_without_asyncio_nothing_is_said_of_tasks() -> None:
     assert "task" not in str(error_of(echo))
 
@@ -528,9 +539,12 @@ def leaves_all_open() -> NoReturn:
                 key.fileobj.sendall(key.fileobj.recv(9))
 
 
+@pytest.mark.parametrize("network", ["simulated", "loopback"])
 @pytest.mark.parametrize("serve", [echo, leaves_all_open])
-def test_a_server_that_dies_of_one_client_has_returned_for_the_others(serve: Callable[[], object]) -> None:
-    error = error_of(swallows(serve), resets)
+def test_a_server_that_dies_of_one_client_has_returned_for_the_others(
+    serve: Callable[[], object], network: str
+) -> None:
+    error = error_of(swallows(serve), resets, network=network)
     assert error.rule == "unmet-expectation"
     assert error.socket == "bob"
     assert "the server has returned after ConnectionResetError" in str(error)

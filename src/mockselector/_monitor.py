@@ -18,7 +18,7 @@ from selectors import EVENT_READ, EVENT_WRITE
 from ._errors import Circumstances, Finding, ScenarioError, scenario_error
 from ._reasons import Reason, called_from, is_the_servers, reason, reason_text
 from ._rules import AT_END, ENDED, GONE, LIFE, LOST, MEMBERSHIP, QUIET, RULES, Breach, NotSimulated, at_sleep
-from ._standing import failed_tasks, standing
+from ._standing import failed_tasks, running_loop, standing
 from ._text import SEVERAL, several, shown
 from ._trace import WIDTH, Trace, caller, mask_text, place, ready_text
 
@@ -159,7 +159,12 @@ class Monitor:
         self.swallowed: list[Reason] = []  # what was raised in handlers, as far as somebody has told
         self.returns = False  # whether the server came back by itself, when the end is judged
         self.stood: list[tuple[str, Place]] = []  # where tasks stood when the run came to its end
-        self.outer = id(sys.exc_info()[1])  # what the test is handling all the while; kept alive by that
+        self.begins()
+
+    def begins(self) -> None:
+        """The server begins to run: what is the test's already is not the server's."""
+        self.outer = id(sys.exc_info()[1])  # it is kept alive by being handled, and the loop by running
+        self.outer_loop = id(running_loop())
 
     # -- who takes part ---------------------------------------------------------------------
 
@@ -649,14 +654,14 @@ class Monitor:
     def circumstances(self) -> Circumstances:
         """What the texts say beside the rows."""
         around = Circumstances(self.program, self.reasons)
-        around.swallowed = [*self.swallowed, *failed_tasks()][::-1]
-        around.standing = self.stood or standing()
+        around.swallowed = [*self.swallowed, *failed_tasks(self.outer_loop)][::-1]
+        around.standing = self.stood or standing(self.outer_loop)
         return around
 
     def _around(self, finding: Finding) -> Circumstances:
         """The same for a finding: about one call, or the end of the run."""
         around = Circumstances(self.program, self.reasons)
-        around.swallowed = [*self.swallowed, *failed_tasks()][::-1]
+        around.swallowed = [*self.swallowed, *failed_tasks(self.outer_loop)][::-1]
         if finding.at_end:
             around.standing = self.stood
             if self.returns:
@@ -665,7 +670,7 @@ class Monitor:
             return around
         around.called_from = called_from()
         if around.called_from is None:
-            around.standing = standing()
+            around.standing = standing(self.outer_loop)
         error = sys.exc_info()[1]
         if error is not None and self._tells(error):
             around.handled = f"The {self.program} is handling {reason_text(reason(error))}."

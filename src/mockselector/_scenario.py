@@ -196,6 +196,7 @@ class Scenario:
         if self._finished:
             raise RuntimeError("this scenario is at its end: a script is played once; make a new Scenario")
         world.check_not_acting("run()")
+        world.monitor.begins()
         before = world.ending.outside
         world.returned = False
         world.ending.outside = caller(1).f_code
@@ -277,7 +278,8 @@ class Scenario:
     def on_end(self, function: Callable[[], object]) -> None:
         """Call this when all peers are done, to let the server stop by itself; it then has `grace` seconds."""
         if not callable(function):
-            raise TypeError(f"function= takes a function without arguments; got {value_text(function)}")
+            hint = ": give it the function itself, f and not f()" if function is None else ""
+            raise TypeError(f"function= takes a function without arguments; got {value_text(function)}{hint}")
         self._world.on_end.append(function)
 
     def interrupts(self, at: float | None = None) -> None:

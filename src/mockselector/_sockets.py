@@ -560,9 +560,14 @@ class MockSocket(_Scripted):
                 record.monitor.perform(record, "recv:reset" if ends else "recv:error", type(error))
             raise
         if not isinstance(item, (bytes, bytearray)):
+            hint = ""
+            if isinstance(item, str):
+                hint = ": write a b before the quotes, or use .encode()"
+            elif isinstance(item, int):
+                hint = ": bytes by themselves are read number by number; put them into a list, [b'...']"
             raise TypeError(
                 f"recvs= of {self!r} holds {value_text(item)}; it takes bytes, callables that return bytes, and"
-                " exceptions"
+                f" exceptions{hint}"
             )
         return bytes(item)
 

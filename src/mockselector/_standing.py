@@ -8,7 +8,6 @@ when a run has failed, or has come to an end with something open.
 from __future__ import annotations
 
 import gc
-import re
 import sys
 
 from ._reasons import Reason, reason
@@ -18,7 +17,7 @@ from ._whose import INSIDE, whose
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterator
     from types import FrameType
     from typing import Any, Final
 
@@ -30,24 +29,31 @@ _FRAME: Final = type(sys._getframe())
 DEEP: Final = 200
 """How many awaits in each other are followed."""
 
-_NUMBERED: Final = re.compile(r"Task-(\d+)")
-"""A name that asyncio has given, by a counter of the whole process."""
+_NUMBERED: Final = "Task-"
+"""How a name begins that asyncio has given, by a counter of the whole process."""
 
 
-def standing() -> list[tuple[str, Place]]:
+def running_loop() -> object:
+    """The loop of asyncio that runs in this thread; None: none does."""
+    asyncio: Any = sys.modules.get("asyncio")  # Any: it is not imported for that
+    try:
+        return None if asyncio is None else asyncio.get_running_loop()
+    except (AttributeError, RuntimeError):  # it is being imported; no loop is running
+        return None
+
+
+def standing(outer: int) -> list[tuple[str, Place]]:
     """For each place at which tasks of the running loop stand: who stands there, and the place.
 
     Those that stand in code of the user's own first, of these the latest first: the oldest is the main one.
+    outer: the `id()` of a loop that is the test's.
     """
-    asyncio: Any = sys.modules.get("asyncio")  # Any: it is not imported for that
-    if asyncio is None:
+    loop = running_loop()
+    if loop is None or id(loop) == outer:
         return []
-    try:
-        tasks: Iterable[Any] = asyncio.all_tasks() - {asyncio.current_task()}
-    except RuntimeError:  # no loop is running
-        return []
+    asyncio: Any = sys.modules["asyncio"]
     found: dict[tuple[str, Place], int] = {}
-    for task in sorted(tasks, key=_age, reverse=True):
+    for task in sorted(asyncio.all_tasks() - {asyncio.current_task()}, key=_age, reverse=True):
         coroutine = task.get_coro()
         where = _place(coroutine)
         if where is not None:
@@ -58,15 +64,12 @@ def standing() -> list[tuple[str, Place]]:
     return sorted(shared, key=lambda one: whose(one[1].file) != "own")
 
 
-def failed_tasks() -> list[Reason]:
-    """What tasks of this thread's loop have died of, that nobody has asked for so far."""
-    asyncio: Any = sys.modules.get("asyncio")
-    if asyncio is None:
+def failed_tasks(outer: int) -> list[Reason]:
+    """What tasks of this thread's loop have died of, that nobody has asked for so far; outer: as above."""
+    loop = running_loop()
+    if loop is None or id(loop) == outer:
         return []
-    try:
-        loop: object = asyncio.get_running_loop()
-    except RuntimeError:
-        return []
+    asyncio: Any = sys.modules["asyncio"]
     tasks = [one for one in gc.get_objects() if issubclass(type(one), asyncio.Task)]  # isinstance() would ask each
     # Asking with exception() would count as having asked: the program's own log would then say nothing.
     errors = [
@@ -78,14 +81,18 @@ def failed_tasks() -> list[Reason]:
 
 
 def _age(task: Any) -> tuple[int, str]:
-    number = _NUMBERED.fullmatch(task.get_name())
-    return (int(number[1]) if number else 0), task.get_name()
+    name: str = task.get_name()
+    return (int(name[len(_NUMBERED) :]) if _is_numbered(name) else 0), name
+
+
+def _is_numbered(name: str) -> bool:
+    return name.startswith(_NUMBERED) and name[len(_NUMBERED) :].isdecimal()
 
 
 def _given_name(task: Any) -> str:
     """The name that the program has given it, if it has."""
     name: str = task.get_name()
-    return "" if _NUMBERED.fullmatch(name) else f"{shown(name)}: "
+    return "" if _is_numbered(name) else f"{shown(name)}: "
 
 
 def _place(coroutine: object) -> Place | None:

@@ -654,14 +654,12 @@ class World:
         """Tell what it has closed from what it left behind: open, dropped or, if for good, lost to an exception."""
         monitor = self.monitor
         start, kind, _ = monitor.on_its_way_out()
-        rows = zip(*(monitor.rows[start + number :: WIDTH] for number in range(3)), strict=True)
-        closed = [(name, detail) for call, name, detail in rows if call == "close"]
-        left = {name for name, detail in closed if detail is not None or (for_good and name in monitor.reasons)}
-        self._closed_before = frozenset(
-            peer._serial
-            for peer in self.peers
-            if peer._stream is not None and peer._stream.other.closed and peer.name not in left
-        )
+        closed = set[str]()
+        for at in range(0, len(monitor.rows), WIDTH):
+            call, name, detail = monitor.rows[at : at + 3]
+            if call == "close" and (at < start or (detail is None and not (for_good and name in monitor.reasons))):
+                closed.add(name)
+        self._closed_before = frozenset(peer._serial for peer in self.peers if peer.name in closed)
         self._is_gone, self._returned_after = True, f" after {kind}" if kind else ""
 
     def settle(self) -> None:
@@ -695,7 +693,7 @@ class World:
     def _note_tasks(self) -> None:
         """Where tasks stand, if there may be something to be said of them at the end."""
         if self.leaked or self.program != "server" or not all(peer._finished for peer in self.peers):
-            self.monitor.stood = standing()
+            self.monitor.stood = standing(self.monitor.outer_loop)
 
     def _backwards(self) -> Iterator[tuple[str, str]]:
         """Calls and the names of their sockets, from the last one on."""
