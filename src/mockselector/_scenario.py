@@ -20,7 +20,7 @@ from ._install import installed
 from ._loopback import LoopbackWorld, require_loopback
 from ._network import AF_UNIX, ANY
 from ._peers import Peer
-from ._script import require_name, require_seconds, require_size
+from ._script import require_function, require_name, require_seconds, require_size
 from ._selecting import default_selector
 from ._simulated import make
 from ._sockets import checked_rules
@@ -277,9 +277,7 @@ class Scenario:
 
     def on_end(self, function: Callable[[], object]) -> None:
         """Call this when all peers are done, to let the server stop by itself; it then has `grace` seconds."""
-        if not callable(function):
-            hint = ": give it the function itself, f and not f()" if function is None else ""
-            raise TypeError(f"function= takes a function without arguments; got {value_text(function)}{hint}")
+        require_function("function", function)
         self._world.on_end.append(function)
 
     def interrupts(self, at: float | None = None) -> None:

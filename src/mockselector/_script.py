@@ -176,7 +176,7 @@ class Does:
     function: Callable[[], object]
 
     def __post_init__(self) -> None:
-        _require_kind("function", self.function, Callable, "a function without arguments")
+        require_function("function", self.function)
 
     def __str__(self) -> str:
         return f"does {name_of(self.function, 'something')}()"
@@ -353,6 +353,11 @@ def _hint(given: object, kinds: Any) -> str:  # Any: one class or several
 def require_name(name: object) -> None:
     """Raise TypeError unless it is a name, or None."""
     _require_kind("name", name, (str, type(None)), "a str")
+
+
+def require_function(argument: str, function: object) -> None:
+    """Raise TypeError unless it can be called."""
+    _require_kind(argument, function, Callable, "a function without arguments")
 
 
 def require_size(argument: str, size: object) -> None:
