@@ -107,6 +107,11 @@ class Finding:
         return escaped(RULES[self.rule].says.format_map(self.fields))
 
     @property
+    def left_by_closing(self) -> bool:
+        """Whether it says that a connection was closed: that the program then returned is to be added."""
+        return self.rule == "unmet-expectation" and "returned" not in self.headline
+
+    @property
     def block(self) -> str:
         """What is shown line by line, as it is. Made only when it is asked for: of thousands, one is shown."""
         return self._block if isinstance(self._block, str) else self._block()
@@ -181,7 +186,7 @@ def _why(finding: Finding, around: Circumstances) -> list[str]:
     if around.handled:
         again = why is not None and reason_text(why) in around.handled
         said.append(f"The {around.program} then returned." if again and finding.at_end else around.handled)
-        if said[-1] == f"The {around.program} returned." and "returned" in finding.headline:
+        if not again and around.handled.endswith(" returned.") and not finding.left_by_closing:
             said.pop()
     texts = list(dict.fromkeys(map(reason_text, around.swallowed)))
     said += [f"A handler has raised {text}. Only a log tells of that." for text in texts[:SWALLOWED]]

@@ -327,6 +327,7 @@ class Scenario:
     def __exit__(
         self, exc_type: type[BaseException] | None, exc_val: BaseException | None, exc_tb: TracebackType | None
     ) -> None:
+        self._settled = True  # whatever is raised here, it is seen
         try:
             self._leave(exc_val, exc_tb)
         except BaseException as error:
@@ -345,7 +346,6 @@ class Scenario:
             add_story(exc_val, world.monitor, world.scripts())
         world.monitor.finished = True
         world.release()
-        self._settled = True
         if self._told and not own:
             return
         if world.ending.settle(exc_val, own=own, before=before):
