@@ -559,15 +559,17 @@ class LoopbackWorld(World):
 
     def release(self) -> None:
         """Give back to the system what is still open; peers see that end as well."""
-        self._close_all()
-        self._settle_kernel()
-        for wire in self._wires:
-            wire.take_notice()
-        for wire in self._wires:
-            wire.sock.close()
-        self._wires.clear()
-        for sock in self._kept:
-            sock.close()
+        try:
+            self._close_all()
+            self._settle_kernel()
+            for wire in self._wires:
+                wire.take_notice()
+        finally:
+            for wire in self._wires:
+                wire.sock.close()
+            self._wires.clear()
+            for sock in self._kept:
+                sock.close()
 
     def _row(self, descriptor: Descriptor, record: Record) -> SocketRow:
         waiting = self._waiting.get(descriptor)

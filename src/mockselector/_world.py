@@ -655,11 +655,19 @@ class World:
         monitor = self.monitor
         start, kind, _ = monitor.on_its_way_out()
         closed = set[str]()
+        accepted: set[object] = {peer.name for peer in self.peers if peer._backend}
         for at in range(0, len(monitor.rows), WIDTH):
             call, name, detail = monitor.rows[at : at + 3]
             if call == "close" and (at < start or (detail is None and not (for_good and name in monitor.reasons))):
                 closed.add(name)
-        self._closed_before = frozenset(peer._serial for peer in self.peers if peer.name in closed)
+            elif call == "accept":
+                accepted.add(detail)
+        self._closed_before = frozenset(
+            peer._serial
+            for peer in self.peers
+            if peer.name in closed  # or went with the listener that it waited at
+            or (peer._stream is not None and peer._stream.other.closed and {peer.name}.isdisjoint(accepted))
+        )
         self._is_gone, self._returned_after = True, f" after {kind}" if kind else ""
 
     def settle(self) -> None:
