@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio.streams
 import io
 import os
 import selectors
@@ -18,6 +19,7 @@ import pytest
 import mockselector
 from mockselector import MockSelector, MockSocket, Scenario, ScenarioError
 from mockselector._frames import leave_out_ours
+from mockselector._trace import shown_path
 from mockselector._whose import whose
 from scenario_servers import echo, one
 
@@ -162,6 +164,13 @@ def test_under_unittest_the_lines_of_the_test_and_the_server_are_shown_and_not_o
 # -- whose code it is ---------------------------------------------------------------------------------------------
 
 LIBRARY = os.path.dirname(os.__file__)
+
+
+def test_a_file_of_a_library_is_shown_by_its_name_there() -> None:
+    assert shown_path(asyncio.streams.__file__) == os.path.join("asyncio", "streams.py")
+    assert shown_path("/x/lib/python3.13/site-packages/flask/app.py") == "flask/app.py"
+    assert shown_path("/x/server\n.py") == r"/x/server\n.py"
+    assert shown_path(os.path.abspath("server.py")) == "server.py"
 
 
 @pytest.mark.parametrize(

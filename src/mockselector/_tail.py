@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 TAIL: Final = 12
 """How many lines of the trace an error shows, or a few more."""
 
-LONGEST: Final = 8
+LONGEST: Final = 12
 """How many rows a group has at most that is seen to repeat."""
 
 OFTEN: Final = 3

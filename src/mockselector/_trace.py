@@ -15,7 +15,7 @@ import sys
 from collections.abc import Sequence
 
 from ._text import VALUE, escaped, shown, value_text
-from ._whose import INSIDE
+from ._whose import INSIDE, in_its_library
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -253,7 +253,10 @@ def _short_text(kept: Kept) -> str:
 
 
 def shown_path(file: str) -> str:
-    """A path as short as it can be and still be opened from the working directory; escaped."""
+    """A path as short as it can be and still be opened from the working directory, or found in its library; escaped."""
+    inside = in_its_library(file)
+    if inside != file:
+        return escaped(inside)
     if not file.startswith("<"):
         try:
             relative = os.path.relpath(file)

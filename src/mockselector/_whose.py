@@ -57,6 +57,22 @@ def whose(file: str) -> Whose:
 
 
 @cache
+def in_its_library(file: str) -> str:
+    """A file of a library by its name there, as `asyncio/streams.py`; any other as it is."""
+    kind = whose(file)
+    if kind == "installed":
+        for folder in _PACKAGES:
+            _, found, inside = file.replace(os.sep, "/").rpartition(f"/{folder}/")
+            if found:
+                return inside
+    if kind == "stdlib":
+        for library in _LIBRARIES:
+            if file.startswith(library):
+                return file[len(library) :]
+    return file
+
+
+@cache
 def _scripts() -> str:
     """Where installations put their commands."""
     return os.path.join(sys.prefix, "Scripts" if sys.platform == "win32" else "bin", "")
