@@ -70,7 +70,10 @@ THE_END: Final = "the end of the script"
 POLLS_TO_SETTLE: Final = 2
 """How many polls a loop may take to do about a socket what must be done: asyncio takes two."""
 
-TIDYING: Final = frozenset[str](("close", "unregister", "shutdown:read", "shutdown:write", "option", "detach"))
+GIVES_UP: Final = frozenset[str](("close", "unregister", "shutdown:read", "shutdown:write", "detach"))
+"""Operations for which an exception that is being handled is the reason."""
+
+TIDYING: Final = GIVES_UP | {"option"}
 """What a server does on its way out."""
 
 IN_VAIN: Final = 1000
@@ -274,7 +277,7 @@ class Monitor:
         if operation == "close":
             self._close(record, frame)
         self._append(operation, record.name, detail, frame)
-        if operation in TIDYING:
+        if operation in GIVES_UP:
             self._note_reason(record.name, operation, detail)
         if isinstance(cell, str):
             self.becomes(record, cell)
@@ -371,7 +374,7 @@ class Monitor:
     def decided(self, operation: str, name: str, detail: object = None) -> None:
         """Note an operation whose result something else decided: the test, or the network."""
         self._append(operation, name, detail, caller(2))
-        if operation in TIDYING:
+        if operation in GIVES_UP:
             self._note_reason(name, operation)
 
     def handed_off(self, record: Record) -> bool:

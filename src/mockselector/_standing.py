@@ -77,7 +77,8 @@ def failed_tasks(outer: int) -> list[Reason]:
         for one in sorted(tasks, key=_age)
         if one.get_loop() is loop and one.done() and getattr(one, "_log_traceback", False)
     ]
-    return [reason(error) for error in errors if isinstance(error, BaseException)]
+    own = __package__  # what a run is ended with, or has found, is told otherwise
+    return [reason(error) for error in errors if isinstance(error, BaseException) and type(error).__module__ != own]
 
 
 def _age(task: Any) -> tuple[int, str]:
