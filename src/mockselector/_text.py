@@ -38,6 +38,8 @@ def short(text: str, most: int = VALUE) -> str:
 
 def shown(name: str, most: int = NAME) -> str:
     """A name, as texts show it."""
+    if len(name) <= most and name.isprintable():
+        return name
     return short(escaped(name if len(name) <= most else short(name, 2 * most)), most)
 
 
