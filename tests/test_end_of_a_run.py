@@ -187,7 +187,7 @@ def test_an_earlier_exception_of_the_server_is_not_replaced_and_takes_the_violat
         with pytest.raises(ZeroDivisionError, match="a bug of the server") as caught:
             fail()
     else:
-        with pytest.warns(UserWarning, match=r"besides ZeroDivisionError: \[undelivered-event\] the run ended with events left"):
+        with pytest.warns(UserWarning, match=r"besides ZeroDivisionError: \[undelivered-event\] the run ended"):
             with pytest.raises(ZeroDivisionError, match="a bug of the server") as caught:
                 fail()
     assert "[undelivered-event]" in notes(caught.value)
