@@ -562,6 +562,34 @@ def test_a_server_that_returns_of_its_own_accord_has_returned() -> None:
     assert "after" not in text.splitlines()[0]
 
 
+def test_a_program_of_asyncio_whose_main_coroutine_is_over_has_returned() -> None:
+    async def main() -> None:
+        server = await asyncio.start_server(reads_on, "127.0.0.1", PORT)
+        await asyncio.sleep(2)
+        server.close()
+
+    def script(net: Scenario) -> None:
+        net.client("alice").sends(b"x").waits(5).expects(b"y")
+
+    text = str(error_of(lambda: asyncio.run(main()), script))
+    assert text.startswith("[unmet-expectation] alice expects b'y', but the server has returned\n")
+
+
+def test_a_connection_that_was_closed_long_before_was_closed() -> None:
+    def serve() -> None:
+        with socket.create_server(("", PORT)) as listener:
+            listener.accept()[0].close()
+            listener.settimeout(5)
+            try:
+                listener.accept()
+            except TimeoutError:
+                return
+
+    text = str(error_of(serve, lambda net: net.client("alice").waits(10).expects(b"y")))
+    assert text.startswith("[unmet-expectation] alice expects b'y', but the server has closed the connection\n")
+    assert "The server returned after TimeoutError" in text
+
+
 def test_a_program_that_only_connects_is_no_server() -> None:
     def asks_a_backend() -> None:
         with socket.create_connection(("db", 5432)) as conn:

@@ -24,6 +24,7 @@ from ._standing import standing
 from ._table import SocketRow, SocketTable, interest_text
 from ._text import several, shown, value_text
 from ._trace import WIDTH
+from ._whose import whose
 
 if TYPE_CHECKING:
     import selectors
@@ -654,11 +655,13 @@ class World:
         """Tell what it has closed from what it left behind: open, dropped or, if for good, lost to an exception."""
         monitor = self.monitor
         start, kind, _ = monitor.on_its_way_out()
+        start = min(start, self._last_wait()) if for_good else start
         closed = set[str]()
         accepted: set[object] = {peer.name for peer in self.peers if peer._backend}
         for at in range(0, len(monitor.rows), WIDTH):
             call, name, detail = monitor.rows[at : at + 3]
-            if call == "close" and (at < start or (detail is None and not (for_good and name in monitor.reasons))):
+            lost = for_good and (name in monitor.reasons or _is_a_librarys(monitor.rows[at + 4]))
+            if call == "close" and (at < start or (detail is None and not lost)):
                 closed.add(name)
             elif call == "accept":
                 accepted.add(detail)
@@ -669,6 +672,20 @@ class World:
             or (peer._stream is not None and peer._stream.other.closed and {peer.name}.isdisjoint(accepted))
         )
         self._is_gone, self._returned_after = True, f" after {kind}" if kind else ""
+
+    def _last_wait(self) -> int:
+        """Where in the rows those begin that came after it last waited or got anything: a loop of asyncio polls on."""
+        rows = self.monitor.rows
+        at = len(rows)
+        while at and (
+            rows[at - WIDTH] in TIDYING
+            or rows[at - WIDTH] == "get_key"
+            or (
+                rows[at - WIDTH] == "select" and rows[at - WIDTH + 2] == () and rows[at - WIDTH + 3] == rows[-WIDTH + 3]
+            )
+        ):
+            at -= WIDTH
+        return at
 
     def settle(self) -> None:
         """The server has returned: its process ends, and the peers see what is left for them to see."""
@@ -794,6 +811,11 @@ def progress(peer: Peer) -> str:
 
 def _is_ipv4(to: Address) -> bool:
     return not isinstance(to, (int, str)) and to is not None and str(to[0]).replace(".", "").isdecimal()
+
+
+def _is_a_librarys(code: CodeType) -> bool:
+    """Whether it is not the user's own code, which closes what it means to close."""
+    return whose(code.co_filename) != "own"
 
 
 def _never() -> bool:
