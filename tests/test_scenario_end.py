@@ -268,6 +268,7 @@ def test_sleeping_on_after_the_end_ends_the_run_again() -> None:
             echo()
         finally:
             time.sleep(10)
+            time.sleep(100)
             raise AssertionError("not reached")
 
     with Scenario() as net:

@@ -859,3 +859,103 @@ def test_a_call_of_os_on_a_number_is_refused_aloud(name: str) -> None:
         with pytest.raises(NotImplementedError, match=rf"^os\.{name}\(\) on a scenario's socket is not simulated"):
             getattr(os, name)(number, *[1] * (name == "read"), *[b"x"] * (name == "write"))
         forget(net)
+
+
+# -- blocks, in whatever order they are left ------------------------------------------------------------
+
+
+def test_blocks_of_two_scenarios_may_be_left_in_any_order() -> None:
+    before = everything()
+    one, two = Scenario(), Scenario()
+    first, second = one.installed(), two.installed()
+    first.__enter__()
+    second.__enter__()
+    first.__exit__(None, None, None)
+    assert current() is two._world
+    socket.create_server(("", 8888)).close()
+    second.__exit__(None, None, None)
+    assert current() is None
+    assert len(two.trace)
+    assert not one.trace
+    assert [] == changed(before)
+
+
+def test_a_scenario_that_is_left_takes_its_blocks_with_it() -> None:
+    before = everything()
+    with Scenario() as outer, outer.installed():
+        with Scenario() as inner:
+            inner.installed().__enter__()
+            assert current() is inner._world
+        assert current() is outer._world
+    assert current() is None
+    assert [] == changed(before)
+
+
+def test_fixtures_may_be_closed_late_and_in_another_thread() -> None:
+    def fixture(net: Scenario) -> Generator[None]:
+        with net.installed():
+            yield
+
+    def close_first() -> None:
+        begin.acquire()
+        one.close()
+        done.release()
+
+    before = everything()
+    net = Scenario()
+    one, two = fixture(Scenario()), fixture(net)
+    begin, done = threading.Lock(), threading.Lock()  # real waits, whatever is installed
+    begin.acquire()
+    done.acquire()
+    thread = threading.Thread(target=close_first)
+    thread.start()
+    next(one)
+    next(two)
+    begin.release()
+    done.acquire()
+    seen = current()
+    two.close()
+    thread.join()
+    assert seen is net._world
+    assert current() is None
+    assert [] == changed(before)
+
+
+def test_a_block_is_left_once() -> None:
+    block = Scenario().installed()
+    with block:
+        pass
+    block.__exit__(None, None, None)
+    assert current() is None
+
+
+def test_a_block_in_a_running_event_loop_is_refused() -> None:
+    async def test() -> None:
+        with Scenario() as net:
+            with net.installed():
+                await asyncio.sleep(1)
+
+    before = everything()
+    with pytest.raises(RuntimeError, match=r"net\.run\(asyncio\.run, main\(\)\)"):
+        asyncio.run(test())
+    assert [] == changed(before)
+
+
+def test_a_block_in_the_loop_of_its_own_scenario_is_none_the_worse() -> None:
+    async def main(net: Scenario) -> float:
+        with net.installed():
+            await asyncio.sleep(1)
+        return net.now
+
+    with Scenario() as net:
+        assert net.run(asyncio.run, main(net)) == 1.0
+
+
+@pytest.mark.skipif(os.name != "posix", reason="there is no such timer")
+@pytest.mark.parametrize("how", [("timed", "100"), ("walk", "3", "211")], ids=" ".join)
+def test_an_interrupt_at_whatever_moment_leaves_nothing_behind(how: tuple[str, ...]) -> None:
+    script = os.path.join(os.path.dirname(__file__), "interrupts.py")
+    done = subprocess.run(
+        [sys.executable, "-W", "ignore", script, *how], capture_output=True, text=True, timeout=600, check=False
+    )
+    assert (done.returncode, "left behind" in done.stdout) == (0, False), done.stdout

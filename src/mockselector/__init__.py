@@ -18,6 +18,7 @@ A map of the package, in reading order; a file imports only from those above it:
     _sockets.py   MockSocket and ListenSocket: scripts, and what a read may see of them
     selector.py   MockSelector: where events come from, and the end of a run
     _clock.py     virtual time
+    _guard.py     real time: a turn of the server that never ends
     _script.py    what a peer does: frozen steps, and their fluent builder
     _network.py   what a kernel knows of sockets: connections, listeners, addresses, readiness
     _table.py     the sockets of a scenario as a table

@@ -113,6 +113,12 @@ def told(flat: Rows) -> str:
     return "\n".join(["In the scenario, the server did last:", "", *_tail(rows, at_end=False)]) if rows else ""
 
 
+def told_stack(shown: Sequence[Place]) -> str:
+    """Where a program stands, the line in question first."""
+    labelled = [("" if number else "at", one) for number, one in enumerate(shown)]
+    return "\n".join(line[2:] for line in _columns(labelled))
+
+
 def _proof(finding: Finding, rows: Sequence[Row]) -> list[str]:
     """The rows that prove a finding, oldest first, the offending call last."""
     found: list[tuple[int, str]] = []

@@ -124,7 +124,7 @@ class Monitor:
         self.now = 0
         self.records: list[Record] = []
         self.maps: list[dict[int, SelectorKey]] = []
-        self.violation: Exception | None = None
+        self.violation: BaseException | None = None  # a finding, a refusal, or what a step has raised
         self.finished = False
         self._names: dict[str, int] = {}
         self._foreign: dict[int, tuple[object, Record]] = {}
@@ -585,6 +585,10 @@ class Monitor:
     def raise_violation(self, finding: Finding) -> NoReturn:
         """Remember the first violation of the run, and raise this one."""
         raise self._violated(finding)
+
+    def found(self, finding: Finding) -> None:
+        """Remember a finding that is not raised by a call."""
+        self._violated(finding)
 
     def _violated(self, finding: Finding, also: Collection[Finding] = ()) -> ScenarioError:
         made = finding.made or next(

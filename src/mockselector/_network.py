@@ -590,14 +590,19 @@ class Network:
             if taken:
                 raise _os_error(EINVAL)
             return
+        if os.path.lexists(path):
+            raise _os_error(EADDRINUSE)
+        self._files.append(path)  # before it is made: an interrupt may come in between
         try:
             _make_socket_file(path)
-        except FileExistsError:
-            raise _os_error(EADDRINUSE) from None
+        except OSError as error:
+            self._files.remove(path)
+            if isinstance(error, FileExistsError):
+                raise _os_error(EADDRINUSE) from None
+            raise
         if taken:
             os.unlink(path)
             raise _os_error(EINVAL)
-        self._files.append(path)
 
     def remove_files(self) -> None:
         """What servers left of their sockets' files."""

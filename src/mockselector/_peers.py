@@ -11,7 +11,7 @@ from __future__ import annotations
 import re
 from collections.abc import Generator
 from errno import ECONNREFUSED, ETIMEDOUT
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, TypeVar
 
 from typing_extensions import assert_never
 
@@ -112,6 +112,8 @@ if TYPE_CHECKING:
 
     Taken: TypeAlias = "Generator[None, None, bytes]"
 
+R = TypeVar("R")
+
 __tracebackhide__ = True  # pytest: end tracebacks at the server's own line
 
 SYN_TIMEOUT: Final = 127.0
@@ -133,6 +135,35 @@ SHOWN: Final = 8
 
 class GivenUp(Exception):  # noqa: N818  (a signal)
     """A peer goes no further in its script: what it needs is not to be had."""
+
+
+class Raised(BaseException):
+    """A function of the test has raised: that passes through a peer in this, as a generator would change some."""
+
+    def __init__(self, error: BaseException) -> None:
+        super().__init__(error)
+        self.error: Final = error
+
+
+def _called(function: Callable[[], R]) -> R:
+    """What a function of the test returns."""
+    try:
+        return function()
+    except BaseException as error:
+        raise Raised(error) from None
+
+
+def _resumed(play: Generator[Step, bytes, object], came: bytes | None) -> object:
+    """What a generator of the test yields next, or `_DONE`."""
+    try:
+        return next(play) if came is None else play.send(came)
+    except StopIteration:
+        return _DONE
+    except BaseException as error:
+        raise Raised(error) from None
+
+
+_DONE: Final = object()
 
 
 class Peer(Conversation):
@@ -294,7 +325,7 @@ class Peer(Conversation):
             case ReadsSlowly():
                 self._pace = (step.size, nanoseconds(step.every))
             case Does():
-                step.function()
+                _called(step.function)
             case Plays():
                 yield from self._play(step)
             case _ as unreachable:
@@ -340,7 +371,7 @@ class Peer(Conversation):
                 if self._at_end() and not self._end.size and not self._was_reset():
                     break
             yield from self._more(step, got, size)
-        wrong = _wrong(step, bytes(got))
+        wrong = _called(lambda: _wrong(step, bytes(got)))
         if wrong:
             self._unexpected(f"{bytes_text(excerpt(bytes(got)))}, {wrong}")
         self._resume_judging()
@@ -399,21 +430,19 @@ class Peer(Conversation):
             yield
 
     def _play(self, step: Plays) -> Generator[None, None, None]:
-        play = step.play() if callable(step.play) else step.play
+        play = _called(step.play) if callable(step.play) else step.play
         if not is_play(play):
             raise TypeError(f"play= of {self.name} takes a generator of steps; its function returned {play!r}")
         yielded = 0
         try:
-            inner = next(play)
-            while True:
+            inner = _resumed(play, None)
+            while inner is not _DONE:
                 yielded += 1
                 if not is_step(inner) or yielded > MOST_YIELDED:
                     raise self._bad_play(inner)
                 self._step = inner
                 came = yield from self._take(inner)
-                inner = play.send(came)
-        except StopIteration:
-            pass
+                inner = _resumed(play, came)
         finally:
             self._step = None
         self._resume_judging()

@@ -10,13 +10,13 @@ import os
 import runpy
 import sys
 import warnings
-from contextlib import contextmanager
 from heapq import heappush
 from typing import TYPE_CHECKING, Any, Final, Literal
 
 from ._clock import DATE, nanoseconds
-from ._ending import EndException, add_story
-from ._install import installed
+from ._ending import EndException, add_story, interruption, is_interruption
+from ._guard import Watch
+from ._install import Installed
 from ._loopback import LoopbackWorld, require_loopback
 from ._network import AF_UNIX, ANY
 from ._peers import Peer
@@ -30,7 +30,8 @@ from ._world import World
 if TYPE_CHECKING:
     import selectors
     import socket
-    from collections.abc import Callable, Collection, Generator, Sequence
+    from collections.abc import Callable, Collection, Sequence
+    from contextlib import AbstractContextManager
     from types import TracebackType
     from typing import TypeVar
 
@@ -66,6 +67,8 @@ class Scenario:
     buffer: bytes that fit into a connection in each direction. date: what `time.time()` says at the
     beginning, in seconds since the epoch (default: 2026-01-01 00:00 UTC). network: "loopback" plays the
     same peers over real sockets (see docs/fidelity.md); the rules about the server's calls are not judged then.
+    watchdog: seconds of real time after which a turn of the server that calls nothing of the scenario's is a
+    `busy-loop`, and is ended; None: it may take for ever. Under a debugger nobody looks.
 
     Used as `with Scenario() as net:`; leaving the block judges the end, as `verify()` does.
     """
@@ -80,23 +83,28 @@ class Scenario:
         buffer: int = BUFFER,
         date: float = DATE,
         network: Literal["simulated", "loopback"] = "simulated",
+        watchdog: float | None = 30.0,
     ) -> None:
         require_size("buffer", buffer)
-        for name, value in (("patience", patience), ("grace", grace), ("date", date)):
-            require_seconds(name, value)
+        for name, value in (("patience", patience), ("grace", grace), ("date", date), ("watchdog", watchdog)):
+            if value is not None or name != "watchdog":
+                require_seconds(name, value)
         if network not in ("simulated", "loopback"):
             raise ValueError(f"network= takes 'simulated' or 'loopback'; got {network!r}")
         self._real = network == "loopback"
         if self._real:
             require_loopback(pedantic=(pedantic, False), buffer=(buffer, BUFFER))
+        self._settled = False
+        self._told = False  # whether the test has got the violation, or a note of it
+        self._finished = False
+        self._blocks: list[Installed] = []  # of installed(), to be left at the latest when the scenario is
         frame = caller(1)
         self._world = (LoopbackWorld if self._real else World)(
             place(frame.f_code, frame.f_lasti), frame.f_code, allow=checked_rules(allow), pedantic=pedantic,
             patience=patience, grace=grace, buffer=buffer, date=date,
         )  # fmt: skip
-        self._settled = False
-        self._told = False  # whether the test has got the violation, or a note of it
-        self._finished = False
+        busy = "busy-loop" in self._world.monitor.allow
+        self._watchdog: Final = None if busy or watchdog is None else max(float(watchdog), 0.001)
 
     # -- who takes part -------------------------------------------------------------------------
 
@@ -191,23 +199,34 @@ class Scenario:
         if self._finished:
             raise RuntimeError("this scenario is at its end: a script is played once; make a new Scenario")
         world.check_not_acting("run()")
-        before = world.ending.outside
+        before, world.ending.outside = world.ending.outside, sys._getframe().f_code
         world.returned = False
-        world.ending.outside = caller(1).f_code
+        under = Installed(world, function)
+        watch = Watch(self._watchdog, world.pulse, world.too_long)
         result: R | None = None
         error: BaseException | None = None
         try:
-            with installed(world, function):
-                result = function(*args, **kwargs)
+            try:
+                with under:
+                    watch.begin()
+                    result = function(*args, **kwargs)
+            finally:
+                watch.end()
+                world.ending.left()
         except BaseException as one:
             error = one
-        world.ending.left()
-        world.ending.outside = before
+            if watch.interrupted and isinstance(one, KeyboardInterrupt):
+                interruption(world, one)
+        finally:  # an interrupt may have come in the middle of that
+            watch.end()
+            world.ending.left()
+            under.close()
+            world.ending.outside = before
         world.returned = error is None and not world.ending.times
         if world.returned and not world.is_over:
             try:
                 world.look_on()
-            except Exception as one:  # of a step
+            except BaseException as one:  # of a step
                 error = one
         try:
             self._left(error)
@@ -232,7 +251,9 @@ class Scenario:
 
     def _run_script(self, script: Callable[[], dict[str, Any]], argv: list[str], folder: str) -> dict[str, Any] | None:
         before = sys.argv, sys.path[:]
-        sys.argv, sys.path[:] = argv, [folder, *sys.path]
+
+        def put_back() -> None:
+            sys.argv, sys.path[:] = before
 
         def main() -> dict[str, Any] | None:
             try:
@@ -243,15 +264,22 @@ class Scenario:
                 return None
 
         try:
+            sys.argv, sys.path[:] = argv, [folder, *sys.path]
             return self.run(main)
         finally:
-            sys.argv, sys.path[:] = before
+            try:
+                put_back()
+            finally:
+                put_back()  # an interrupt may have come in the middle of it
 
-    @contextmanager
-    def installed(self) -> Generator[None, None, None]:
-        """For the time of a block, sockets, selectors and time are this scenario's: to import, or to set up."""
-        with installed(self._world):
-            yield
+    def installed(self) -> AbstractContextManager[None]:
+        """For the time of a block, sockets, selectors and time are this scenario's: to import, or to set up.
+
+        RuntimeError where an event loop runs that is not the scenario's: it would go on in virtual time.
+        """
+        block = Installed(self._world, in_block=True)
+        self._blocks.append(block)
+        return block
 
     def selector(self) -> selectors.BaseSelector:
         """A selector of this scenario, to pass in by hand."""
@@ -316,24 +344,41 @@ class Scenario:
         self, exc_type: type[BaseException] | None, exc_val: BaseException | None, exc_tb: TracebackType | None
     ) -> None:
         world = self._world
-        world.ending.left()
-        before = world.monitor.violation
         own = self._is_own(exc_val)
-        if exc_val is None or own:
-            self._finish()
-        world.monitor.finished = True
-        world.release()
-        self._settled = True
+        try:
+            world.ending.left()
+            before = world.monitor.violation
+            if exc_val is None or own:
+                self._finish()
+        finally:
+            try:
+                self._let_go()
+            finally:
+                self._let_go()  # an interrupt may have come in the middle of it
         if self._told and not own:
             return
         if world.ending.settle(exc_val, own=own, before=before):
             raise RuntimeError(CALLED_DIRECTLY)
 
+    def _let_go(self) -> None:
+        """Leave nothing behind; does nothing when that is done."""
+        world = self._world
+        world.ending.left()
+        for block in self._blocks:
+            block.close()
+        world.monitor.finished = True
+        world.release()
+        self._settled = True
+
     def __del__(self) -> None:
         world: World | None = getattr(self, "_world", None)
-        if world is None or self._settled or sys.is_finalizing() or not world.peers:
+        if world is None or self._settled or sys.is_finalizing():
+            return
+        if not world.peers:
+            self._let_go()  # an interrupt may have come before the block was left
             return
         self._finish()
+        self._let_go()
         if world.monitor.violation is not None:
             text = (
                 "a Scenario was dropped, and nobody has seen what it found: use `with Scenario() as net:` or"
@@ -342,14 +387,15 @@ class Scenario:
             warnings.warn_explicit(text, UserWarning, world.script.file, world.script.line)
 
     def _is_own(self, error: BaseException | None) -> bool:
-        return isinstance(error, EndException) and error.args[0] is self._world
+        ended = isinstance(error, EndException) and error.args[0] is self._world
+        return ended or is_interruption(error, self._world)
 
     def _left(self, error: BaseException | None) -> None:
         """The server has come back, with an exception or without: what the test gets of that."""
         world = self._world
         own = self._is_own(error)
-        if isinstance(error, KeyboardInterrupt) and world.interrupted:
-            own = world.returned = True
+        if own and isinstance(error, KeyboardInterrupt):
+            world.returned = True
         before = world.monitor.violation
         if own and not world.returned:
             self._finish()
@@ -368,7 +414,7 @@ class Scenario:
         if not world.is_over:
             try:
                 world.settle()
-            except Exception as error:  # of a step: it is what the test will see
+            except BaseException as error:  # of a step: it is what the test will see
                 if error is not world.monitor.violation:
                     raise
         open_selectors = tuple(world.open_selectors) if world.returned else ()

@@ -16,6 +16,7 @@ from ._trace import bytes_text, excerpt, place
 
 if TYPE_CHECKING:
     from types import CodeType, FrameType
+    from typing import TypeGuard
 
     from typing_extensions import Buffer, Self
 
@@ -217,7 +218,7 @@ STEPS: Final = (
 )  # fmt: skip
 
 
-def is_step(thing: object) -> bool:
+def is_step(thing: object) -> TypeGuard[Step]:
     """Whether it is a step, whatever its type says."""
     return isinstance(thing, STEPS)
 

@@ -63,7 +63,7 @@ BEFORE: Final = (
 )
 """What is said of a real socket or selector that a scenario's server uses."""
 
-_current: dict[int, list[World]] = {}  # by thread, the innermost last
+_current: dict[int, tuple[tuple[World, object], ...]] = {}  # by thread, the innermost last, and who put it there
 
 when_selector_is_made: Final[list[Callable[[], None]]] = []
 """Called when code that runs in a scenario makes a selector."""
@@ -72,7 +72,7 @@ when_selector_is_made: Final[list[Callable[[], None]]] = []
 def current() -> World | None:
     """The world that is put under this thread's code; None: the real one."""
     worlds = _current.get(get_ident())
-    return worlds[-1] if worlds else None
+    return worlds[-1][0] if worlds else None
 
 
 def check_world(world: World, thing: object) -> None:
@@ -85,17 +85,19 @@ def check_world(world: World, thing: object) -> None:
         )
 
 
-def enter(world: World) -> None:
-    """From now on sockets are made in this world."""
-    _current.setdefault(get_ident(), []).append(world)
+def enter(world: World, key: object) -> None:
+    """From now on sockets are made in this world, in this thread."""
+    thread = get_ident()
+    _current[thread] = (*_current.get(thread, ()), (world, key))
 
 
-def leave() -> None:
-    """The world before is current again."""
-    worlds = _current[get_ident()]
-    worlds.pop()
-    if not worlds:
-        del _current[get_ident()]
+def leave(thread: int, key: object) -> None:
+    """What was entered in a thread with this key is left, in whatever order and from whichever thread."""
+    left = tuple(one for one in _current.get(thread, ()) if one[1] is not key)
+    if left:
+        _current[thread] = left
+    else:
+        _current.pop(thread, None)
 
 
 @cache

@@ -14,19 +14,20 @@ from errno import ECONNREFUSED
 from heapq import heappop, heappush
 from typing import TYPE_CHECKING, Final
 
-from ._clock import AT_ONE_INSTANT, Clock, nanoseconds
-from ._ending import Ending
-from ._errors import Finding
+from ._clock import AT_ONE_INSTANT, SECOND, Clock, nanoseconds
+from ._ending import Ending, interruption
+from ._errors import Finding, told_stack
+from ._guard import own_place, stack_of
 from ._monitor import IN_VAIN, Monitor
 from ._network import ANY, Network, Stream
-from ._peers import ROOM, SHORTEN, GivenUp, Peer
+from ._peers import ROOM, SHORTEN, GivenUp, Peer, Raised
 from ._table import SocketRow, SocketTable, interest_text
-from ._trace import WIDTH
+from ._trace import WIDTH, shown_path
 
 if TYPE_CHECKING:
     import selectors
     from collections.abc import Callable
-    from types import CodeType
+    from types import CodeType, FrameType
     from typing import NoReturn
 
     from ._monitor import Record
@@ -49,6 +50,14 @@ LONGEST_STEP: Final = nanoseconds(16)
 """How far time moves for a server that asks for it again and again: from one to the other, doubling."""
 
 NO_RULES: Final = frozenset["RuleId"]()
+
+IN_REAL_TIME: Final = (
+    "It computes, or waits for something real, and lets no peer act meanwhile. If that takes so long for a good"
+    " reason: Scenario(watchdog=...) says how many seconds a turn may take, and None that nobody looks."
+)
+
+REFUSALS: Final = 100
+"""So often a call that is not simulated is refused in place; whoever has swallowed that, and goes on, is ended."""
 
 IDLE_WAKES: Final = 3
 """So many `select()`s in a row with nothing done about them are a busy loop."""
@@ -88,7 +97,6 @@ class World:
         self.leaked: list[str] = []
         self.progress = 0  # how often a byte was moved, or a connection made or closed
         self.open_selectors: Final[dict[str, None]] = {}
-        self.interrupted = False  # whether KeyboardInterrupt was raised in the server
         self._knocking: dict[int, Peer] = {}  # who waits for somebody to listen, or for room in a backlog
         self._dialling: list[tuple[Descriptor, Descriptor]] = []  # the program, for room in a backlog of its own
         self._refused: list[tuple[Descriptor, int]] = []  # the program, where nobody is, and with which error
@@ -108,6 +116,9 @@ class World:
         self._seen = 0  # how long the trace was when it last did
         self._woken = 0  # how often select() has returned something since ...
         self._woken_at = (0, 0)  # ... time or anything else moved
+        self._ended_at: int | None = None  # when the server was first ended, if it has waited since
+        self._refusals = 0
+        self._polls = 0
         self._settling = False
         self._late: list[Finding] = []  # what was found when the server had returned
 
@@ -348,6 +359,7 @@ class World:
         self.check_not_acting("call select()")
         self._call = call
         self._play()
+        self._polls += 1
         if self._count():
             self._creep()
         self._seen = len(self.monitor.rows) + WIDTH  # the row of this very poll
@@ -421,21 +433,32 @@ class World:
             descriptor.failed(error)
             self.monitor.becomes(self.records[descriptor], "refused")
         while self._runnable:
-            peer = self.peers[heappop(self._runnable)]
-            peer._queued = False
-            self._acting = peer
-            try:
-                peer._go()
-            except Exception as error:
-                if self.monitor.violation is None:
-                    self.monitor.violation = error
-                raise
-            finally:
-                self._acting = None
+            peer = self._go()
             if peer._until is not None:
                 heappush(self._timers, (peer._until, peer._serial, peer._token))
             elif not peer._finished and not (peer._backend and peer._stream is None):
                 heappush(self._vain, (peer._since + self.patience, peer._serial, peer._token))
+
+    def _go(self) -> Peer:
+        """Let the next peer act that can. What it raises, or whatever comes meanwhile, ends the run."""
+        failed: BaseException
+        try:
+            peer = self._acting = self.peers[heappop(self._runnable)]
+            peer._queued = False
+            peer._go()
+            return peer
+        except Raised as one:
+            failed = one.error
+        except BaseException as one:
+            failed = one
+        finally:
+            self._acting = None
+        if self.monitor.violation is None:
+            self.monitor.violation = failed
+        try:
+            raise failed
+        finally:
+            del failed  # it refers to this frame
 
     def _due(self, timers: list[tuple[int, int, int]]) -> tuple[int, Peer] | None:
         """The next of them that still holds."""
@@ -510,6 +533,30 @@ class World:
     def _nobody_notifies(self) -> NoReturn:
         self.refuse("this waits for what another thread does, and a scenario has no other thread")
 
+    # -- how it is looked after, from another thread ----------------------------------------------------
+
+    def pulse(self) -> object:
+        """What changes with everything that the server has of its scenario."""
+        return (len(self.monitor.rows), self.clock.now, self._asked, self._steps, self.progress, self._polls)
+
+    def too_long(self, seconds: float, frame: FrameType, thread: int) -> None:
+        """A turn of the server takes so many seconds of real time: that is found, and ends the run."""
+        try:
+            if self.monitor.violation is None and not self.monitor.finished:
+                self.monitor.found(self._frozen(seconds, frame))
+        finally:
+            self.ending.force(self, thread, frame)
+
+    def _frozen(self, seconds: float, frame: FrameType) -> Finding:
+        stack = stack_of(frame, self.ending.outside)
+        where = own_place(stack)
+        who = "the server" if self._acting is None else f"a step of {self._acting.name}"
+        at = "" if where is None else f", and is at {shown_path(where.file)}:{where.line} in {where.function}()"
+        what = f"{who} has called nothing of its scenario for {seconds:g} s of real time{at}"
+        shown = ([] if where is None else [where]) + [one for one in stack if one is not where]
+        fields, block = {"what": what, "moment": ""}, told_stack(shown)
+        return Finding("busy-loop", None, fields, note=IN_REAL_TIME, block=block, at_end=True)
+
     # -- how it ends ----------------------------------------------------------------------------------
 
     def _in_vain(self, peer: Peer, never: Callable[[], None] | None) -> None:
@@ -558,7 +605,7 @@ class World:
             try:
                 for function in self.on_end:
                     function()
-            except Exception as error:
+            except BaseException as error:
                 self.monitor.violation = self.monitor.violation or error
                 raise
             finally:
@@ -576,9 +623,8 @@ class World:
         self.give_up()
 
     def _interrupt(self) -> NoReturn:
-        self.interrupted = True
         self.monitor.breaks_off(*self._call)
-        raise KeyboardInterrupt
+        raise interruption(self)
 
     def _how_to_give_up(self) -> Callable[[], NoReturn]:
         return self.give_up
@@ -591,8 +637,22 @@ class World:
         """Before a call that may wait. Raises if the run has ended; False: it is a poll, which finds nothing."""
         if self.monitor.violation is None and not self.ending.times:
             return True
-        self.ending.again(self, timeout)
+        if timeout is None or timeout <= 0 or not self._passes(timeout):
+            self.ending.again(self, timeout)
+        self._polls += 1
+        self._asked = 0  # who cleans up asks for the time in between, as event loops do
         return False
+
+    def _passes(self, seconds: float) -> bool:
+        """Let time pass for a program that cleans up when its run is over; False: it has had `grace` for that."""
+        if not self.ending.times:
+            return False
+        self._ended_at = self.clock.now if self._ended_at is None else self._ended_at
+        left = self._ended_at + self.grace - self.clock.now
+        if seconds * SECOND > left:
+            return False
+        self._pass_to(self.clock.now + nanoseconds(seconds))
+        return True
 
     @property
     def is_over(self) -> bool:
@@ -602,8 +662,13 @@ class World:
     def refuse(self, what: str) -> NoReturn:
         """Say aloud what is not simulated; whoever swallows it gets it again at the end."""
         error = NotImplementedError(what)
-        if self.monitor.violation is None and not self.monitor.finished:
+        if self.monitor.finished:
+            raise error
+        if self.monitor.violation is None:
             self.monitor.violation = error
+        self._refusals += 1
+        if self._refusals > REFUSALS:
+            self.ending.again(self, None)
         raise error
 
     def look_on(self) -> None:
