@@ -96,6 +96,7 @@ class Escape:
                 escape.begin(sys._getframe(1), stop)
 
         Nudge.__name__, Nudge.__qualname__ = self._kind.__name__, self._kind.__qualname__
+        Nudge.__module__ = self._kind.__module__
         self._nudged = thread
         _raise_in(thread, Nudge)
 
