@@ -1,10 +1,13 @@
 """Everything that is done with a checkout, on any machine with git and Python 3.10 or later.
 
-    python3 .ci/dev.py examples     run the example servers under strict mode
-    python3 .ci/dev.py test         lint, type-check, test on every Python found, build, documentation
-    python3 .ci/dev.py bench        print the benchmarks (with more arguments: hand them on)
+    python3 .ci/dev.py examples       run the example servers under strict mode
+    python3 .ci/dev.py test           lint, type-check, test on every Python found, build, documentation
+    python3 .ci/dev.py test WORDS     hand the words on to pytest (test -k rules, test tests/test_rules.py -x):
+                                      only those tests, of the sources as they stand, on every Python found
+    python3 .ci/dev.py bench          print the benchmarks (with more arguments: hand them on)
 
-Makes its own environments in `.envs`, and installs nothing anywhere else.
+Makes its own environments in `.envs`, and installs nothing anywhere else. What each step of `test`
+printed is in `.envs/logs`.
 """
 
 from __future__ import annotations
@@ -14,38 +17,165 @@ import os
 import shutil
 import subprocess
 import sys
+import threading
 import time
 import venv
 import zipfile
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 ENVS = ROOT / ".envs"
+LOGS = ENVS / "logs"
 OLDEST, NEWEST = 10, 14
 PEER = "mockselector==0.2.3"
 DIFFERENTIAL = "tests/test_differential.py"
+PIP = ("-m", "pip", "--disable-pip-version-check", "install", "--quiet")
+QUIET = 20.0
+"""After so many seconds without a line, one says what is being done."""
+NO_TESTS = 5
+"""The exit status of pytest if there was no test for what it was asked."""
+
+
+class FailedError(Exception):
+    """A command has failed without which nothing goes on."""
+
+
+# -- saying what happens --------------------------------------------------------------------------
+
+_lock = threading.Lock()
+_said = 0.0  # when the last line was printed
+_at_work: list[Step] = []
 
 
 def say(text: str) -> None:
-    print(f"== {text}", flush=True)
+    global _said
+    with _lock:
+        print(f"== {text}", flush=True)
+        _said = time.monotonic()
 
 
-def run(*command: str | Path, cwd: Path = ROOT, quietly: bool = False, **variables: str) -> None:
-    """Run a command; stop everything if it fails. quietly: show what it prints when it is done."""
-    start = time.monotonic()
-    shown = " ".join(str(word).replace(f"{ROOT}{os.sep}", "") for word in command)
-    if not quietly:
-        say(shown)
-    done = subprocess.run(
-        [str(word) for word in command], cwd=cwd, env={**os.environ, **variables}, check=False, text=True,
-        stdout=subprocess.PIPE if quietly else None, stderr=subprocess.STDOUT if quietly else None,
-    )  # fmt: skip
-    if quietly:
-        say(f"{shown}\n{done.stdout}")
-    if done.returncode:
-        sys.exit(f"== failed, exit status {done.returncode}: {shown}")
-    say(f"done in {time.monotonic() - start:.1f} s")
+@contextmanager
+def telling() -> Iterator[None]:
+    """For the time of a block, say how far everything is whenever nothing else has been said for a while."""
+    over = threading.Event()
+
+    def tell() -> None:
+        while not over.wait(1.0):
+            tell_if_quiet()
+
+    thread = threading.Thread(target=tell, daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        over.set()
+        thread.join()
+
+
+def tell_if_quiet() -> None:
+    if time.monotonic() - _said >= QUIET:
+        say(f"at work: {'; '.join(step.how_far() for step in tuple(_at_work)) or 'between two steps'}")
+
+
+class Step:
+    """A command: how far it is, what it has printed, and what came of it.
+
+    python: on which Python it runs tests, written down by `pytest_progress`; "": it runs none.
+    """
+
+    def __init__(self, name: str, *command: str | Path, cwd: Path = ROOT, python: str = "", **variables: str) -> None:
+        self.name = name
+        self.command = [str(word) for word in command]
+        self.cwd = cwd
+        self.python = python
+        self.log = LOGS / f"{name.replace(' ', '-')}.txt"
+        self.progress = self.log.with_suffix(".progress")
+        self.variables = {**os.environ, **variables}
+        if python:
+            here = os.pathsep.join([str(ROOT / ".ci"), *filter(None, [self.variables.get("PYTHONPATH")])])
+            self.variables.update(PYTHONPATH=here, PYTEST_PROGRESS=str(self.progress))
+        self.start = time.monotonic()
+        self.status: int | None = None
+
+    def run(self, *, shown: bool = False) -> None:
+        """Run it. Its output goes into its log, and is printed if it fails; shown: it is printed as it comes."""
+        self.start = time.monotonic()
+        LOGS.mkdir(parents=True, exist_ok=True)
+        self.progress.unlink(missing_ok=True)
+        _at_work.append(self)
+        try:
+            if shown:
+                say(self.shown)
+                self.log.unlink(missing_ok=True)
+                done = subprocess.run(self.command, cwd=self.cwd, env=self.variables, check=False)
+            else:
+                with self.log.open("w", encoding="utf-8") as log:
+                    done = subprocess.run(
+                        self.command, cwd=self.cwd, env=self.variables, check=False,
+                        stdin=subprocess.DEVNULL, stdout=log, stderr=subprocess.STDOUT,
+                    )  # fmt: skip
+            self.status = done.returncode
+        finally:
+            _at_work.remove(self)
+        took = f"{time.monotonic() - self.start:.1f} s"
+        if shown:
+            say(f"{'failed after' if self.status else 'done in'} {took}")
+        elif self.status:
+            say(f"{self.name} failed after {took}: {self.shown}\n{self.output}\n== so much of {self.name}")
+        else:
+            say(f"{self.name}: {self.result} ({took})")
+
+    @property
+    def shown(self) -> str:
+        return " ".join(word.replace(f"{ROOT}{os.sep}", "") for word in self.command)
+
+    @property
+    def output(self) -> str:
+        return self.log.read_text(encoding="utf-8", errors="replace").rstrip()
+
+    @property
+    def result(self) -> str:
+        """The last line that it printed."""
+        return self.output.rpartition("\n")[2].strip("= ") or "passed"
+
+    def how_far(self) -> str:
+        counted, _, now = self._followed()
+        for_long = f"{time.monotonic() - self.start:.0f} s"
+        return f"{self.name}, test {counted}: {now} ({for_long})" if now else f"{self.name} ({for_long})"
+
+    def failing(self) -> list[str]:
+        """The tests that have failed in it, and the one in which the process ended."""
+        _, failed, now = self._followed()
+        return [*failed, *([f"{now} (the process ended in it)"] if now else ())]
+
+    def _followed(self) -> tuple[str, list[str], str]:
+        """How many of how many tests have begun, which have failed, and which one runs now ("": none)."""
+        if not self.python or not self.progress.exists():
+            return "", [], ""
+        total, begun, now = "?", 0, ""
+        failed: dict[str, None] = {}
+        for line in self.progress.read_text(encoding="utf-8", errors="replace").splitlines():
+            what, _, name = line.partition(" ")
+            if what == "tests":
+                total = name
+            elif what == "failed":
+                failed[name] = None
+            elif what == "runs":
+                begun, now = begun + 1, name
+            else:  # all have ended
+                now = ""
+        return f"{begun} of {total}", list(failed), now
+
+
+def run(*command: str | Path, cwd: Path = ROOT) -> None:
+    """Run a command without which nothing goes on."""
+    step = Step(" ".join([Path(command[0]).name, *map(str, command[1:3])]), *command, cwd=cwd)
+    step.run(shown=True)
+    if step.status:
+        raise FailedError(f"exit status {step.status}: {step.shown}")
 
 
 # -- Pythons and environments ---------------------------------------------------------------------
@@ -106,9 +236,8 @@ def environment(name: str, python: str, *arguments: str) -> Path:
         venv.create(folder, with_pip=True)
     else:
         run(python, "-m", "venv", folder)
-    pip = (inside, "-m", "pip", "--disable-pip-version-check", "install", "--quiet")
-    run(*pip, "--upgrade", "pip>=25.1")
-    run(*pip, *arguments)
+    run(inside, *PIP, "--upgrade", "pip>=25.1")
+    run(inside, *PIP, *arguments)
     stamp.write_text(wanted)
     return inside
 
@@ -145,63 +274,159 @@ def bench() -> None:
 
 
 def test() -> None:
+    words = sys.argv[2:]
+    with nullcontext() if words and sys.stdout.isatty() else telling():  # a debugger may be at the terminal
+        if words:
+            some_tests(words)
+        else:
+            all_tests()
+
+
+def some_tests(words: list[str]) -> None:
+    """What `pytest` does with these words, on one Python after the other, as they come."""
+    start = time.monotonic()
+    say("only the tests that pytest is asked for: no lint, no types, no build, no coverage, no benchmarks")
+    found = pythons()
+    steps: list[Step] = []
+    for minor, python in found.items():
+        inside = for_tests(minor, python)
+        # The sources as they stand, whatever was installed for the tests before.
+        step = suite(f"3.{minor} tests", minor, inside, "-m", "pytest", *words, sources=str(ROOT / "src"))
+        step.run(shown=True)
+        steps.append(step)
+    if any(step.status == 0 for step in steps):
+        steps = [step for step in steps if step.status != NO_TESTS]  # not for every Python is there each test
+    finish(steps, [], f"what was asked for passed on Python {listed(found)} in {time.monotonic() - start:.0f} s")
+
+
+def all_tests() -> None:
     start = time.monotonic()
     found = pythons()
     dev = environment("dev", found[max(found)], "--group", "dev", "--editable", ".")
-    tools = dev.parent
-    path = f"{tools}{os.pathsep}{os.environ['PATH']}"
+    path = f"{dev.parent}{os.pathsep}{os.environ['PATH']}"
+    for old in ROOT.glob(".coverage*"):
+        old.unlink()
+    steps: list[Step] = []
+    broken: list[str] = []
 
-    run(dev, "-m", "ruff", "check")
-    run(dev, "-m", "ruff", "format", "--check")
-    run(dev, "-m", "mypy")
-    run(dev, "-m", "pyright", "--pythonpath", dev)
-    if (ROOT / ".git").exists():
-        run(dev, "-m", "pre_commit", "run", "--all-files", PATH=path)
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
 
+        def begin(*more: Step) -> list[Future[None]]:
+            steps.extend(more)
+            return [pool.submit(step.run) for step in more]
+
+        try:
+            wheel = built(dev)
+            begin(*checks(dev, path))
+            installed = environment("wheel", found[max(found)], str(wheel))
+            # From elsewhere: inside of the checkout, pyright would look at the checkout.
+            begin(Step("types of the wheel", dev, "-m", "pyright", "--verifytypes", "mockselector", "--ignoreexternal",
+                       PATH=f"{installed.parent}{os.pathsep}{path}", cwd=ENVS))  # fmt: skip
+            in_each: dict[int, Path] = {}
+            tested: list[Future[None]] = []
+            for minor, python in found.items():
+                in_each[minor] = inside = for_tests(minor, python)
+                run(inside, *PIP, "--force-reinstall", wheel)  # that is what is tested: the sources are on no path
+                tested += begin(*tests_of(minor, inside))
+            for one in tested:
+                one.result()
+            combined = Step("coverage", dev, "-m", "coverage", "combine", "--quiet")
+            begin(combined)[0].result()
+            begin(Step("coverage report", dev, "-m", "coverage", "report"))
+            begin(Step("benchmarks", in_each[min(found)], "benchmarks", "--quick"))
+        except FailedError as error:
+            broken.append(str(error))
+        except BaseException:
+            pool.shutdown(cancel_futures=True)
+            raise
+    finish(steps, broken, f"all passed on Python {listed(found)} in {time.monotonic() - start:.0f} s")
+
+
+def built(dev: Path) -> Path:
+    """The wheel."""
     shutil.rmtree(ENVS / "dist", ignore_errors=True)
+    shutil.rmtree(ENVS / "wheel", ignore_errors=True)
     run(dev, "-m", "build", "--quiet", "--outdir", ENVS / "dist")
     (wheel,) = (ENVS / "dist").glob("*.whl")
     with zipfile.ZipFile(wheel) as contents:
         if "mockselector/py.typed" not in contents.namelist():
-            sys.exit("== the wheel has no py.typed")
-    shutil.rmtree(ENVS / "wheel", ignore_errors=True)
-    installed = environment("wheel", found[max(found)], str(wheel))
-    # From elsewhere: inside of the checkout, pyright would look at the checkout.
-    run(dev, "-m", "pyright", "--verifytypes", "mockselector", "--ignoreexternal",
-        PATH=f"{installed.parent}{os.pathsep}{path}", cwd=ENVS)  # fmt: skip
+            raise FailedError("the wheel has no py.typed")
+    return wheel
 
-    for old in ROOT.glob(".coverage*"):
-        old.unlink()
-    for minor, python in found.items():
-        inside = environment(f"test-3.{minor}", python, "--group", "test")
-        run(inside, "-m", "pip", "--disable-pip-version-check", "install", "--quiet", "--force-reinstall", wheel)
-        if minor == OLDEST:
-            add_peer(inside, ENVS / f"test-3.{minor}")
-    in_each = {minor: ENVS / f"test-3.{minor}" / dev.relative_to(ENVS / "dev") for minor in found}
-    # The wheel is what is tested: the sources are on no path.
-    jobs: list[tuple[str | Path, ...]] = [
-        (inside, "-m", "coverage", "run", "--parallel-mode", "-m", "pytest", "-q", "--deselect", DIFFERENTIAL)
-        for inside in in_each.values()
+
+def checks(dev: Path, path: str) -> list[Step]:
+    """What looks at the sources without running them."""
+    steps = [
+        Step("ruff check", dev, "-m", "ruff", "check"),
+        Step("ruff format", dev, "-m", "ruff", "format", "--check"),
+        Step("mypy", dev, "-m", "mypy"),
+        Step("pyright", dev, "-m", "pyright", "--pythonpath", dev),
     ]
-    if OLDEST in found:
-        jobs.append((in_each[OLDEST], "-m", "pytest", "-q", DIFFERENTIAL))
-    with ThreadPoolExecutor(os.cpu_count()) as pool:
-        list(pool.map(lambda job: run(*job, quietly=True), jobs))
-    for inside in in_each.values():
-        run(inside, "examples")
-    run(dev, "-m", "coverage", "combine", "--quiet")
-    run(dev, "-m", "coverage", "report")
-    run(in_each[min(found)], "benchmarks", "--quick")
-    say(f"all passed on Python {', '.join(f'3.{minor}' for minor in found)} in {time.monotonic() - start:.0f} s")
+    if (ROOT / ".git").exists():
+        steps.append(Step("pre-commit", dev, "-m", "pre_commit", "run", "--all-files", PATH=path))
+    return steps
+
+
+def tests_of(minor: int, inside: Path) -> list[Step]:
+    """The suites and the examples, on one Python."""
+    covered = ("-m", "coverage", "run", "--parallel-mode", "-m", "pytest", "-q")
+    steps = [suite(f"3.{minor} tests", minor, inside, *covered, "--deselect", DIFFERENTIAL)]
+    if minor == OLDEST:
+        steps.append(suite(f"3.{minor} tests against 0.2.3", minor, inside, "-m", "pytest", "-q", DIFFERENTIAL))
+    return [*steps, Step(f"3.{minor} examples", inside, "examples")]
+
+
+def suite(name: str, minor: int, inside: Path, *command: str, sources: str = "") -> Step:
+    """A run of pytest; sources: what is tested instead of what is installed."""
+    return Step(name, inside, *command, "-p", "pytest_progress", python=f"3.{minor}", PYTHONPATH=sources)
+
+
+def for_tests(minor: int, python: str) -> Path:
+    """The environment of the tests on one Python."""
+    inside = environment(f"test-3.{minor}", python, "--group", "test", "--editable", ".")
+    if minor == OLDEST:
+        add_peer(inside, ENVS / f"test-3.{minor}")
+    return inside
+
+
+def listed(found: dict[int, str]) -> str:
+    return ", ".join(f"3.{minor}" for minor in found)
+
+
+def finish(steps: list[Step], broken: list[str], passed: str) -> None:
+    """Say what came of each step, and last which tests have failed; leave with what came of all."""
+    failed = [step for step in steps if step.status != 0]
+    for step in steps:
+        if step.python and step.log.exists():
+            say(f"{step.name}: {step.result}")
+    for step in failed:
+        say(f"failed, exit status {step.status}: {step.name}")
+    for text in broken:
+        say(f"failed, and what needs it was not done: {text}")
+    tests: dict[str, list[str]] = {}
+    for step in failed:
+        for name in step.failing():
+            tests.setdefault(name, []).append(step.python)
+    for name, on in sorted(tests.items()):
+        say(f"failed on Python {', '.join(on)}: {name}")
+    if failed or broken:
+        sys.exit(f"== {len(failed) + len(broken)} of {len(steps) + len(broken)} steps failed")
+    say(passed)
 
 
 def main() -> None:
     commands = {"examples": examples, "test": test, "bench": bench}
+    if sys.argv[1:2] in (["-h"], ["--help"]):
+        print(__doc__)
+        return
     if len(sys.argv) < 2 or sys.argv[1] not in commands:
         sys.exit(__doc__)
     if sys.version_info < (3, OLDEST):
         sys.exit(f"== this needs Python 3.{OLDEST} or later; {sys.executable} is {sys.version.split()[0]}")
-    commands[sys.argv[1]]()
+    try:
+        commands[sys.argv[1]]()
+    except FailedError as error:
+        sys.exit(f"== failed: {error}")
 
 
 if __name__ == "__main__":

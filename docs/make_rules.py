@@ -32,10 +32,12 @@ that may wait: a loop that polls with `select(0)` still has work to do.
 
 FIELDS = {
     "socket": "the socket",
+    "server": "server",
     "missing": "it",
     "announce": " (in an event list: or add the READ events that announce it)",
     "accept": "find why it does not (in an event list: add a READ event for the listener)",
     "advice": "see what the peer waits for, and what the server does: the error shows both.",
+    "hangs": "the peer hangs until it gives up, and the server does not know.",
     "address": "address",
 }
 """What stands in the catalogue where an error has a name."""

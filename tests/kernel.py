@@ -36,7 +36,7 @@ GONE: Final = -1
 LATEST: Final = 10.0
 """Seconds after which something that the kernel was to do counts as never done."""
 
-GRACE: Final = 1.0
+GRACE: Final = LATEST
 """Seconds in which the kernel comes to what it will come to, where nothing says when."""
 
 SHORT: Final = 0.01
@@ -129,10 +129,10 @@ class Ground:
         self.name(sock.getsockname(), label)
         return sock
 
-    def pair(self, listener: Socket | None = None) -> Pair:
+    def pair(self, listener: Socket | None = None, client: Socket | None = None) -> Pair:
         """A client, connected to a new listener, or to one that is there, and accepted."""
         listener = listener or self.listener()
-        client = self.socket()
+        client = client or self.socket()
         client.connect(listener.getsockname())
         self.settle(listener, READABLE)
         accepted = self.keep(listener.accept()[0])

@@ -7,11 +7,12 @@ import math
 import select
 import socket
 import struct
+import time
 from dataclasses import dataclass
-from errno import EAGAIN, EINPROGRESS
+from errno import EAGAIN, EINPROGRESS, EPIPE
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
-from kernel import ENDED, READABLE, RESET, SHORT, WRITABLE, temporary_file
+from kernel import ENDED, LATEST, READABLE, RESET, SHORT, WRITABLE, temporary_file
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -390,21 +391,31 @@ def full(ground: Ground) -> State:
 
 
 def _fill(ground: Ground, pair: Pair) -> State:
+    """Until nothing moves any more: all that is under way has arrived, and the peer's window is closed."""
     pair.accepted.setblocking(False)
-    for size in (SMALL, 1):
-        quiet = 0
-        while quiet < 2:  # the kernel may still move something from one buffer to the other
-            try:
-                while True:
-                    pair.accepted.send(bytes(size))
-                    quiet = 0
-            except BlockingIOError:
-                quiet += 1
-                if ground.real and size == 1:
-                    poll = select.poll()
-                    poll.register(pair.accepted, select.POLLOUT)
-                    poll.poll(1)
+    while _stuff(pair.accepted):
+        if ground.real and ground.family != socket.AF_UNIX:
+            ground.comes_to((0, 0), lambda: _under_way(pair))
     return State(pair.accepted, pair.client)
+
+
+def _stuff(sock: socket.socket) -> int:
+    """Send what there is room for; returns how many bytes that is."""
+    sent = 0
+    for size in (SMALL, 1):
+        try:
+            while True:
+                sent += sock.send(bytes(size))
+        except BlockingIOError:
+            pass
+    return sent
+
+
+def _under_way(pair: Pair) -> tuple[int, int]:
+    """How many segments are not acknowledged, and how much more the peer would take (tcp_info in linux/tcp.h)."""
+    known = pair.accepted.getsockopt(T, socket.TCP_INFO, 232)
+    window = struct.unpack_from("I", known, 228)[0] if len(known) == 232 else 0  # Linux 5.4
+    return struct.unpack_from("I", known, 24)[0], window
 
 
 def full_and_peer_sent(ground: Ground) -> State:
@@ -464,7 +475,9 @@ def _narrow(ground: Ground) -> Pair:
     listener = ground.listener()
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, SMALL)
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SMALL)
-    return ground.pair(listener)
+    client = ground.socket()
+    client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, SMALL)
+    return ground.pair(listener, client)
 
 
 def _sends(ground: Ground, state: State, data: bytes) -> None:
@@ -1012,8 +1025,8 @@ REFUSED: Final = (
 # -- what comes of a call --------------------------------------------------------------------------
 
 
-def aftermath(ground: Ground, state: State) -> list[object]:
-    """What the next calls on both ends report."""
+def aftermath(ground: Ground, state: State, *, ends: bool) -> list[object]:
+    """What the next calls on both ends report. ends: the peer is to be at the end of the connection."""
     sock, other = state
     seen: list[object] = []
     for one in (sock, other):
@@ -1026,9 +1039,24 @@ def aftermath(ground: Ground, state: State) -> list[object]:
     seen.append(ground.outcome(sock.getpeername))
     if other is not None:
         seen.append(ground.outcome(lambda: short(other.recv(1 << 20))))
+        if seen[-1] == "much" and ends:
+            _read_to_the_end(other)
         seen.append(ground.outcome(lambda: other.send(b"y")))
         seen.append(ground.outcome(lambda: other.getsockopt(S, socket.SO_ERROR)))
     return seen
+
+
+def _read_to_the_end(sock: socket.socket) -> None:
+    """Behind a full buffer even the end of the connection waits to be read."""
+    poll = select.poll()
+    poll.register(sock, select.POLLRDHUP)
+    last = time.monotonic() + LATEST
+    while not poll.poll(0):
+        assert time.monotonic() < last, "the end never came"
+        try:
+            sock.recv(1 << 20)
+        except BlockingIOError:
+            pass
 
 
 def short(value: object) -> object:
@@ -1057,7 +1085,8 @@ def cell(ground: Ground, state: Callable[[Ground], State], call: Call, mode: str
     for number, sock in enumerate(made):
         if sock is not None:
             ready[number] = ground.ready_like(sock, None if like is None else like[1:3][number])
-    return outcome, ready[0], ready[1], aftermath(ground, made)
+    ends = like is not None and like[3][-1] == EPIPE  # which is what it then says
+    return outcome, ready[0], ready[1], aftermath(ground, made, ends=ends)
 
 
 # -- random sequences ------------------------------------------------------------------------------

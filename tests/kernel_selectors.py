@@ -12,8 +12,8 @@ from functools import partial
 from selectors import EVENT_READ, EVENT_WRITE, BaseSelector, SelectorKey
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
-from kernel import BOTH, READABLE, SHORT, temporary_file
-from kernel_calls import bound, client_waiting, full, peer_half_closed, peer_shut_reading
+from kernel import BOTH, ENDED, READABLE, RESET, SHORT, temporary_file
+from kernel_calls import RESETS_ON_CLOSE, bound, client_waiting, full, peer_half_closed, peer_shut_reading
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -469,6 +469,122 @@ def tells_in_order(ground: Ground, kind: Kind) -> object:
         selector.modify(pairs[0].accepted, BOTH, 0)
         told.append([key.data for key, _ in selector.select(0)])
     return [sorted(one) for one in told] if kind is selectors.SelectSelector else told
+
+
+class Crowd:
+    """Some connections and a listener, watched by one selector; what is done to them, and in which order that is told.
+
+    Each step is over when the kernel has done what is to be done.
+    """
+
+    SIZE: Final = 4
+    LISTENER: Final = SIZE
+    """The place of the listener, behind those of the connections."""
+
+    def __init__(self, ground: Ground, selector: BaseSelector) -> None:
+        ground.clear()
+        self.ground = ground
+        self.selector = selector
+        listener = ground.listener()
+        pairs = [ground.pair(listener) for _ in range(self.SIZE)]
+        self.near = [*(pair.accepted for pair in pairs), listener]
+        self.far = [pair.client for pair in pairs]
+        self.waiting = 0
+        self.unread = [0] * self.SIZE
+        for sock in (*self.near, *self.far):
+            sock.setblocking(False)
+
+    def do(self, step: str, which: int, mask: int) -> object:
+        """Take a step. What has no meaning for the listener, or for what is closed, is left out."""
+        if step in ("register", "modify"):
+            return seen(getattr(self.selector, step)(self.near[which], mask, which))
+        if step == "unregister":
+            return seen(self.selector.unregister(self.near[which]))
+        if step == "select":
+            return [(key.data, mask) for key, mask in self.selector.select(0)]
+        if which == self.LISTENER:
+            return self._of_listener(step)
+        if self.near[which].fileno() < 0 or (self.far[which].fileno() < 0 and step not in ("read", "read one")):
+            return None
+        result: object = getattr(self, "_" + step.replace(" ", "_"))(which)
+        return result
+
+    def _of_listener(self, step: str) -> object:
+        if step == "send":
+            self.ground.socket().connect(self.near[self.LISTENER].getsockname())
+            self.waiting += 1
+            self.ground.settle(self.near[self.LISTENER], READABLE)
+        elif step == "read" and self.waiting:
+            self.ground.keep(self.near[self.LISTENER].accept()[0])
+            self.waiting -= 1
+        return None
+
+    def _send(self, which: int) -> object:
+        try:
+            self.far[which].send(b"ab")
+        except OSError as error:
+            return type(error).__name__
+        self.unread[which] += 2
+        self.ground.arrived(self.near[which], self.unread[which])
+        return None
+
+    def _read(self, which: int) -> object:
+        self.unread[which] = 0
+        return self.near[which].recv(1000)
+
+    def _read_one(self, which: int) -> object:
+        self.unread[which] = max(self.unread[which] - 1, 0)
+        return self.near[which].recv(1)
+
+    def _answer(self, which: int) -> object:
+        """And the peer reads it: for the room that makes, nobody waits."""
+        sent = self.near[which].send(b"answer")
+        self.ground.settle(self.far[which], READABLE)
+        return sent, self.far[which].recv(100)
+
+    def _end(self, which: int) -> None:
+        self.far[which].shutdown(socket.SHUT_WR)
+        self.ground.settle(self.near[which], ENDED)
+
+    def _close(self, which: int) -> None:
+        self.far[which].close()
+        self.ground.settle(self.near[which], ENDED)
+
+    def _reset(self, which: int) -> None:
+        self.far[which].setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, RESETS_ON_CLOSE)
+        self.far[which].close()
+        self.ground.settle(self.near[which], RESET if self.ground.family != socket.AF_UNIX else ENDED)
+        self.unread[which] = 0
+
+    def _shut_writing(self, which: int) -> None:
+        self.near[which].shutdown(socket.SHUT_WR)
+        self.ground.settle(self.far[which], ENDED)
+
+
+CROWD_STEPS: Final = (
+    "send", "send", "send", "read", "read", "read one", "answer", "select", "select", "modify", "unregister",
+    "register", "end", "close", "reset", "shut writing",
+)  # fmt: skip
+
+CrowdStep: TypeAlias = tuple[str, int, int]
+
+
+def told_in_order(ground: Ground, kind: Kind, steps: list[CrowdStep]) -> list[object]:
+    """What comes of each step; what `select()` tells, in its order (by select() itself, that is a set's)."""
+    with kind() as selector:
+        crowd = Crowd(ground, selector)
+        for number in range(Crowd.SIZE + 1):
+            selector.register(crowd.near[number], EVENT_READ, number)
+        told = [(step, ground.outcome(lambda step=step: crowd.do(*step))) for step in (*steps, ("select", 0, 0))]  # type: ignore[misc]
+    return [in_any_order(one) if kind is selectors.SelectSelector else one for _, one in told]
+
+
+def in_any_order(told: Any) -> object:  # Any: what came of a step
+    """What a set has put into its own order."""
+    if not isinstance(told, list):
+        return told
+    parts: list[Any] = told  # pyright: ignore[reportUnknownVariableType]  # what it holds depends on the step
+    return sorted(parts)
 
 
 def watches_more_than_select_can(ground: Ground, kind: Kind) -> object:

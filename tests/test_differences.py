@@ -114,6 +114,26 @@ def test_groups_in_0_2_3(group: Callable[[Any], object]) -> None:
         select_group(theirs, group)
 
 
+# -- files --
+
+
+def select_file(package: ModuleType) -> list[tuple[bool, int]]:
+    with open(__file__, "rb") as file:
+        selector = package.MockSelector([file])
+        selector.register(file, EVENT_READ)
+        return [(key.fileobj is file, events) for key, events in selector.select()]
+
+
+def test_files() -> None:
+    assert select_file(ours) == [(True, EVENT_READ)]
+
+
+@in_0_2_3
+def test_files_in_0_2_3() -> None:
+    with pytest.raises(TypeError, match="not subscriptable"):
+        select_file(theirs)
+
+
 # -- keywords --
 
 
@@ -134,6 +154,31 @@ def test_keywords_in_0_2_3() -> None:
         anything(theirs.MockSelector([()])).select(timeout=1.5)
     with pytest.raises(TypeError, match="3 were given"):
         anything(theirs.MockSocket()).recv(2, 0)
+
+
+# -- views --
+
+
+def resized_after(sock: Any) -> bool:  # Any: of either package
+    buffer = bytearray(b"hello")
+    with memoryview(buffer) as view:
+        sock.send(view[1:])
+    try:
+        buffer.clear()
+    except BufferError:
+        return False
+    return True
+
+
+def test_views() -> None:
+    sock = ours.MockSocket()
+    assert resized_after(sock)
+    sock.send.assert_called_once_with(b"ello")
+
+
+@in_0_2_3
+def test_views_in_0_2_3() -> None:
+    assert not resized_after(theirs.MockSocket())
 
 
 # -- errno --

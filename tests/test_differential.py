@@ -52,7 +52,7 @@ ALIKE: Final = {
 """Differences that both worlds are freed of, each where `World` has its id."""
 
 LEFT_OUT: Final = {
-    "assigned", "class", "groups", "keywords", "listener", "patched", "raised", "read-into", "refused",
+    "assigned", "class", "files", "groups", "keywords", "listener", "patched", "raised", "read-into", "refused",
     "signature", "whole",
 }  # fmt: skip
 """Differences that no program comes across. tests/test_differences.py shows them."""

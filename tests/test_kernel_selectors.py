@@ -5,6 +5,7 @@ But for what `docs/fidelity.md` lists of them: each of its rows has a test here 
 
 from __future__ import annotations
 
+import os
 import re
 import selectors
 import socket
@@ -15,13 +16,15 @@ from selectors import EVENT_READ, EVENT_WRITE
 from typing import TYPE_CHECKING, Final
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 if sys.platform != "linux":
     pytest.skip("what is compared with is Linux", allow_module_level=True)
 
-from kernel import FAMILIES, GRACE, both, run_in_scenario, run_on_kernel
+from kernel import BOTH, FAMILIES, GRACE, both, run_in_scenario, run_on_kernel
 from kernel_calls import STATES
-from kernel_selectors import CASES, KINDS, MORE_STATES, readiness
+from kernel_selectors import CASES, CROWD_STEPS, KINDS, MORE_STATES, Crowd, readiness, told_in_order
 from mockselector import Scenario, ScenarioError
 
 if TYPE_CHECKING:
@@ -29,7 +32,7 @@ if TYPE_CHECKING:
 
     from kernel import Ground
     from kernel_calls import State
-    from kernel_selectors import Case
+    from kernel_selectors import Case, CrowdStep
 
 TABLE: Final = Path(__file__).parent.parent / "docs" / "fidelity.md"
 
@@ -54,6 +57,29 @@ def told(ground: Ground, state: Callable[[Ground], State], wanted: list[object])
 @pytest.mark.parametrize("case", CASES)
 def test_what_comes_of_it(case: Case, name: str) -> None:
     real, simulated = both(lambda ground: case(ground, getattr(selectors, name)), socket.AF_INET)
+    assert real == simulated
+
+
+# -- in which order ------------------------------------------------------------------------------------
+
+ORDERS: Final = int(os.environ.get("MOCKSELECTOR_ORDERS", "300"))
+
+
+@pytest.mark.parametrize("family", [socket.AF_INET, socket.AF_UNIX])
+@pytest.mark.parametrize("name", KINDS)
+@settings(max_examples=ORDERS // 6, derandomize=True, deadline=None, database=None)
+@given(
+    steps=st.lists(
+        st.tuples(
+            st.sampled_from(CROWD_STEPS), st.integers(0, Crowd.SIZE), st.sampled_from([EVENT_READ, EVENT_WRITE, BOTH])
+        ),
+        max_size=25,
+    )
+)
+def test_what_is_ready_is_told_in_the_order_in_which_the_kernel_tells_it(
+    name: str, family: int, steps: list[CrowdStep]
+) -> None:
+    real, simulated = both(lambda ground: told_in_order(ground, getattr(selectors, name), steps), family)
     assert real == simulated
 
 

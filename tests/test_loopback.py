@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import fcntl
+import gc
 import io
 import os
 import select
@@ -13,6 +14,7 @@ import socketserver
 import ssl
 import sys
 import time
+import warnings
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Literal
@@ -412,9 +414,9 @@ def test_a_connection_to_itself_keeps_the_run_going(network: Literal["simulated"
             with listener.accept()[0] as far:
                 far.recv(10)
 
-    with Scenario(network=network, allow={"read-without-data"}) as net:
+    with Scenario(network=network, allow={"read-without-data", "stuck"}) as net:
         net.run(serve)
-    assert 60.0 == net.now
+    assert 3600.0 == net.now
 
 
 @on_both
@@ -470,6 +472,103 @@ def test_a_wrong_answer_is_told_with_the_server_s_calls() -> None:
     assert "unexpected-send" == caught.value.rule
     assert "alice was sent b'hello' where it expects b'HELLO'" in str(caught.value)
     assert "alice.send(b'hello')" in str(caught.value)
+
+
+@pytest.mark.parametrize("answer", [b"no", b"yes, si?", b"yes, sir, and more"])
+@on_both
+def test_what_is_wrong_is_told_at_once_even_if_it_is_too_little(
+    network: Literal["simulated", "loopback"], answer: bytes
+) -> None:
+    def serve(sock: socket.socket) -> None:
+        sock.recv(10)
+        sock.sendall(answer)
+        sock.recv(10)
+
+    with Scenario(network=network) as net:
+        net.client("alice").sends(b"?").expects(b"yes, sir").expects_eof()
+        with pytest.raises(ScenarioError) as caught:
+            net.run(one_client(serve))
+    assert "unexpected-send" == caught.value.rule
+    assert 0.0 == net.now
+
+
+@on_both
+def test_what_a_later_step_does_not_want_is_told_when_it_is_sent(network: Literal["simulated", "loopback"]) -> None:
+    def serve(sock: socket.socket) -> None:
+        sock.settimeout(1)
+        sock.sendall(b"x" * 100_000_000)
+
+    with Scenario(network=network) as net:
+        net.client("alice").waits(3).expects_eof()
+        with pytest.raises(ScenarioError, match="where it expects the end"):
+            net.run(one_client(serve))
+
+
+@on_both
+def test_what_is_wrong_and_allowed_goes_on(network: Literal["simulated", "loopback"]) -> None:
+    def serve(sock: socket.socket) -> None:
+        for byte in (b"n", b"o", b"!", b"1"):
+            sock.sendall(byte)
+            time.sleep(1)
+
+    with Scenario(network=network, allow={"unexpected-send"}) as net:
+        alice = net.client("alice").expects(b"yes").expects(b"1").expects_eof()
+        net.run(one_client(serve))
+    assert b"no!1" == alice.received
+
+
+@on_both
+def test_an_end_behind_a_full_buffer_waits_to_be_read(network: Literal["simulated", "loopback"]) -> None:
+    def serve(sock: socket.socket) -> None:
+        sock.setblocking(False)
+        with pytest.raises(BlockingIOError):
+            while True:
+                sock.send(b"x" * 100_000)
+        sock.shutdown(socket.SHUT_WR)
+        time.sleep(20)
+
+    ended: list[float] = []
+    with Scenario(network=network, allow={"short-send-lost"}) as net:
+        alice = net.client("alice").waits(10).reads_slowly(1 << 20, every=0.125)
+        alice.expects(bool, until="eof").does(lambda: ended.append(net.now))
+        net.run(one_client(serve))
+    assert 10.0 <= ended[0] < 20.0
+
+
+@on_both
+def test_a_server_that_is_ended_with_full_buffers(network: Literal["simulated", "loopback"]) -> None:
+    def serve(sock: socket.socket) -> None:
+        while True:
+            sock.sendall(b"x" * 1_000_000)
+
+    with Scenario(network=network) as net:
+        net.client("alice").waits(3).sends(b"unread").closes()
+        with pytest.raises(ConnectionError):
+            net.run(one_client(serve))
+
+
+@on_both
+def test_a_connection_to_itself_that_is_broken_off_is_not_waited_for(
+    network: Literal["simulated", "loopback"],
+) -> None:
+    def program() -> None:
+        with socket.create_server(("127.0.0.1", 0), backlog=0) as listener:
+            clients = [socket.socket() for _ in range(4)]
+            for sock in clients:
+                sock.setblocking(False)
+                sock.connect_ex(listener.getsockname())
+            for sock in clients:
+                sock.close()
+            listener.setblocking(False)
+            with pytest.raises(BlockingIOError):
+                while True:
+                    listener.accept()[0].close()
+            time.sleep(1)
+
+    begun = time.monotonic()
+    with Scenario(network=network) as net:
+        net.run(program)
+    assert time.monotonic() - begun < _loopback.IN_TIME
 
 
 def test_a_server_that_keeps_a_client_waiting_is_told() -> None:
@@ -598,6 +697,97 @@ def test_nothing_is_left_open(way: str) -> None:
             net.run(serve)
     except (ScenarioError, ZeroDivisionError):
         pass
+    assert before == descriptors()
+
+
+ENDINGS: dict[str, type[BaseException] | None] = {
+    "error": ZeroDivisionError,
+    "interrupt": KeyboardInterrupt,
+    "exit": SystemExit,
+    "finding": ScenarioError,
+    "step": ArithmeticError,
+    "refused": NotImplementedError,
+    "not delivered": TimeoutError,
+}
+
+
+def fails(ending: str, sock: socket.socket) -> None:
+    """End a run in one of these ways."""
+    if ending == "not delivered":
+        DUPLICATES.append(socket.fromfd(sock.fileno(), socket.AF_INET, socket.SOCK_STREAM))
+        return
+    if ending == "refused":
+        sock.dup()
+    elif ending not in ("finding", "step"):
+        wanted = ENDINGS[ending]
+        assert wanted is not None
+        raise wanted
+    sock.sendall(b"wrong")
+    sock.recv(10)
+
+
+DUPLICATES: list[socket.socket] = []
+
+
+@pytest.mark.skipif(not os.path.isdir("/proc/self/fd"), reason="nobody says here what is open")
+@pytest.mark.parametrize("judged", ["in a block", "by verify", "never"])
+@pytest.mark.parametrize("ending", ENDINGS)
+def test_no_ending_leaves_anything_open(monkeypatch: pytest.MonkeyPatch, ending: str, judged: str) -> None:
+    monkeypatch.setattr(_loopback, "IN_TIME", 0.1 if ending == "not delivered" else 10)
+    before = descriptors()
+
+    def play() -> None:
+        net = Scenario(network="loopback", allow={"unexpected-send"} if ending == "not delivered" else ())
+        alice = net.client("alice").waits(1).expects(b"right")
+        if ending == "step":
+            alice.does(lambda: 1 // 0)
+        net.client("bob").waits(100).closes()
+        if judged == "in a block":
+            with net:
+                net.run(one_client(lambda sock: fails(ending, sock)))
+        else:
+            net.run(one_client(lambda sock: fails(ending, sock)))
+            if judged == "by verify":
+                net.verify()
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # that nobody has looked at what was found
+        try:
+            play()
+        except BaseException as error:
+            ended: type[BaseException] | None = type(error)
+        else:
+            ended = None
+        gc.collect()
+    while DUPLICATES:
+        DUPLICATES.pop().close()
+    assert before == descriptors()
+    assert ended is not None
+
+
+def test_a_scenario_that_is_dropped_raises_nothing_in_the_collector(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(_loopback, "IN_TIME", 0.1)
+    unraisable: list[object] = []
+    monkeypatch.setattr(sys, "unraisablehook", unraisable.append)
+    kept: list[socket.socket] = []
+
+    def serve(sock: socket.socket) -> None:
+        kept.append(socket.fromfd(sock.fileno(), socket.AF_INET, socket.SOCK_STREAM))
+        sock.sendall(b"hi")
+
+    before = descriptors()
+    net = Scenario(network="loopback")
+    net.client("alice").expects_eof().expects_eof()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        try:
+            net.run(one_client(serve))
+        except (TimeoutError, ScenarioError):
+            pass
+        del net
+        gc.collect()
+    kept.pop().close()
+    assert [] == unraisable
     assert before == descriptors()
 
 

@@ -122,7 +122,7 @@ def exits() -> None:
 def test_everything_is_put_back_after(server: Callable[[], None], error: type[BaseException] | None, text: str) -> None:
     before = everything()
     if error is None:
-        with Scenario() as net:
+        with Scenario(allow={"stuck"}) as net:
             net.run(server)
     else:
         with pytest.raises(error, match=text), Scenario() as net:
@@ -214,7 +214,8 @@ def test_a_module_imported_during_a_run_works_with_real_things_afterwards(tmp_pa
         with sock, selector:
             assert (type(sock), type(selector)) == (socket.socket, selectors.DefaultSelector)
             assert sock.fileno() < 2**30
-        assert abs(time.monotonic() - imported.monotonic()) < 10
+        before = time.monotonic()
+        assert before <= imported.monotonic() <= time.monotonic()
         assert imported.sleep(0) is None
 
 
@@ -852,10 +853,110 @@ def test_scenarios_may_run_in_several_threads_at_once() -> None:
     assert real == (socket.socket, selectors.DefaultSelector, time.monotonic)
 
 
-@pytest.mark.parametrize("name", ["read", "write", "dup", "close"])
+@pytest.mark.parametrize("name", ["read", "write", "dup"])
 def test_a_call_of_os_on_a_number_is_refused_aloud(name: str) -> None:
     with scenario() as net:
         number = socket.socket().fileno()
         with pytest.raises(NotImplementedError, match=rf"^os\.{name}\(\) on a scenario's socket is not simulated"):
             getattr(os, name)(number, *[1] * (name == "read"), *[b"x"] * (name == "write"))
         forget(net)
+
+
+# -- blocks, in whatever order they are left ------------------------------------------------------------
+
+
+def test_blocks_of_two_scenarios_may_be_left_in_any_order() -> None:
+    before = everything()
+    one, two = Scenario(), Scenario()
+    first, second = one.installed(), two.installed()
+    first.__enter__()
+    second.__enter__()
+    first.__exit__(None, None, None)
+    assert current() is two._world
+    socket.create_server(("", 8888)).close()
+    second.__exit__(None, None, None)
+    assert current() is None
+    assert len(two.trace)
+    assert not one.trace
+    assert [] == changed(before)
+
+
+def test_a_scenario_that_is_left_takes_its_blocks_with_it() -> None:
+    before = everything()
+    with Scenario() as outer, outer.installed():
+        with Scenario() as inner:
+            inner.installed().__enter__()
+            assert current() is inner._world
+        assert current() is outer._world
+    assert current() is None
+    assert [] == changed(before)
+
+
+def test_fixtures_may_be_closed_late_and_in_another_thread() -> None:
+    def fixture(net: Scenario) -> Generator[None]:
+        with net.installed():
+            yield
+
+    def close_first() -> None:
+        begin.acquire()
+        one.close()
+        done.release()
+
+    before = everything()
+    net = Scenario()
+    one, two = fixture(Scenario()), fixture(net)
+    begin, done = threading.Lock(), threading.Lock()  # real waits, whatever is installed
+    begin.acquire()
+    done.acquire()
+    thread = threading.Thread(target=close_first)
+    thread.start()
+    next(one)
+    next(two)
+    begin.release()
+    done.acquire()
+    seen = current()
+    two.close()
+    thread.join()
+    assert seen is net._world
+    assert current() is None
+    assert [] == changed(before)
+
+
+def test_a_block_is_left_once() -> None:
+    block = Scenario().installed()
+    with block:
+        pass
+    block.__exit__(None, None, None)
+    assert current() is None
+
+
+def test_a_block_in_a_running_event_loop_is_refused() -> None:
+    async def test() -> None:
+        with Scenario() as net:
+            with net.installed():
+                await asyncio.sleep(1)
+
+    before = everything()
+    with pytest.raises(RuntimeError, match=r"net\.run\(asyncio\.run, main\(\)\)"):
+        asyncio.run(test())
+    assert [] == changed(before)
+
+
+def test_a_block_in_the_loop_of_its_own_scenario_is_none_the_worse() -> None:
+    async def main(net: Scenario) -> float:
+        with net.installed():
+            await asyncio.sleep(1)
+        return net.now
+
+    with Scenario() as net:
+        assert net.run(asyncio.run, main(net)) == 1.0
+
+
+@pytest.mark.skipif(os.name != "posix", reason="there is no such timer")
+@pytest.mark.parametrize("how", [("timed", "100"), ("walk", "3", "211")], ids=" ".join)
+def test_an_interrupt_at_whatever_moment_leaves_nothing_behind(how: tuple[str, ...]) -> None:
+    script = os.path.join(os.path.dirname(__file__), "interrupts.py")
+    done = subprocess.run(
+        [sys.executable, "-W", "ignore", script, *how], capture_output=True, text=True, timeout=600, check=False
+    )
+    assert (done.returncode, "left behind" in done.stdout) == (0, False), done.stdout

@@ -685,7 +685,7 @@ def test_a_script_that_has_no_end_is_told(monkeypatch: pytest.MonkeyPatch) -> No
     def again() -> None:
         alice.does(again)
 
-    monkeypatch.setattr("mockselector._world.MOST_STEPS", 1000)
+    monkeypatch.setattr("mockselector._peers.MOST_STEPS", 1000)
     text = (
         "the script has taken 1,000 steps at one instant: does a generator yield steps for ever,"
         " or a does() step append to its own script?"
@@ -1007,14 +1007,20 @@ TO = "to= takes a pair (host, port) or a port or a path; got"
 ALLOW = 'allow= takes a collection of rule ids, as in allow={"eof-ignored"}; got the string'
 
 MISUSES: list[tuple[Callable[[Scenario], object], type[Exception], str]] = [
-    (lambda net: Sends(wrong("hi")), TypeError, "data= takes bytes; got 'hi'"),
+    (
+        lambda net: Sends(wrong("hi")),
+        TypeError,
+        "data= takes bytes; got the str 'hi': write b'hi', or use .encode()",
+    ),
     (
         lambda net: net.client().sends(wrong("hi")),
         TypeError,
         "data= takes bytes; got the str 'hi': write b'hi', or use .encode()",
     ),
     (lambda net: net.client().sends(wrong(5)), TypeError, "data= takes bytes; got 5"),
-    (lambda net: net.client().expects(wrong("hi")), TypeError, f"{WHAT} 'hi'"),
+    (lambda net: net.client().expects(wrong("hi")), TypeError, f"{WHAT} the str 'hi': write b'hi', or use .encode()"),
+    (lambda net: net.client().expects(wrong("é")), TypeError, f"{WHAT} the str 'é': use .encode()"),
+    (lambda net: Expects(wrong("hi")), TypeError, f"{WHAT} the str 'hi': write b'hi', or use .encode()"),
     (
         lambda net: net.client().expects(wrong(re.compile("h")), until=1),
         TypeError,
@@ -1034,7 +1040,11 @@ MISUSES: list[tuple[Callable[[Scenario], object], type[Exception], str]] = [
     ),
     (lambda net: net.client().expects(b"a", until=0), ValueError, "until= takes a number of bytes, 1 or more; got 0"),
     (lambda net: net.client().expects(b"a", until=True), TypeError, f"{UNTIL} True"),
-    (lambda net: net.client().expects(b"a", until=wrong("end")), TypeError, f"{UNTIL} 'end'"),
+    (
+        lambda net: net.client().expects(b"a", until=wrong("end")),
+        TypeError,
+        f"{UNTIL} the str 'end': write b'end', or use .encode()",
+    ),
     (lambda net: net.client().expects(b"a", until=wrong(1.5)), TypeError, f"{UNTIL} 1.5"),
     (lambda net: net.client().expects_nothing(-1), ValueError, f"seconds= {SECONDS} -1"),
     (lambda net: net.client().waits(-1), ValueError, f"seconds= {SECONDS} -1"),
@@ -1048,7 +1058,24 @@ MISUSES: list[tuple[Callable[[Scenario], object], type[Exception], str]] = [
     (lambda net: Receives(True), ValueError, f"size= {BYTES} True"),
     (lambda net: Receives(wrong(1.0)), ValueError, f"size= {BYTES} 1.0"),
     (lambda net: net.client().does(wrong(5)), TypeError, "function= takes a function without arguments; got 5"),
+    (
+        lambda net: net.client().does(wrong(print())),
+        TypeError,
+        "function= takes a function without arguments; got None: give it the function itself, f and not f()",
+    ),
     (lambda net: net.client().plays(wrong(5)), TypeError, f"{PLAY} 5"),
+    (
+        lambda net: net.client(steps=wrong(Closes())),
+        TypeError,
+        "steps= takes a sequence of steps, as [Sends(b'hi'), Closes()]; got Closes(): put it into a list",
+    ),
+    (
+        lambda net: net.client(steps=wrong(net.client())),
+        TypeError,
+        "steps= takes a sequence of steps, as [Sends(b'hi'), Closes()]; got <peer 'client 1', at step 0 of 0>: a peer's"
+        " steps are added by its methods; steps= takes a list of plain ones",
+    ),
+    (lambda net: net.client(wrong(b"al")), TypeError, "name= takes a str; got b'al': write 'al'"),
     (
         lambda net: net.client(steps=wrong(5)),
         TypeError,

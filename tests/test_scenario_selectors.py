@@ -9,7 +9,8 @@ import selectors
 import signal
 import socket
 import struct
-from contextlib import contextmanager
+import time
+from contextlib import ExitStack, contextmanager
 from selectors import EVENT_READ, EVENT_WRITE, DefaultSelector
 from typing import TYPE_CHECKING, Any
 
@@ -738,3 +739,62 @@ def test_a_busy_loop_that_is_allowed_lets_time_pass() -> None:
         with socket.create_server(("127.0.0.1", 8888)):
             turns_a_thousand_times(selectors.DefaultSelector())
         assert net.now == 5.0
+
+
+# -- in which order ------------------------------------------------------------------------------------
+
+
+def told(kind: str, waits: dict[str, float], again: str = "") -> list[list[str]]:
+    """Backends that speak after so many seconds; what two `select()`s then tell, between which one is read."""
+
+    def program() -> list[list[str]]:
+        with getattr(selectors, kind)() as selector, ExitStack() as stack:
+            for name in waits:
+                sock = stack.enter_context(socket.create_connection((name, 1)))
+                selector.register(sock, selectors.EVENT_READ, name)
+            time.sleep(5)
+            first = selector.select()
+            for key, _ in first:
+                if key.data == again:
+                    selector.unregister(key.fileobj)
+                    selector.register(key.fileobj, selectors.EVENT_READ, key.data)
+            return [[key.data for key, _ in ready] for ready in (first, selector.select())]
+
+    with Scenario(allow={"unread-data", "unmet-expectation"}) as net:
+        for name, seconds in waits.items():
+            net.backend((name, 1)).waits(seconds).sends(b"x")
+        found = net.run(program)
+    assert found is not None
+    return found
+
+
+def test_epoll_tells_first_what_became_ready_first() -> None:
+    assert [["c", "a", "b"]] * 2 == told("EpollSelector", {"a": 2, "b": 3, "c": 1})
+
+
+def test_epoll_tells_last_what_was_registered_again() -> None:
+    assert [["c", "a", "b"], ["a", "b", "c"]] == told("EpollSelector", {"a": 2, "b": 3, "c": 1}, again="c")
+
+
+def test_poll_tells_in_the_order_of_registration() -> None:
+    assert [["a", "b", "c"], ["b", "c", "a"]] == told("PollSelector", {"a": 2, "b": 3, "c": 1}, again="a")
+
+
+def test_select_tells_in_the_order_of_a_set() -> None:
+    assert [["a", "b", "c"]] * 2 == told("SelectSelector", {"a": 2, "b": 3, "c": 1}, again="a")
+
+
+def test_what_is_not_ready_at_its_registration_has_no_place_yet() -> None:
+    def program() -> list[str]:
+        with selectors.EpollSelector() as selector, ExitStack() as stack:
+            socks = [stack.enter_context(socket.create_connection((name, 1))) for name in "ab"]
+            for name, sock in zip("ab", socks, strict=True):
+                selector.register(sock, selectors.EVENT_READ, name)
+            socks[0].send(b"q")  # the peer reads it, and room is nothing that anybody waits for here
+            time.sleep(5)
+            return [key.data for key, _ in selector.select()]
+
+    with Scenario(allow={"unread-data"}) as net:
+        net.backend(("a", 1)).expects(b"q").waits(2).sends(b"x")
+        net.backend(("b", 1)).waits(1).sends(b"x")
+        assert ["b", "a"] == net.run(program)

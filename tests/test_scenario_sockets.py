@@ -1414,7 +1414,8 @@ def test_what_is_wrong_with_a_drop_is_remembered() -> None:
         with scenario(pedantic=True) as net:
             net.client("alice")
             conn = accept()
-            net.selector().register(conn.fileno(), 1)
+            selector = net.selector()
+            selector.register(conn.fileno(), 1)
             del conn
             gc.collect()
 

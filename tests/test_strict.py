@@ -696,8 +696,18 @@ def test_an_error_knows_its_rule_socket_and_trace() -> None:
     assert (str(copy), copy.rule, copy.socket, len(copy.trace)) == (str(error), error.rule, "alice", 0)
 
 
+@pytest.mark.parametrize(
+    ("recvs", "hint"), [(b"hi", "put them into a list"), (["hi"], "write a b before the quotes"), ("hi", "write a b")]
+)
+def test_what_a_script_may_hold_is_told_with_what_to_write(recvs: Any, hint: str) -> None:
+    sock = MockSocket(recvs, name="alice")
+    run(sock, 1)
+    with pytest.raises(TypeError, match=hint):
+        sock.recv(9)
+
+
 def test_a_long_trace_is_shown_by_its_end() -> None:
-    sock = alice(*[b"hi"] * 20)
+    sock = alice(*(b"%d" % number for number in range(20)))
     sel = run(sock, 20)
     for _ in range(19):
         sock.recv(9)

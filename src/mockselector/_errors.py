@@ -1,26 +1,39 @@
 """`ScenarioError`, and every text that a user reads of it.
 
 Owns how a broken rule is told: who, what, the server's and the script's lines, what production
-would suffer, how to mend it, the end of the trace. Knows the trace and the rules, and nothing of
-sockets, selectors or the monitor.
+would suffer, how to mend it, the end of the trace. Whatever its size and names, a text is a few
+kilobytes long and can be printed. Knows the trace and the rules, and nothing of sockets, selectors
+or the monitor.
 """
 
 from __future__ import annotations
 
+from ._reasons import reason, reason_text
 from ._rules import AT_END, RULES
-from ._trace import INSIDE, Place, Trace, place, row_at, row_text, seconds_text, shown_path
+from ._standing import MOST
+from ._tail import tail
+from ._text import escaped, shown
 from ._trace import WIDTH as WIDTH_OF_ROW
+from ._trace import Place, Trace, place, row_at, shown_path
+from ._whose import INSIDE
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
     from typing import Any, Final
 
+    from ._reasons import Reason
     from ._rules import RuleId
     from ._trace import Row, Rows
 
-TAIL: Final = 12
-"""How many rows of the trace an error shows."""
+ALSO: Final = 10
+"""How many further findings an error names."""
+
+SWALLOWED: Final = 3
+"""How many exceptions of handlers an error names."""
+
+SOURCE: Final = 110
+"""How many characters of a line of source are shown."""
 
 WIDTH: Final = 98
 """How wide the prose of an error is."""
@@ -49,10 +62,25 @@ class ScenarioError(AssertionError):
         return type(self), (str(self), self.rule, self.socket)
 
 
+class Circumstances:
+    """What is known of a run beside its rows: who the program is, and what went before."""
+
+    __slots__ = ("called_from", "handled", "program", "reasons", "standing", "swallowed")
+
+    def __init__(self, program: str = "server", reasons: Mapping[str, tuple[int, str, Reason]] | None = None) -> None:
+        self.program: Final = program  # "server", or "program" if it only connects
+        # By socket: the number of the row of its last close(), unregister() or shutdown(), what was done, and why.
+        self.reasons: Final = reasons or {}
+        self.called_from: Place | None = None  # the user's own line, if the offending call is a library's
+        self.handled = ""  # which exception is, or was, being handled, as a sentence
+        self.swallowed: Sequence[Reason] = ()  # what handlers raised, and only a log has told
+        self.standing: Sequence[tuple[str, Place]] = ()  # where tasks wait
+
+
 class Finding:
     """A broken rule, with what its texts need."""
 
-    __slots__ = ("at_end", "block", "fields", "made", "note", "rule", "socket")
+    __slots__ = ("_block", "at_end", "fields", "made", "note", "rule", "socket")
 
     def __init__(
         self,
@@ -61,69 +89,154 @@ class Finding:
         fields: Mapping[str, str] | None = None,
         *,
         note: str = "",
-        block: str = "",
+        block: str | Callable[[], str] = "",
         made: Place | None = None,
         at_end: bool = False,
     ) -> None:
         self.rule: Final = rule
         self.socket: Final = socket
-        self.fields: Final = {"socket": socket or "", **(fields or {})}
+        self.fields: Final = {"socket": socket or "", "server": "server", **(fields or {})}
         self.note: Final = note
-        self.block: Final = block  # what is shown line by line, as it is
+        self._block: Final = block
         self.made: Final = made  # where the script was written, if it is no socket's
         self.at_end: bool = at_end or RULES[rule].now == AT_END
 
     @property
     def headline(self) -> str:
         """What was broken, in one line."""
-        return RULES[self.rule].says.format_map(self.fields)
+        return escaped(RULES[self.rule].says.format_map(self.fields))
+
+    @property
+    def left_by_closing(self) -> bool:
+        """Whether it says that a connection was closed: that the program then returned is to be added."""
+        return self.rule == "unmet-expectation" and "returned" not in self.headline
+
+    @property
+    def block(self) -> str:
+        """What is shown line by line, as it is. Made only when it is asked for: of thousands, one is shown."""
+        return self._block if isinstance(self._block, str) else self._block()
 
 
 def scenario_error(
-    finding: Finding, flat: Rows, script: Place | None, made: Place | None, also: Sequence[Finding] = ()
+    finding: Finding,
+    flat: Rows,
+    script: Place | None,
+    made: Place | None,
+    also: Sequence[Finding] = (),
+    around: Circumstances | None = None,
 ) -> ScenarioError:
     """The error for a finding.
 
     flat: the trace so far, the offending call last. script, made: where the events were written,
     and the socket's own script.
     """
+    around = around or Circumstances()
     trace = Trace(flat.copy())
     rows = [row_at(flat, number) for number in range(len(trace))]
     rule = RULES[finding.rule]
+    for one in (finding, *also[:ALSO]):
+        one.fields["server"] = around.program
+    proof = _proof(finding, rows)
+    reasons = {number: reason_text(why) for number, _, why in around.reasons.values()}
     parts = [
         f"[{finding.rule}] {finding.headline}",  # the rule first: summaries cut lines at their end
-        "\n".join(_proof(finding, rows)),
+        "\n".join(_lines(finding, rows, proof, around.called_from)),
+        *map(_paragraph, _why(finding, around)),
         _paragraph(finding.note),
         _indented(finding.block),
+        "\n".join(_standing(around.standing)),
         _paragraph("In production " + rule.suffers.format_map(finding.fields))
         + "\n"
         + _paragraph(rule.mend.format_map(finding.fields)),
+        "\n".join(_also(also)),
+        "\n".join(tail(rows, at_end=finding.at_end, proof=[number for number, _ in proof], reasons=reasons)),
+        "\n".join(_footer(finding, script, made)),
     ]
-    if also:
-        parts.append("\n".join(["  Also:", *(f"    [{one.rule}] {one.headline}" for one in also)]))
-    parts.append("\n".join(_tail(rows, at_end=finding.at_end)))
-    parts.append("\n".join(_footer(finding, script, made)))
     text = "\n\n".join(part for part in parts if part)
-    return ScenarioError(text, finding.rule, finding.socket, trace)
+    return ScenarioError("\n".join(map(escaped, text.split("\n"))), finding.rule, finding.socket, trace)
 
 
-def told(flat: Rows) -> str:
-    """What the server did last, as a note to an exception of its own."""
+TOLD: Final = "In the scenario, the "
+"""How a story begins."""
+
+
+def told(error: BaseException, flat: Rows, around: Circumstances, scripts: Sequence[str]) -> str:
+    """What the server did last, and how far the peers have come, as a note to an exception of its own."""
+    if not flat:
+        return ""
     rows = [row_at(flat, number) for number in range(len(flat) // WIDTH_OF_ROW)]
-    return "\n".join(["In the scenario, the server did last:", "", *_tail(rows, at_end=False)]) if rows else ""
+    own = reason(error)
+    reasons = {number: reason_text(why) for number, _, why in around.reasons.values() if why != own}
+    parts = [
+        f"{TOLD}{around.program} did last:",
+        "\n".join(tail(rows, at_end=False, reasons=reasons)),
+        *map(_indented, scripts),
+        "\n".join(_standing(around.standing)),
+    ]
+    text = "\n\n".join(part for part in parts if part)
+    return "\n".join(map(escaped, text.split("\n")))
 
 
-def _proof(finding: Finding, rows: Sequence[Row]) -> list[str]:
-    """The rows that prove a finding, oldest first, the offending call last."""
+def told_stack(shown: Sequence[Place]) -> str:
+    """Where a program stands, the line in question first."""
+    labelled = [("" if number else "at", one) for number, one in enumerate(shown)]
+    return "\n".join(line[2:] for line in _columns(labelled))
+
+
+def _why(finding: Finding, around: Circumstances) -> list[str]:
+    """Which exceptions have to do with it."""
+    said: list[str] = []
+    number, what, why = around.reasons.get(finding.socket or "", (-1, "", None))
+    if why is not None and number >= 0:
+        said.append(f"{what} while the {around.program} handled {reason_text(why)}.")
+    if around.handled:
+        again = why is not None and reason_text(why) in around.handled
+        said.append(f"The {around.program} then returned." if again and finding.at_end else around.handled)
+        if not again and around.handled.endswith(" returned.") and not finding.left_by_closing:
+            said.pop()
+    texts = list(dict.fromkeys(map(reason_text, around.swallowed)))
+    said += [f"A handler has raised {text}. Only a log tells of that." for text in texts[:SWALLOWED]]
+    if len(texts) > SWALLOWED:
+        said.append(f"Handlers have raised {len(texts) - SWALLOWED:,} more exceptions that differ from these.")
+    return said
+
+
+def _also(also: Sequence[Finding]) -> list[str]:
+    if not also:
+        return []
+    most = ALSO if len(also) > ALSO + 1 else ALSO + 1
+    lines = ["  Also:", *(f"    [{one.rule}] {one.headline}" for one in also[:most])]
+    return lines + [f"    ... and {len(also) - most:,} more"] * (len(also) > most)
+
+
+def _standing(standing: Sequence[tuple[str, Place]]) -> list[str]:
+    if not standing:
+        return []
+    lines = ["  asyncio's tasks that are not done, and the await at which each stands:"]
+    lines += [f"  {line}" for line in _columns(standing[:MOST])]
+    return lines + [f"    ... and {len(standing) - MOST:,} more places"] * (len(standing) > MOST)
+
+
+def _proof(finding: Finding, rows: Sequence[Row]) -> list[tuple[int, str]]:
+    """The numbers of the rows that prove a finding, oldest first, and what each is called."""
     found: list[tuple[int, str]] = []
     for proof, label in RULES[finding.rule].proof:
         number = _last(proof, finding.socket, rows if finding.at_end else rows[:-1])
         if number is not None:
             found.append((number, label))
-    shown = [(label, place(*rows[number][4:])) for number, label in sorted(found)]
+    return sorted(found)
+
+
+def _lines(
+    finding: Finding, rows: Sequence[Row], proof: Sequence[tuple[int, str]], called_from: Place | None
+) -> list[str]:
+    """The lines of the server that prove it, the offending call last, and whose call that is."""
+    shown = [(label, place(*rows[number][4:])) for number, label in proof]
     now = RULES[finding.rule].now.format_map(finding.fields)
     if rows and not finding.at_end:
         shown.append((now, place(*rows[-1][4:])))
+        if called_from is not None:
+            shown.append(("  called from", called_from))
     return _columns(shown)
 
 
@@ -147,62 +260,40 @@ def _last(proof: str, socket: str | None, rows: Sequence[Row]) -> int | None:
     return None
 
 
-def _columns(shown: Sequence[tuple[str, Place]], *, functions: bool = True) -> list[str]:
+def _columns(lines: Sequence[tuple[str, Place]], *, functions: bool = True) -> list[str]:
     """Label, file:line, function (if wanted) and source line, aligned."""
     rows = [
-        [label, f"{shown_path(where.file)}:{where.line}", *[f"in {where.function}"] * functions]
-        for label, where in shown
+        [label, f"{shown_path(where.file)}:{where.line}", *[f"in {shown(where.function)}"] * functions]
+        for label, where in lines
     ]
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     return [
         "  " + "  ".join([*map(str.ljust, row, widths), _source(where)]).rstrip()
-        for row, (_, where) in zip(rows, shown, strict=True)
+        for row, (_, where) in zip(rows, lines, strict=True)
     ]
-
-
-def _tail(rows: Sequence[Row], *, at_end: bool) -> list[str]:
-    """The end of the trace, one step per `select()`; marked, the offending call or the end."""
-    if not rows:
-        return []
-    first = max(0, len(rows) - TAIL)
-    step = sum(1 for row in rows[:first] if row[0] == "select")
-    timed = any(row[3] for row in rows)
-    lines: list[tuple[str, str, str]] = []
-    for number, row in enumerate(rows[first:], first):
-        if row[0] == "select":
-            step += 1
-        opens = row[0] == "select" or number == first
-        head = (f"step {step}" if step else "start") if opens else ""
-        if timed and opens and step:
-            head = f"{head:<8} {seconds_text(row[3])}"
-        mark = "> " if number == len(rows) - 1 and not at_end else "  "
-        where = place(*row[4:])
-        lines.append((mark + head, row_text(row), f"{shown_path(where.file)}:{where.line}"))
-    heads = max(len(head) for head, _, _ in lines)
-    texts = max(len(text) for _, text, _ in lines)
-    shown = [f"{head:<{heads}}   {text:<{texts}}   {where}" for head, text, where in lines]
-    return [f"  ... {first} earlier"] * bool(first) + shown + ["> end"] * at_end
 
 
 def _footer(finding: Finding, script: Place | None, made: Place | None) -> list[str]:
     """Where the script is, and how to allow what was found."""
     places = [("script", script), (finding.socket or "", made)]
-    shown = [(f"{label}:", where) for label, where in places if where is not None and where.file not in INSIDE]
-    return [*_columns(shown, functions=False), f'  on purpose? allow={{"{finding.rule}"}}']
+    lines = [(f"{label}:", where) for label, where in places if where is not None and where.file not in INSIDE]
+    return [*_columns(lines, functions=False), f'  on purpose? allow={{"{finding.rule}"}}']
 
 
 def _paragraph(text: str) -> str:
     import textwrap  # here, as linecache: only a failing test pays for them
 
     indent = "  "
-    return textwrap.fill(text, WIDTH, initial_indent=indent, subsequent_indent=indent)
+    return textwrap.fill(
+        text, WIDTH, initial_indent=indent, subsequent_indent=indent, break_long_words=False, break_on_hyphens=False
+    )  # fmt: skip
 
 
 def _indented(text: str) -> str:
-    return "\n".join(f"  {line}".rstrip() for line in text.splitlines())
+    return "\n".join(f"  {line}".rstrip() for line in text.split("\n")) if text else ""
 
 
 def _source(where: Place) -> str:
     import linecache
 
-    return linecache.getline(where.file, where.line).strip()
+    return shown(linecache.getline(where.file, where.line).strip(), SOURCE)

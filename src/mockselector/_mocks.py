@@ -12,6 +12,8 @@ import sys
 from functools import partial, wraps
 from socket import socket as real_socket
 
+from ._buffers import let_go
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -85,13 +87,23 @@ else:
     def recorded(function):
         """Record the calls of a method."""
         name = function.__name__
+        gets_buffers = name in WITH_BUFFERS
 
         @wraps(function)
         def call(sock, /, *args, **kwargs):
-            if sock._surface is None:
-                sock._calls.append((name, args, kwargs or NO_KEYWORDS))
-                return function(sock, *args, **kwargs)
-            return sock._surface.call(sock, name, function, args, kwargs)
+            try:
+                if sock._surface is None:
+                    if gets_buffers:
+                        named = dict(zip(kwargs, as_logged(tuple(kwargs.values())), strict=True))
+                        sock._calls.append((name, as_logged(args), named))
+                    else:
+                        sock._calls.append((name, args, kwargs or NO_KEYWORDS))
+                    return function(sock, *args, **kwargs)
+                return sock._surface.call(sock, name, function, args, kwargs)
+            except BaseException as error:
+                let_go(error)
+                del args, kwargs
+                raise
 
         return Method(call)
 
@@ -150,6 +162,25 @@ else:
         @property
         def __class__(self):
             return seen_class(Recorded)
+
+
+WITH_BUFFERS: Final = frozenset(
+    ("recv_into", "recvfrom_into", "recvmsg_into", "send", "sendall", "sendto", "sendmsg", "setsockopt")
+)
+"""Methods that are given buffers."""
+
+
+def as_logged(args: tuple[Any, ...]) -> tuple[Any, ...]:  # Any: whatever the server passed
+    """What is kept of arguments: of a `memoryview`, its bytes. Kept itself, it would keep its buffer exported."""
+    if not any(isinstance(one, (memoryview, list)) for one in args):
+        return args
+    kept: list[Any] = []  # Any: likewise
+    for one in args:
+        if isinstance(one, list):
+            several: list[Any] = one  # pyright: ignore[reportUnknownVariableType]  # of whatever
+            one = [*as_logged((*several,))]
+        kept.append(one.tobytes() if isinstance(one, memoryview) else one)
+    return (*kept,)
 
 
 NO_KEYWORDS: Final[dict[str, Any]] = {}  # Any: of a call
@@ -288,6 +319,12 @@ def is_mock(thing: object) -> bool:
     """Whether something is a `unittest.mock.Mock`. Nobody can have made one before its import."""
     mock = sys.modules.get("unittest.mock")
     return mock is not None and isinstance(thing, mock.Mock)
+
+
+def is_any_mock(thing: object) -> bool:
+    """Likewise, of whatever kind."""
+    mock = sys.modules.get("unittest.mock")
+    return mock is not None and isinstance(thing, mock.NonCallableMock)
 
 
 _seen: Final[dict[type, type]] = {}

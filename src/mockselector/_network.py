@@ -23,18 +23,26 @@ from ._sockets import FIRST_NUMBER
 from ._trace import bytes_text, excerpt
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
-    from typing import Protocol
+    from collections.abc import Callable, Iterator, Mapping
+    from typing import Protocol, TypeAlias
 
     from ._rules import RuleId
     from ._shell import Address
     from ._trace import Place
+
+    Watcher: TypeAlias = tuple[dict[int, None], dict[int, int]]
+    """Of a selector: what may be ready, in the order in which it became so; and for what each number is watched."""
 
     class FarEnd(Protocol):
         """Who is at the other end of a connection, for the texts."""
 
         @property
         def name(self) -> str: ...
+        @property
+        def is_backend(self) -> bool:
+            """Whether the program has connected to it, and not it to the program."""
+            ...
+
         def place(self) -> Place:
             """Where its script was written."""
             ...
@@ -90,7 +98,7 @@ class Stream:
 
     __slots__ = (
         "_offset", "capacity", "changed", "chunks", "closed", "dead", "deaf", "ended", "error", "local", "lost",
-        "mute", "other", "peer", "remote", "size", "unix",
+        "mute", "other", "peer", "remote", "size", "state_changed", "unix",
     )  # fmt: skip
 
     other: Stream
@@ -111,7 +119,8 @@ class Stream:
         self.error: int = 0  # what the next call reports, once
         self.lost: bytes = b""  # what was unread when this end closed
         self.peer: FarEnd | None = None  # who plays this end; None: the program under test
-        self.changed: Callable[[], None] = _nobody
+        self.changed: Callable[[], None] = _nobody  # bytes have come, or were taken at the other end
+        self.state_changed: Callable[[], None] = _nobody  # an end, a reset
 
     @staticmethod
     def pair(capacities: tuple[int, int], local: Address, remote: Address, *, unix: bool = False) -> Stream:
@@ -124,7 +133,7 @@ class Stream:
     def attach(self, peer: FarEnd, changed: Callable[[], None]) -> None:
         """A peer plays this end, and is to be told when something happens here."""
         self.peer = peer
-        self.changed = changed
+        self.changed = self.state_changed = changed
 
     @property
     def readable(self) -> bool:
@@ -183,25 +192,44 @@ class Stream:
         """All that has arrived and was not read."""
         return b"".join(self.chunks)[self._offset :]
 
+    def pieces(self) -> Iterator[tuple[bytes, int]]:
+        """All that has arrived and was not read, as it came: bytes, and how many of them were read."""
+        start = self._offset
+        for chunk in self.chunks:
+            yield chunk, start
+            start = 0
+
+    @property
+    def all_here(self) -> bool:
+        """Whether all that the other end has sent has arrived: always."""
+        return True
+
     def peek(self, size: int) -> bytes:
         """At most `size` bytes: of one send of a script's peer, or of several of a program."""
-        chunks = self.chunks
-        if self.other.peer is None and len(chunks) > 1 and len(chunks[0]) - self._offset < size:
-            joined: list[bytes] = []
-            missing = self._offset + size
-            while chunks and missing > 0:
-                joined.append(chunks.popleft())
-                missing -= len(joined[-1])
-            chunks.appendleft(b"".join(joined))
-        return chunks[0][self._offset : self._offset + size]
+        chunk, start = self.chunks[0], self._offset
+        if len(chunk) - start < size and len(self.chunks) > 1 and self.other.peer is None:
+            return self.joined(size)
+        return chunk[start : start + size]
+
+    def joined(self, size: int) -> bytes:
+        """At most `size` bytes, by however many sends they came."""
+        parts: list[bytes] = []
+        for chunk, start in self.pieces():
+            part = chunk[start : start + size]
+            parts.append(part)
+            size -= len(part)
+            if not size:
+                break
+        return b"".join(parts)
 
     def drop(self, size: int) -> None:
         """So many bytes were read."""
-        self._offset += size
+        chunks = self.chunks
         self.size -= size
-        if self._offset == len(self.chunks[0]):
-            self.chunks.popleft()
-            self._offset = 0
+        size += self._offset
+        while chunks and size >= len(chunks[0]):
+            size -= len(chunks.popleft())
+        self._offset = size
         self.other.changed()
 
     def put(self, data: bytes) -> None:
@@ -230,7 +258,7 @@ class Stream:
         self.mute = True
         if not self.dead:
             self.other.ended = True
-            self.other.changed()
+            self.other.state_changed()
 
     def close(self, *, reset: bool = False) -> None:
         """Close this end; with data unread, or on request, that resets the connection (RFC 2525, 2.17)."""
@@ -258,7 +286,7 @@ class Stream:
         if not self.over and not self.closed:
             self.dead = True
             self.error = EPIPE if self.ended else ECONNRESET
-            self.changed()
+            self.state_changed()
 
 
 def _nobody() -> None: ...
@@ -295,12 +323,32 @@ class Descriptor:
         self.inheritable: bool = False
         self.lingers: bool = False  # closing it is a reset (SO_LINGER, with a time of 0)
         self._options: dict[tuple[int, int], bytes] | None = None
-        self.watchers: list[dict[int, None]] = []  # selectors' candidates: what may be ready
+        self.watchers: list[Watcher] = []  # of selectors
 
     def touch(self) -> None:
-        """Something happened here: selectors look again."""
-        for candidates in self.watchers:
-            candidates[self.number] = None
+        """Something happened here: if that makes it ready, selectors that do not know of it yet are told."""
+        number = self.number
+        for candidates, asked in self.watchers:
+            if number not in candidates:
+                wanted = asked[number]
+                if self.ready() & wanted or (not wanted and self.is_hung_up()):  # is_ready_for(), without the call
+                    candidates[number] = None
+
+    def nudge(self) -> None:
+        """Its state has changed: of that, Linux tells all that watch it, whatever they have asked for."""
+        for candidates, _ in self.watchers:
+            candidates.setdefault(self.number)
+
+    def is_ready_for(self, asked: int) -> bool:
+        """Whether poll() has something to say to who has asked for that; of a hang-up, it tells everybody."""
+        return bool(self.ready() & asked) or (not asked and self.is_hung_up())
+
+    def is_hung_up(self) -> bool:
+        """Whether poll() says so (POLLHUP, POLLERR) to those, too, who have asked for nothing."""
+        stream = self.stream
+        if stream is None:
+            return self.ready() == BOTH  # without a connection there is nothing else that is both
+        return stream.hung_up and not self.closed
 
     def ready(self) -> int:
         """What poll() says, as `selectors` reports it: a hang-up and an error are both bits."""
@@ -321,7 +369,8 @@ class Descriptor:
         self.local = stream.local
         self.connecting = False
         stream.changed = self.touch
-        self.touch()
+        stream.state_changed = self.nudge
+        self.nudge()
 
     def failed(self, error: int) -> None:
         """Its connection did not come to be."""
@@ -329,7 +378,7 @@ class Descriptor:
         self.failing = True
         self.error = error
         self.shut = _SHUT[SHUT_RDWR]
-        self.touch()
+        self.nudge()
 
     def start_again(self) -> None:
         """It is as if nobody had tried to connect it."""
@@ -440,10 +489,10 @@ class Descriptor:
         error = ENOTCONN if stream.over else 0
         if how != SHUT_WR:
             stream.deaf = True
-            stream.other.changed()
+            (stream.other.state_changed if stream.unix else stream.other.changed)()
         if how != SHUT_RD and not stream.mute:
             stream.finish()
-        self.touch()
+        self.nudge()
         return error
 
     def take_error(self) -> int:
@@ -590,14 +639,19 @@ class Network:
             if taken:
                 raise _os_error(EINVAL)
             return
+        if os.path.lexists(path):
+            raise _os_error(EADDRINUSE)
+        self._files.append(path)  # before it is made: an interrupt may come in between
         try:
             _make_socket_file(path)
-        except FileExistsError:
-            raise _os_error(EADDRINUSE) from None
+        except OSError as error:
+            self._files.remove(path)
+            if isinstance(error, FileExistsError):
+                raise _os_error(EADDRINUSE) from None
+            raise
         if taken:
             os.unlink(path)
             raise _os_error(EINVAL)
-        self._files.append(path)
 
     def remove_files(self) -> None:
         """What servers left of their sockets' files."""

@@ -11,7 +11,7 @@ from __future__ import annotations
 import re
 from collections.abc import Generator
 from errno import ECONNREFUSED, ETIMEDOUT
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, TypeVar
 
 from typing_extensions import assert_never
 
@@ -34,10 +34,11 @@ from ._script import (
     is_play,
     is_step,
 )
+from ._text import name_of, value_text
 from ._trace import bytes_text, excerpt, shown_path
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterator, Sequence
     from types import FrameType
     from typing import NoReturn, Protocol, TypeAlias
 
@@ -73,6 +74,15 @@ if TYPE_CHECKING:
         def size(self) -> int: ...
         @property
         def pending(self) -> bytes: ...
+        def pieces(self) -> Iterator[tuple[bytes, int]]:
+            """The same, piece by piece: bytes, and how many of them were read."""
+            ...
+
+        @property
+        def all_here(self) -> bool:
+            """Whether all that the other end has sent has arrived."""
+            ...
+
         def peek(self, size: int) -> bytes: ...
         def drop(self, size: int) -> None: ...
         def offer(self, data: bytes, start: int) -> int: ...
@@ -106,21 +116,50 @@ if TYPE_CHECKING:
             """A step is taken."""
             ...
 
+        def idles(self) -> int:
+            """One that was made during the run, and moved nothing: how many such the server has not been asked for."""
+            ...
+
+        def moves(self) -> None:
+            """One that was made during the run, and moved something."""
+            ...
+
+        def makes_steps(self) -> bool:
+            """Whether it is a step that is being taken that now makes another one."""
+            ...
+
+        @property
+        def program(self) -> str:
+            """What to call what is tested: "server", or "program" if it only connects."""
+            ...
+
+        def left_without(self, peer: Peer) -> str:
+            """How the program has left a peer without closing, as half a sentence; "": it has closed."""
+            ...
+
+        def while_handling(self, peer: Peer) -> str:
+            """Which exception it was handling when it closed, as the rest of a sentence; "": none."""
+            ...
+
         def check_open(self) -> None:
             """RuntimeError if nothing more can be played."""
             ...
 
     Taken: TypeAlias = "Generator[None, None, bytes]"
 
+R = TypeVar("R")
+
 __tracebackhide__ = True  # pytest: end tracebacks at the server's own line
 
 SYN_TIMEOUT: Final = 127.0
 """Seconds until a connection is given up that nobody answers (man 7 tcp, tcp_syn_retries)."""
 
-MOST_YIELDED: Final = 100_000
-"""So many steps that a generator yields have no end."""
+MOST_STEPS: Final = 100_000
+"""So many steps that are made during the run, move nothing, and leave the server no turn, have no end."""
 
-SHORTEN: Final = "If the server should go on, find why it stopped; if it is right, shorten the script."
+MOST_YIELDED: Final = MOST_STEPS
+"""Likewise where a generator yields them."""
+
 
 ALL: Final = 1 << 62
 """More bytes than ever come."""
@@ -131,8 +170,42 @@ SHOWN: Final = 8
 """How many steps around the one in question an error shows."""
 
 
+def shorten(program: str) -> str:
+    """What is to be done where a script goes on and the program (or the server) does not."""
+    return f"If the {program} should go on, find why it stopped; if it is right, shorten the script."
+
+
 class GivenUp(Exception):  # noqa: N818  (a signal)
     """A peer goes no further in its script: what it needs is not to be had."""
+
+
+class Raised(BaseException):
+    """A function of the test has raised: that passes through a peer in this, as a generator would change some."""
+
+    def __init__(self, error: BaseException) -> None:
+        super().__init__(error)
+        self.error: Final = error
+
+
+def _called(function: Callable[[], R]) -> R:
+    """What a function of the test returns."""
+    try:
+        return function()
+    except BaseException as error:
+        raise Raised(error) from None
+
+
+def _resumed(play: Generator[Step, bytes, object], came: bytes | None) -> object:
+    """What a generator of the test yields next, or `_DONE`."""
+    try:
+        return next(play) if came is None else play.send(came)
+    except StopIteration:
+        return _DONE
+    except BaseException as error:
+        raise Raised(error) from None
+
+
+_DONE: Final = object()
 
 
 class Peer(Conversation):
@@ -156,6 +229,7 @@ class Peer(Conversation):
         self._stream: End | None = None
         self._dialled: Descriptor | None = None  # who wants to connect to this backend
         self._position = 0
+        self._given = len(self._steps)  # how many steps no step has made
         self._step: Step | None = None  # being taken, if a generator has yielded it
         self._received = bytearray()
         self._got = bytearray()  # of what is expected now
@@ -173,6 +247,11 @@ class Peer(Conversation):
         self._life: Generator[None, None, None] = self._live()
 
     @property
+    def is_backend(self) -> bool:
+        """Whether the program connects to it, and not it to the program."""
+        return self._backend
+
+    @property
     def received(self) -> bytes:
         """All that it has read so far of what the server sent it."""
         return bytes(self._received)
@@ -184,12 +263,14 @@ class Peer(Conversation):
 
     def _grown(self) -> None:
         self._around.check_open()
+        if self._given == len(self._steps) - 1 and not self._around.makes_steps():
+            self._given += 1
         if self._refuses or self._delay is None:
             how = "refuses=True" if self._refuses else "delay=None"
             raise RuntimeError(f"{self.name} has {how}: it is never connected, and has no steps to take")
         if self._finished:
             self._finished = False
-            self._cursor = (len(self._steps) - 1, 0)
+            self._cursor = (len(self._steps) - 1, 0) if self._stream is None or self._stream.all_here else None
             self._around.resumed(self)
         self._around.wake(self)
 
@@ -214,13 +295,26 @@ class Peer(Conversation):
             yield from self._answer() if self._backend else self._connect()
             while True:
                 while self._position < len(self._steps):
-                    yield from self._take(self._steps[self._position])
+                    step = self._steps[self._position]
+                    came = yield from self._take(step)
+                    if self._position >= self._given and self._idles(step, came) > MOST_STEPS:
+                        raise RuntimeError(
+                            f"the script has taken {MOST_STEPS:,} steps at one instant: does a generator yield steps"
+                            " for ever, or a does() step append to its own script?"
+                        )
                     self._position += 1
                 yield from self._rest()
         except GivenUp:
             self._given_up = True
         while True:
             yield from self._rest()
+
+    def _idles(self, step: Step, came: bytes) -> int:
+        """A step is taken that was made during the run: how many such have moved nothing, and left no turn?"""
+        if came or (isinstance(step, Sends) and step.data):
+            self._around.moves()
+            return 0
+        return self._around.idles()
 
     def _rest(self) -> Generator[None, None, None]:
         """No step is left: read what nobody expects any more."""
@@ -294,7 +388,7 @@ class Peer(Conversation):
             case ReadsSlowly():
                 self._pace = (step.size, nanoseconds(step.every))
             case Does():
-                step.function()
+                _called(step.function)
             case Plays():
                 yield from self._play(step)
             case _ as unreachable:
@@ -317,11 +411,23 @@ class Peer(Conversation):
     def _expect_bytes(self, step: Expects) -> Taken:
         assert isinstance(step.what, bytes)
         self._got = got = bytearray()
-        while len(got) < len(step.what):
-            yield from self._more(step, got, len(step.what) - len(got))
-        if bytes(got) != step.what:
-            self._unexpected(f"{bytes_text(excerpt(bytes(got)))} where it expects {bytes_text(excerpt(step.what))}")
-        return bytes(got)
+        wrong = False  # and allowed
+        while (had := len(got)) < len(step.what):
+            yield from self._more(step, got, len(step.what) - had)
+            if self._cursor is None and not wrong:  # it was not compared when it was sent
+                wrong = self._is_wrong(bytes(got[had:]), step.what, had)
+        data = bytes(got)
+        if not wrong and data != step.what:
+            self._is_wrong(data, step.what, 0)
+        return data
+
+    def _is_wrong(self, came: bytes, what: bytes, offset: int) -> bool:
+        """Whether what has come differs from what should, which is then told, and may be allowed."""
+        if came == what[offset : offset + len(came)]:
+            return False
+        said, lines, _ = self._difference(came, what, offset, self._position)
+        self._unexpected(said, lines)
+        return True
 
     def _expect_until(self, step: Expects) -> Taken:
         until = step.until
@@ -340,21 +446,35 @@ class Peer(Conversation):
                 if self._at_end() and not self._end.size and not self._was_reset():
                     break
             yield from self._more(step, got, size)
-        wrong = _wrong(step, bytes(got))
+        wrong = _called(lambda: _wrong(step, bytes(got)))
         if wrong:
             self._unexpected(f"{bytes_text(excerpt(bytes(got)))}, {wrong}")
         self._resume_judging()
         return bytes(got)
 
     def _up_to(self, delimiter: bytes, got: bytearray) -> int:
-        """How many of the bytes that have come may be taken, so that what follows the delimiter is left."""
-        end = self._end
-        if not end.size:
-            return 1
-        came = bytes(got[-len(delimiter) + 1 :] if len(delimiter) > 1 else b"") + end.pending
-        found = came.find(delimiter)
-        kept = len(came) - end.size
-        return end.size if found < 0 else found + len(delimiter) - kept
+        """How many of the bytes that have come may be taken, so that what follows the delimiter is left.
+
+        Only what is taken next is looked at, so that each byte is once.
+        """
+        most = self._end.size if self._pace is None else min(self._end.size, self._pace[0])
+        overlap = len(delimiter) - 1
+        before = bytes(got[max(len(got) - overlap, 0) :])  # a delimiter may have begun there
+        seen = 0
+        for piece, start in self._end.pieces():
+            end = min(len(piece), start + most - seen)
+            if before:
+                found = (before + piece[start : min(end, start + overlap)]).find(delimiter)
+                if found >= 0:
+                    return seen + found + len(delimiter) - len(before)
+            found = piece.find(delimiter, start, end)
+            if found >= 0:
+                return seen + found + len(delimiter) - start
+            seen += end - start
+            if seen >= most:
+                break
+            before = (before + piece[max(start, end - overlap) : end])[-overlap:] if overlap else b""
+        return seen or 1
 
     def _more(self, step: Step, got: bytearray, size: int) -> Generator[None, None, None]:
         """Take in some more bytes, or wait for them."""
@@ -399,21 +519,21 @@ class Peer(Conversation):
             yield
 
     def _play(self, step: Plays) -> Generator[None, None, None]:
-        play = step.play() if callable(step.play) else step.play
+        play = _called(step.play) if callable(step.play) else step.play
         if not is_play(play):
-            raise TypeError(f"play= of {self.name} takes a generator of steps; its function returned {play!r}")
-        yielded = 0
+            raise TypeError(
+                f"play= of {self.name} takes a generator of steps; its function returned {value_text(play)}"
+            )
         try:
-            inner = next(play)
-            while True:
-                yielded += 1
-                if not is_step(inner) or yielded > MOST_YIELDED:
+            inner = _resumed(play, None)
+            while inner is not _DONE:
+                if not is_step(inner):
                     raise self._bad_play(inner)
                 self._step = inner
                 came = yield from self._take(inner)
-                inner = play.send(came)
-        except StopIteration:
-            pass
+                if self._idles(inner, came) > MOST_YIELDED:
+                    raise self._bad_play(inner)
+                inner = _resumed(play, came)
         finally:
             self._step = None
         self._resume_judging()
@@ -423,7 +543,9 @@ class Peer(Conversation):
             return RuntimeError(
                 f"the generator that {self.name} plays has yielded {MOST_YIELDED:,} steps: has it no end?"
             )
-        return TypeError(f"the generator that {self.name} plays yielded {yielded!r}; it takes steps, as Sends(b'hi')")
+        return TypeError(
+            f"the generator that {self.name} plays yielded {value_text(yielded)}; it takes steps, as Sends(b'hi')"
+        )
 
     # -- reading --------------------------------------------------------------------------------
 
@@ -464,15 +586,14 @@ class Peer(Conversation):
 
     # -- judging what the server sends ----------------------------------------------------------
 
-    def judge(self, data: bytes) -> tuple[str, str, int] | None:
-        """Compare what the server is about to send with what must come next.
+    def judge(self, data: bytes, at: int = 0) -> tuple[str, str, int] | None:
+        """Compare what the server is about to send, from byte `at` on, with what must come next.
 
         Returns None, or what is wrong with it: what is said of it, the lines that show it, the step.
         """
         if self._cursor is None or self._given_up:
             return None
         index, offset = self._cursor
-        at = 0
         while at < len(data):
             step = self._steps[index] if index < len(self._steps) else None
             match step:
@@ -509,6 +630,9 @@ class Peer(Conversation):
         said = f"{bytes_text(excerpt(data))} where it expects {bytes_text(excerpt(what[offset:]))}"
         return said, "\n".join(lines), index
 
+    def _is_judging(self) -> bool:
+        return self._cursor is not None
+
     def stop_judging(self) -> None:
         """What the server sends is wrong, and allowed."""
         self._cursor = None
@@ -518,9 +642,14 @@ class Peer(Conversation):
         if self._step is not None:
             return  # in the middle of a generator
         self._cursor = (self._position + 1, 0)
-        wrong = self.judge(self._end.pending)
-        if wrong is not None:
-            self._unexpected(wrong[0], wrong[1], wrong[2])
+        for piece, start in self._end.pieces():
+            wrong = self.judge(piece, start)
+            if wrong is not None:
+                self._unexpected(wrong[0], wrong[1], wrong[2])
+            if not self._is_judging():  # the rest is for a later step
+                return
+        if not self._end.all_here:
+            self._cursor = None  # between this and what is sent next there is more: it is compared when it comes
 
     # -- telling --------------------------------------------------------------------------------
 
@@ -565,13 +694,14 @@ class Peer(Conversation):
 
     def _gone(self) -> str:
         """How the connection came to its end, as half a sentence."""
-        end = self._end
-        if end.dead:
-            unread = "with unread data, which resets it" if end.other.size else "by a reset"
-            return f"the server has closed the connection {unread}"
-        if end.other.closed:
-            return "the server has closed the connection"
-        return "the server has shut down writing"
+        end, around = self._end, self._around
+        over = around.left_without(self)
+        if over:
+            return over
+        if not end.dead and not end.other.closed:
+            return f"the {around.program} has shut down writing"
+        how = (" with unread data, which resets it" if end.other.size else " by a reset") if end.dead else ""
+        return f"the {around.program} has closed the connection{how}{around.while_handling(self)}"
 
     def _unmet(self, what: str) -> NoReturn:
         if self._around.in_force("unmet-expectation", self):
@@ -579,7 +709,7 @@ class Peer(Conversation):
                 Finding(
                     "unmet-expectation",
                     self.name,
-                    {"what": what, "advice": SHORTEN},
+                    {"what": what, "advice": shorten(self._around.program)},
                     block=self.conversation(),
                     made=self.place(),
                 )
@@ -606,5 +736,5 @@ def _wrong(step: Expects, got: bytes) -> str:
     else:
         holds = what(got)
         if not holds:
-            return f"for which {getattr(what, '__name__', 'the function')}() returned {holds!r}, and not something true"
+            return f"for which {name_of(what, 'the function')}() returned {value_text(holds)}, and not something true"
     return "" if holds else f"which is not {str(step).removeprefix('expects ')}"

@@ -294,7 +294,7 @@ RULES: Final[Mapping[RuleId, Rule]] = {
     ),
     "closed-still-registered": Rule(
         "default",
-        means="A closed socket is still in a selector's map when the server goes to sleep.",
+        means="A closed socket is still in the map of a selector in which the server goes to sleep.",
         says="{socket} was closed but is still registered with the selector",
         suffers="the kernel gives its number to the next connection, and registering that one fails"
         " with KeyError; on some systems select() itself fails.",
@@ -344,7 +344,9 @@ RULES: Final[Mapping[RuleId, Rule]] = {
     ),
     "blocking-read": Rule(
         "pedantic",
-        means="A blocking read has to wait for its data.",
+        means="A blocking read has to wait for its data. Judged by default where it keeps another peer waiting: one for whom"
+        " a selector that watches several connections would have returned meanwhile. (A server that takes one client after"
+        " the other makes the rest wait by design; a time-out says how long that may be.)",
         says="{socket} was read before its data had come, and the read waited {seconds}",
         suffers="nobody else is served while the loop waits for this one peer.",
         mend="Register the socket, and read when select() says that there is something;"
@@ -364,8 +366,9 @@ RULES: Final[Mapping[RuleId, Rule]] = {
     ),
     "eof-ignored": Rule(
         "default",
-        means="A socket's end was read, and it is still registered for reading when the server goes to sleep.",
-        says="{socket} has come to its end, and the server goes on waiting to read from it",
+        means="A socket's end was read, it is still registered for reading, and the server does nothing about that when it"
+        " is woken for it again; or, at the end of an event list, when it sleeps. (To close it at the next event is right.)",
+        says="{socket} has come to its end, and the {server} goes on waiting to read from it",
         suffers="a socket at its end is readable for ever: select() returns at once, at 100 % CPU.",
         mend="After b'' or a reset, unregister it and close it; with output still to send, modify() it to EVENT_WRITE.",
         proof=(("register", "registered"), ("modify", "modified"), *_END_READ),
@@ -373,7 +376,7 @@ RULES: Final[Mapping[RuleId, Rule]] = {
     ),
     "accept-without-connection": Rule(
         "default",
-        means="A blocking listener accepts with nobody waiting.",
+        means="A blocking listener accepts with nobody waiting: for ever, or while another peer is kept waiting.",
         says="{socket} was asked to accept with no connection waiting, and the call blocks",
         suffers="the loop stands still for everyone until the next client comes.",
         mend="Accept once per READ event; or setblocking(False) on the listener, and stop at BlockingIOError.",
@@ -402,7 +405,8 @@ RULES: Final[Mapping[RuleId, Rule]] = {
     ),
     "blocking-send": Rule(
         "pedantic",
-        means="A blocking send() has to wait for its peer to read.",
+        means="A blocking send() has to wait for its peer to read. Judged by default where it keeps another peer waiting, as"
+        " blocking-read is.",
         says="{socket} was sent more than there was room for, and the send waited {seconds}",
         suffers="nobody else is served while the loop waits for this one slow peer.",
         mend="setblocking(False), keep what send() did not take, and wait for EVENT_WRITE.",
@@ -415,14 +419,15 @@ RULES: Final[Mapping[RuleId, Rule]] = {
         means="The bytes sent are not those that the peer expects.",
         says="{socket} was sent {what}",
         suffers="the peer gets an answer that it does not understand, or takes for the answer to something else.",
-        mend="If the server is wrong, mend what it sends here; if it is right, mend the script.",
+        mend="If the {server} is wrong, mend what it sends here; if it is right, mend the script.",
         proof=(("recv", "read last"), ("send", "sent last")),
         now="{moment}",
         only_in_scenarios=True,
     ),
     "busy-loop": Rule(
         "default",
-        means="Nothing is done about what select() returned; or one call is tried a thousand times in vain.",
+        means="Nothing is done about what select() returned; or one call is tried a thousand times in vain;"
+        " or the server never waits again, sending for ever.",
         says="{what}",
         suffers="this repeats at once, and for ever, at 100 % CPU.",
         mend="Handle what select() returns, or stop asking for it: EVENT_WRITE only while there is output"
@@ -432,9 +437,9 @@ RULES: Final[Mapping[RuleId, Rule]] = {
     ),
     "stuck": Rule(
         "default",
-        means="The server sleeps while a peer waits in vain.",
-        says="{socket} waits in vain {what}, and the server sleeps",
-        suffers="the peer hangs until it gives up, and the server does not know.",
+        means="The server sleeps while a peer waits in vain; or a program that is run until it returns does not.",
+        says="{what}",
+        suffers="{hangs}",
         mend="{advice}",
         proof=(("accept", "accepted"), ("recv", "read last"), ("send", "sent last"), *_CHANGES),
         now="went to sleep",
@@ -491,7 +496,8 @@ RULES: Final[Mapping[RuleId, Rule]] = {
     "leaked-connection": Rule(
         "default",
         means="A connection whose end was read is registered nowhere, and was never closed when the run ends."
-        " (In a scenario: the peer is gone, and it was never closed.)",
+        " (In a scenario: the peer is gone, and it was never closed.) Not said of a server that returns by itself: its"
+        " process is gone, and `unclosed-at-exit` is the rule for that.",
         says="{socket} came to its end and was never closed",
         suffers="each such client keeps a descriptor until none is left and accept() fails.",
         mend="Close it after its end was read.",
@@ -500,8 +506,9 @@ RULES: Final[Mapping[RuleId, Rule]] = {
     ),
     "unclosed-at-exit": Rule(
         "pedantic",
-        means="The server returns by itself and leaves a socket or the selector open.",
-        says="the server returned and left {socket} open",
+        means="The server returns by itself (or by KeyboardInterrupt) and leaves a socket or the selector open, or has"
+        " dropped one without closing it.",
+        says="the {server} returned and left {socket} open",
         suffers="peers see no end, and the address stays in use until the process is gone.",
         mend="Close every connection, the listener and the selector on the way out: with, or try/finally.",
         proof=(("accept", "accepted"), ("register", "registered")),

@@ -10,27 +10,32 @@ import os
 import runpy
 import sys
 import warnings
-from contextlib import contextmanager
 from heapq import heappush
-from typing import TYPE_CHECKING, Any, Final, Literal
+from typing import TYPE_CHECKING, Any, Final, Literal, overload
 
 from ._clock import DATE, nanoseconds
-from ._ending import EndException, add_story
-from ._install import installed
+from ._ending import EndException, add_story, interruption, is_interruption, trim
+from ._guard import Watch
+from ._install import Installed
 from ._loopback import LoopbackWorld, require_loopback
 from ._network import AF_UNIX, ANY
+from ._open_blocks import check_surroundings, closed, opened
 from ._peers import Peer
-from ._script import require_name, require_seconds, require_size
+from ._program import program
+from ._script import require_function, require_name, require_seconds, require_size
 from ._selecting import default_selector
 from ._simulated import make
 from ._sockets import checked_rules
+from ._text import value_text
 from ._trace import caller, place
+from ._whose import whose
 from ._world import World
 
 if TYPE_CHECKING:
     import selectors
     import socket
-    from collections.abc import Callable, Collection, Generator, Sequence
+    from collections.abc import Callable, Collection, Coroutine, Sequence
+    from contextlib import AbstractContextManager
     from types import TracebackType
     from typing import TypeVar
 
@@ -53,7 +58,7 @@ BUFFER: Final = 65536
 
 CALLED_DIRECTLY: Final = (
     "The run came to its end, but the server was called directly, so that its end went through the test:"
-    " let the scenario call it, net.run(serve, net.selector(), net.listener())"
+    " let the scenario call it, net.run(serve, ...) and not serve(...)"
 )
 
 
@@ -66,6 +71,8 @@ class Scenario:
     buffer: bytes that fit into a connection in each direction. date: what `time.time()` says at the
     beginning, in seconds since the epoch (default: 2026-01-01 00:00 UTC). network: "loopback" plays the
     same peers over real sockets (see docs/fidelity.md); the rules about the server's calls are not judged then.
+    watchdog: seconds of real time after which a turn of the server that calls nothing of the scenario's is a
+    `busy-loop`, and is ended; None: it may take for ever. Under a debugger nobody looks.
 
     Used as `with Scenario() as net:`; leaving the block judges the end, as `verify()` does.
     """
@@ -80,23 +87,28 @@ class Scenario:
         buffer: int = BUFFER,
         date: float = DATE,
         network: Literal["simulated", "loopback"] = "simulated",
+        watchdog: float | None = 30.0,
     ) -> None:
         require_size("buffer", buffer)
-        for name, value in (("patience", patience), ("grace", grace), ("date", date)):
-            require_seconds(name, value)
+        for name, value in (("patience", patience), ("grace", grace), ("date", date), ("watchdog", watchdog)):
+            if value is not None or name != "watchdog":
+                require_seconds(name, value)
         if network not in ("simulated", "loopback"):
-            raise ValueError(f"network= takes 'simulated' or 'loopback'; got {network!r}")
+            raise ValueError(f"network= takes 'simulated' or 'loopback'; got {value_text(network)}")
         self._real = network == "loopback"
         if self._real:
             require_loopback(pedantic=(pedantic, False), buffer=(buffer, BUFFER))
+        self._settled = False
+        self._told = False  # whether the test has got the violation, or a note of it
+        self._finished = False
+        self._blocks: list[Installed] = []  # of installed(), to be left at the latest when the scenario is
         frame = caller(1)
         self._world = (LoopbackWorld if self._real else World)(
             place(frame.f_code, frame.f_lasti), frame.f_code, allow=checked_rules(allow), pedantic=pedantic,
             patience=patience, grace=grace, buffer=buffer, date=date,
         )  # fmt: skip
-        self._settled = False
-        self._told = False  # whether the test has got the violation, or a note of it
-        self._finished = False
+        busy = "busy-loop" in self._world.monitor.allow
+        self._watchdog: Final = None if busy or watchdog is None else max(float(watchdog), 0.001)
 
     # -- who takes part -------------------------------------------------------------------------
 
@@ -170,7 +182,10 @@ class Scenario:
         if buffer is not None:
             require_size("buffer", buffer)
         if self._finished:
-            raise RuntimeError("this scenario is at its end: add clients before, or from inside of a does() step")
+            raise RuntimeError(
+                "this scenario is at its end: add clients before net.run() is called,"
+                " or while it runs, in a does() step"
+            )
         peer = Peer(
             world, len(world.peers), world.monitor.name_for(name, "client"), steps, caller(2), to=to, source=source,
             buffer=world.buffer if buffer is None else buffer, allow=checked_rules(allow), backend=backend,
@@ -181,33 +196,89 @@ class Scenario:
 
     # -- running the server ---------------------------------------------------------------------
 
-    def run(self, function: Callable[P, R], /, *args: P.args, **kwargs: P.kwargs) -> R | None:
+    @overload
+    def run(self, function: Callable[P, Coroutine[Any, Any, R]], /, *args: P.args, **kwargs: P.kwargs) -> R | None: ...
+    @overload
+    def run(self, function: Coroutine[Any, Any, R], /) -> R | None: ...
+    @overload
+    def run(self, function: Callable[P, R], /, *args: P.args, **kwargs: P.kwargs) -> R | None: ...
+    def run(self, function: Any, /, *args: Any, **kwargs: Any) -> Any:  # Any: said by the overloads
         """Call the server, with this scenario under it; returns what it returns.
 
-        None if the run came to its end while the server was still at work. Raises what the server
-        raises, and the `ScenarioError` of the run if it has one.
+        A coroutine function is run on an event loop of asyncio, and so is a coroutine. None if the
+        scripts came to their end while the server was still at work; a program that never listens,
+        or has no peers, is run until it returns. Raises what the server raises, and the
+        `ScenarioError` of the run if it has one.
         """
+        try:
+            return self._run(program(function, args, kwargs, "run"), function)
+        except BaseException as error:
+            trim(error)
+            raise
+
+    @overload
+    def run_until_complete(
+        self, function: Callable[P, Coroutine[Any, Any, R]], /, *args: P.args, **kwargs: P.kwargs
+    ) -> R: ...
+    @overload
+    def run_until_complete(self, function: Coroutine[Any, Any, R], /) -> R: ...
+    @overload
+    def run_until_complete(self, function: Callable[P, R], /, *args: P.args, **kwargs: P.kwargs) -> R: ...
+    def run_until_complete(self, function: Any, /, *args: Any, **kwargs: Any) -> Any:  # Any: as above
+        """As `run()`, but the end of the scripts does not end it: it is run until it returns.
+
+        RuntimeError if it is stopped before: by `interrupts()`, or because `stuck` is allowed.
+        """
+        world = self._world
+        world.completes = True
+        try:
+            result = self._run(program(function, args, kwargs, "run_until_complete"), function)
+        except BaseException as error:
+            trim(error)
+            raise
+        finally:
+            world.completes = False
+        if not world.completed:
+            raise RuntimeError("the run came to its end before the program had returned: there is no result")
+        return result
+
+    def _run(self, server: Callable[[], R], function: object) -> R | None:
         world = self._world
         if self._finished:
             raise RuntimeError("this scenario is at its end: a script is played once; make a new Scenario")
         world.check_not_acting("run()")
-        before = world.ending.outside
+        check_surroundings(function)
+        world.monitor.begins()
+        before, world.ending.outside = world.ending.outside, sys._getframe().f_code
         world.returned = False
-        world.ending.outside = caller(1).f_code
+        world.begins()
+        under = Installed(world, function)
+        watch = Watch(self._watchdog, world.pulse, world.too_long)
         result: R | None = None
         error: BaseException | None = None
         try:
-            with installed(world, function):
-                result = function(*args, **kwargs)
+            try:
+                with under:
+                    watch.begin()
+                    result = server()
+                    world.tidy()
+            finally:
+                watch.end()
+                world.ending.left()
         except BaseException as one:
             error = one
-        world.ending.left()
-        world.ending.outside = before
-        world.returned = error is None and not world.ending.times
+            if watch.interrupted and isinstance(one, KeyboardInterrupt):
+                interruption(world, one)
+        finally:  # an interrupt may have come in the middle of that
+            watch.end()
+            world.ending.left()
+            under.close()
+            world.ending.outside = before
+        world.returned = world.completed = error is None and not world.ending.times
         if world.returned and not world.is_over:
             try:
                 world.look_on()
-            except Exception as one:  # of a step
+            except BaseException as one:  # of a step
                 error = one
         try:
             self._left(error)
@@ -232,7 +303,9 @@ class Scenario:
 
     def _run_script(self, script: Callable[[], dict[str, Any]], argv: list[str], folder: str) -> dict[str, Any] | None:
         before = sys.argv, sys.path[:]
-        sys.argv, sys.path[:] = argv, [folder, *sys.path]
+
+        def put_back() -> None:
+            sys.argv, sys.path[:] = before
 
         def main() -> dict[str, Any] | None:
             try:
@@ -243,15 +316,27 @@ class Scenario:
                 return None
 
         try:
+            sys.argv, sys.path[:] = argv, [folder, *sys.path]
             return self.run(main)
+        except BaseException as error:
+            trim(error)
+            raise
         finally:
-            sys.argv, sys.path[:] = before
+            try:
+                put_back()
+            finally:
+                put_back()  # an interrupt may have come in the middle of it
 
-    @contextmanager
-    def installed(self) -> Generator[None, None, None]:
-        """For the time of a block, sockets, selectors and time are this scenario's: to import, or to set up."""
-        with installed(self._world):
-            yield
+    def installed(self) -> AbstractContextManager[None]:
+        """For the time of a block, sockets, selectors and time are this scenario's: to import, or to set up.
+
+        RuntimeError where an event loop runs that is not the scenario's: it would go on in virtual time.
+        """
+        check_surroundings()
+        self._world.begins()
+        block = Installed(self._world, in_block=True)
+        self._blocks.append(block)
+        return block
 
     def selector(self) -> selectors.BaseSelector:
         """A selector of this scenario, to pass in by hand."""
@@ -268,8 +353,7 @@ class Scenario:
 
     def on_end(self, function: Callable[[], object]) -> None:
         """Call this when all peers are done, to let the server stop by itself; it then has `grace` seconds."""
-        if not callable(function):
-            raise TypeError(f"function= takes a function without arguments; got {function!r}")
+        require_function("function", function)
         self._world.on_end.append(function)
 
     def interrupts(self, at: float | None = None) -> None:
@@ -306,34 +390,68 @@ class Scenario:
         self._settled = True
         if self._world.monitor.violation is not None:
             self._told = True
-            raise self._world.monitor.violation
+            try:
+                raise self._world.monitor.violation
+            except BaseException as error:
+                trim(error)
+                raise
 
     def __enter__(self) -> Self:
         self._world.ending.outside = caller(1).f_code
+        opened(self._world)
         return self
 
     def __exit__(
         self, exc_type: type[BaseException] | None, exc_val: BaseException | None, exc_tb: TracebackType | None
     ) -> None:
+        self._settled = True  # whatever is raised here, it is seen
+        try:
+            self._leave(exc_val, exc_tb)
+        except BaseException as error:
+            trim(error)
+            raise
+        finally:
+            self._let_go()  # an interrupt may have come before all was
+        trim(exc_val)
+
+    def _leave(self, exc_val: BaseException | None, exc_tb: TracebackType | None) -> None:
         world = self._world
-        world.ending.left()
-        before = world.monitor.violation
         own = self._is_own(exc_val)
-        if exc_val is None or own:
-            self._finish()
-        world.monitor.finished = True
-        world.release()
-        self._settled = True
+        before = world.monitor.violation
+        try:
+            world.ending.left()
+            if exc_val is None or own:
+                self._finish()
+            elif not _is_misuse(exc_tb):
+                add_story(exc_val, world.monitor, world.scripts())
+        finally:
+            self._let_go()
         if self._told and not own:
             return
         if world.ending.settle(exc_val, own=own, before=before):
             raise RuntimeError(CALLED_DIRECTLY)
 
+    def _let_go(self) -> None:
+        """Leave nothing behind; does nothing when that is done."""
+        world = self._world
+        closed(world)
+        world.ending.left()
+        for block in self._blocks:
+            block.close()
+        world.monitor.finished = True
+        world.release()
+
     def __del__(self) -> None:
         world: World | None = getattr(self, "_world", None)
-        if world is None or self._settled or sys.is_finalizing() or not world.peers:
+        if world is None or self._settled or sys.is_finalizing():
             return
-        self._finish()
+        try:
+            if world.peers:
+                self._finish()
+        except Exception as error:  # the collector has no use for it
+            world.monitor.violation = world.monitor.violation or error
+        finally:
+            self._let_go()  # its block may have been entered, and never left
         if world.monitor.violation is not None:
             text = (
                 "a Scenario was dropped, and nobody has seen what it found: use `with Scenario() as net:` or"
@@ -342,21 +460,21 @@ class Scenario:
             warnings.warn_explicit(text, UserWarning, world.script.file, world.script.line)
 
     def _is_own(self, error: BaseException | None) -> bool:
-        return isinstance(error, EndException) and error.args[0] is self._world
+        ended = isinstance(error, EndException) and error.args[0] is self._world
+        return ended or is_interruption(error, self._world)
 
     def _left(self, error: BaseException | None) -> None:
         """The server has come back, with an exception or without: what the test gets of that."""
         world = self._world
         own = self._is_own(error)
-        if isinstance(error, KeyboardInterrupt) and world.interrupted:
-            own = world.returned = True
+        if own and isinstance(error, KeyboardInterrupt):
+            world.returned = True
         before = world.monitor.violation
         if own and not world.returned:
             self._finish()
         self._told = self._told or world.monitor.violation is not None
         if not world.ending.settle(error, own=own, before=before) and error is not None:
-            if isinstance(error, Exception) and error is not world.monitor.violation:
-                add_story(error, world.monitor.rows)
+            add_story(error, world.monitor, world.scripts())
             raise error
 
     def _finish(self) -> None:
@@ -365,25 +483,54 @@ class Scenario:
             return
         self._finished = True
         world = self._world
-        if not world.is_over:
-            try:
-                world.settle()
-            except Exception as error:  # of a step: it is what the test will see
-                if error is not world.monitor.violation:
-                    raise
-        open_selectors = tuple(world.open_selectors) if world.returned else ()
-        world.monitor.finish(None, returned=world.returned, open_selectors=open_selectors, more=world.findings())
-        world.release()
+        returned = world.returned
+        try:
+            if not world.is_over:
+                try:
+                    world.settle()
+                except BaseException as error:  # of a step: it is what the test will see
+                    if error is not world.monitor.violation:
+                        raise
+            open_selectors = tuple(world.open_selectors) if returned else ()
+            world.monitor.finish(
+                None, returned=returned, gone=returned, open_selectors=open_selectors, more=world.findings()
+            )
+        finally:
+            world.monitor.finished = True
+            world.release()
+
+
+def _is_misuse(traceback: TracebackType | None) -> bool:
+    """Whether a call of the test's to this package was refused: what the server did has nothing to do with that."""
+    called = traceback.tb_next if traceback is not None else None
+    return (
+        called is not None
+        and called.tb_frame.f_code not in _RUNS
+        and whose(called.tb_frame.f_code.co_filename) == "ours"
+    )
+
+
+_RUNS: Final = frozenset(
+    method.__code__
+    for method in (
+        Scenario.run,
+        Scenario.run_until_complete,
+        Scenario.run_path,
+        Scenario.run_module,
+        Scenario.verify,
+    )
+)
 
 
 def _require_place(argument: str, place: object, kinds: tuple[type, ...], *, optional: bool = True) -> None:
     """Raise TypeError or ValueError unless it is an address: a pair, or one of `kinds`."""
+    given: object = place
     pair: Any = place  # Any: whatever the test gave
     if (place is None and optional) or (isinstance(place, str) and str in kinds):
         return
     port = pair[1] if isinstance(place, tuple) and len(pair) >= 2 and isinstance(pair[0], str) else pair
     wanted = ["a pair (host, port)", *["a port"] * (int in kinds), *["a path"] * (str in kinds)]
     if not isinstance(port, int) or isinstance(port, bool) or (not isinstance(place, tuple) and int not in kinds):
-        raise TypeError(f"{argument}= takes {' or '.join(wanted)}; got {place!r}")
+        raise TypeError(f"{argument}= takes {' or '.join(wanted)}; got {value_text(given)}")
     if not 0 <= port <= 65535:
-        raise ValueError(f"{argument}= takes a port from 0 to 65535; got {place!r}")
+        raise ValueError(f"{argument}= takes a port from 0 to 65535; got {value_text(given)}")

@@ -12,10 +12,12 @@ from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias, overload
 
+from ._text import name_of, number_text, value_text
 from ._trace import bytes_text, excerpt, place
 
 if TYPE_CHECKING:
     from types import CodeType, FrameType
+    from typing import TypeGuard
 
     from typing_extensions import Buffer, Self
 
@@ -50,7 +52,7 @@ class Expects:
         wanted = "bytes, a compiled pattern of bytes, or a function of the bytes"
         _require_kind("what", what, (bytes, re.Pattern, Callable), wanted)
         if isinstance(getattr(what, "pattern", b""), str):
-            raise TypeError(f"what= takes a pattern of bytes, re.compile(rb'...'); got {what!r}, one of str")
+            raise TypeError(f"what= takes a pattern of bytes, re.compile(rb'...'); got {value_text(what)}, one of str")
         if until is None:
             if not isinstance(what, bytes):
                 raise TypeError(
@@ -64,20 +66,22 @@ class Expects:
                 raise ValueError("until= takes a delimiter of one byte or more; got b''")
         elif isinstance(until, int) and not isinstance(until, bool):
             if until < 1:
-                raise ValueError(f"until= takes a number of bytes, 1 or more; got {until}")
+                raise ValueError(f"until= takes a number of bytes, 1 or more; got {value_text(until)}")
         elif until != "eof":
-            raise TypeError(f'until= takes a delimiter (bytes), a number of bytes, or "eof"; got {until!r}')
+            _require_kind("until", until, bytes, 'a delimiter (bytes), a number of bytes, or "eof"')
 
     def __str__(self) -> str:
         what = self.what
         if isinstance(what, bytes):
             text = bytes_text(excerpt(what))
         elif isinstance(what, re.Pattern):
-            text = f"what matches {what.pattern!r}"
+            text = f"what matches {value_text(what.pattern)}"
         else:
-            text = f"what {getattr(what, '__name__', 'a function')}() accepts"
-        until = "" if self.until is None else f" until {self.until if self.until == 'eof' else repr(self.until)}"
-        return f"expects {text}{until}"
+            text = f"what {name_of(what, 'a function')}() accepts"
+        until = self.until
+        if until is None:
+            return f"expects {text}"
+        return f"expects {text} until {bytes_text(excerpt(until)) if isinstance(until, bytes) else until}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,7 +94,7 @@ class ExpectsNothing:
         require_seconds("seconds", self.seconds)
 
     def __str__(self) -> str:
-        return f"expects nothing for {self.seconds:g} s"
+        return f"expects nothing for {number_text(self.seconds)} s"
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,7 +152,7 @@ class Waits:
         require_seconds("seconds", self.seconds)
 
     def __str__(self) -> str:
-        return f"waits {self.seconds:g} s"
+        return f"waits {number_text(self.seconds)} s"
 
 
 @dataclass(frozen=True, slots=True)
@@ -163,7 +167,7 @@ class ReadsSlowly:
         require_seconds("every", self.every)
 
     def __str__(self) -> str:
-        return f"reads {self.size} bytes every {self.every:g} s"
+        return f"reads {self.size} bytes every {number_text(self.every)} s"
 
 
 @dataclass(frozen=True, slots=True)
@@ -173,10 +177,10 @@ class Does:
     function: Callable[[], object]
 
     def __post_init__(self) -> None:
-        _require_kind("function", self.function, Callable, "a function without arguments")
+        require_function("function", self.function)
 
     def __str__(self) -> str:
-        return f"does {getattr(self.function, '__name__', 'something')}()"
+        return f"does {name_of(self.function, 'something')}()"
 
 
 @dataclass(frozen=True, slots=True)
@@ -190,7 +194,7 @@ class Plays:
         _require_kind("play", self.play, (Generator, Callable), wanted)
 
     def __str__(self) -> str:
-        return f"plays {getattr(self.play, '__name__', 'a generator')}()"
+        return f"plays {name_of(self.play, 'a generator')}()"
 
 
 Step: TypeAlias = (
@@ -217,7 +221,7 @@ STEPS: Final = (
 )  # fmt: skip
 
 
-def is_step(thing: object) -> bool:
+def is_step(thing: object) -> TypeGuard[Step]:
     """Whether it is a step, whatever its type says."""
     return isinstance(thing, STEPS)
 
@@ -245,8 +249,6 @@ class Conversation:
     def sends(self, data: Buffer) -> Self:
         """Send bytes. A `recv()` returns the bytes of one `sends` at most; a long one may come in parts."""
         given: Any = data  # Any: whatever the test gave
-        if isinstance(given, str):
-            raise TypeError(f"data= takes bytes; got the str {given!r}: write b{given!r}, or use .encode()")
         _require_kind("data", given, (bytes, bytearray, memoryview), "bytes")
         return self._append(Sends(bytes(data)))
 
@@ -331,7 +333,22 @@ class Conversation:
 
 def _require_kind(argument: str, given: object, kinds: Any, wanted: str) -> None:  # Any: one class or several
     if not isinstance(given, kinds):
-        raise TypeError(f"{argument}= takes {wanted}; got {given!r}")
+        the_str = "the str " if isinstance(given, str) and argument in ("data", "what", "until") else ""
+        raise TypeError(f"{argument}= takes {wanted}; got {the_str}{value_text(given)}{_hint(given, kinds)}")
+
+
+def _hint(given: object, kinds: Any) -> str:  # Any: one class or several
+    """What to write instead, where that is plain."""
+    wanted: list[object] = [*kinds] if isinstance(kinds, tuple) else [kinds]
+    if isinstance(given, str) and bytes in wanted:
+        return f": write b{given!r}, or use .encode()" if given.isascii() and len(given) <= 40 else ": use .encode()"
+    if isinstance(given, (bytes, bytearray)) and str in wanted:
+        return f": write {bytes(given).decode()!r}" if given.isascii() and len(given) <= 40 else ": use .decode()"
+    if given is None and Callable in wanted:
+        return ": give it the function itself, f and not f()"
+    if isinstance(given, Conversation) and Sequence in wanted:
+        return ": a peer's steps are added by its methods; steps= takes a list of plain ones"
+    return ": put it into a list" if isinstance(given, STEPS) and Sequence in wanted else ""
 
 
 def require_name(name: object) -> None:
@@ -339,13 +356,18 @@ def require_name(name: object) -> None:
     _require_kind("name", name, (str, type(None)), "a str")
 
 
+def require_function(argument: str, function: object) -> None:
+    """Raise TypeError unless it can be called."""
+    _require_kind(argument, function, Callable, "a function without arguments")
+
+
 def require_size(argument: str, size: object) -> None:
     """Raise ValueError unless it is a number of bytes."""
     if not isinstance(size, int) or isinstance(size, bool) or size < 1:
-        raise ValueError(f"{argument}= takes a number of bytes, 1 or more; got {size!r}")
+        raise ValueError(f"{argument}= takes a number of bytes, 1 or more; got {value_text(size)}")
 
 
 def require_seconds(argument: str, seconds: object) -> None:
     """Raise ValueError unless it is a length of time."""
     if not isinstance(seconds, (int, float)) or isinstance(seconds, bool) or not 0 <= seconds < float("inf"):
-        raise ValueError(f"{argument}= takes a number of seconds, 0 or more and finite; got {seconds!r}")
+        raise ValueError(f"{argument}= takes a number of seconds, 0 or more and finite; got {value_text(seconds)}")

@@ -15,8 +15,9 @@ import selectors as _selectors
 import socket as _socket
 from abc import abstractmethod
 from errno import EBADF, ENOENT
-from selectors import EVENT_WRITE, _BaseSelectorImpl  # its base is MockSelector's, too
+from selectors import EVENT_READ, EVENT_WRITE, _BaseSelectorImpl  # its base is MockSelector's, too
 from typing import TYPE_CHECKING, Any, Final
+from weakref import WeakMethod, ref
 
 from ._clock import nanoseconds
 from ._errors import Finding
@@ -24,9 +25,11 @@ from ._monitor import IN_VAIN, number_of, os_error
 from ._network import ANY, BOTH
 from ._rules import GONE, MEMBERSHIP
 from ._shell import real_socket
-from ._simulated import BEFORE, SimSocket, StandIn, check_world, current, when_selector_is_made
+from ._simulated import BEFORE, SimSocket, StandIn, check_world, current
 from ._sockets import FIRST_NUMBER
-from ._trace import mask_text
+from ._text import SEVERAL
+from ._trace import ready_text
+from ._watching import Watch
 from .selector import CLOSED, REAL_SELECTORS
 
 if TYPE_CHECKING:
@@ -43,11 +46,16 @@ __tracebackhide__ = True  # pytest: end tracebacks at the server's own line
 
 _register: Final = _BaseSelectorImpl.register  # `_install` puts another one there
 
+_mapping: Final[Any] = vars(_selectors)["_SelectorMapping"]  # Any: what `get_map()` returns has no public name
+
 _LARGEST: Final = 2**31 - 1
 """What fits into an int: descriptors, and milliseconds that poll() and epoll wait."""
 
 _SETSIZE: Final = 1024
 """How many descriptors select() can look at: FD_SETSIZE (man 2 select)."""
+
+
+def _nothing() -> None: ...
 
 
 def is_simulated(number: int) -> bool:
@@ -63,11 +71,15 @@ class SimSelector(_BaseSelectorImpl):
 
     def __init__(self, world: World) -> None:
         super().__init__()
+        # The base keeps its map, which refers back to the selector: then only the collector would find it.
+        self._map: Any = None  # Any: of the base's own
+        self._names: Callable[[], Any] = _nothing
         self._world = world
         self._watched: dict[int, Descriptor] = {}  # what a number stood for when it was registered
         self._real: _selectors.BaseSelector | None = None  # for real descriptors: self-pipes and the like
         self._given = ""
-        self._world.monitor.maps.append(self._fd_to_key)
+        self._watch = Watch("")
+        world.watches[self._watch] = WeakMethod(self._find)
 
     if TYPE_CHECKING:
         _fd_to_key: dict[int, SelectorKey]  # the base's
@@ -80,13 +92,16 @@ class SimSelector(_BaseSelectorImpl):
     def _name(self) -> str:
         """What it is called, from when it is first used."""
         if not self._given:
-            self._given = self._world.name_selector()
+            self._given = self._watch.name = self._world.name_selector()
         return self._given
 
     # -- what each kind has of its own: a kernel's part -------------------------------------------
 
     _closed = False
     """Whether the kernel has closed it, and refuses everything."""
+
+    _over = False
+    """Whether `close()` was called."""
 
     @abstractmethod
     def _begin(self, number: int, events: int) -> None:
@@ -128,14 +143,32 @@ class SimSelector(_BaseSelectorImpl):
         """As `selectors.BaseSelector.get_key`."""
         return self._registered("get_key", fileobj, lambda: _BaseSelectorImpl.get_key(self, fileobj))
 
-    def close(self) -> None:
-        """As `selectors.BaseSelector.close`."""
+    def get_map(self) -> Any:  # Any: as the base class has it once it is closed, None
+        """As `selectors.BaseSelector.get_map`."""
+        names = self._names()
+        if names is None and not self._over:
+            names = _mapping(self)
+            self._names = ref(names)
+        return None if self._over else names
+
+    def __del__(self) -> None:
+        if hasattr(self, "_watched"):
+            self._let_go()
+
+    def _let_go(self) -> None:
+        """What it watches is watched no more."""
         self._watched.clear()
+        self._watch.clear()
+        self._world.watches.pop(self._watch, None)
+        self._world.monitor.postponed.pop(self._given, None)
         if self._real is not None:
             self._real.close()
+
+    def close(self) -> None:
+        """As `selectors.BaseSelector.close`."""
+        self._over = True
+        self._let_go()
         super().close()
-        monitor = self._world.monitor
-        monitor.maps[:] = [keys for keys in monitor.maps if keys is not self._fd_to_key]
         self._world.open_selectors.pop(self._given, None)
 
     def _registered(
@@ -146,6 +179,8 @@ class SimSelector(_BaseSelectorImpl):
         if monitor.finished:
             return act()
         check_world(self._world, self)
+        if len(monitor.rows) > self._world.limit:
+            self._world.endless()
         assert self._name, "from now on it has one"
         record = self._record_of(fileobj)
         number = record.number
@@ -156,10 +191,13 @@ class SimSelector(_BaseSelectorImpl):
                 raise ValueError(CLOSED)
             key = act()
         except Exception as error:
-            monitor.refused(operation, record.name, error)
-            if before is not None and number not in self._fd_to_key and record.phase in GONE:
-                record.number = -1  # it was dropped by that; the next socket may be given the number
+            monitor.refused(operation, record, error)
+            if before is not None and number not in self._fd_to_key:  # it was dropped by that
+                self._watch.drop(self._watch.holder(number))
+                if record.phase in GONE:
+                    record.number = -1  # the next socket may be given it
             raise
+        self._watch.follow(operation, record, key.fd, key.events)
         same = operation == "modify" and before == key
         monitor.registered(record, "modify:same" if same else operation, events)
         return key
@@ -271,7 +309,7 @@ class SimSelector(_BaseSelectorImpl):
                 done()
             else:
                 deadline = None if timeout is None else world.clock.now + self._duration(timeout)
-                monitor.sleep(self._name)
+                monitor.sleep(self._watch)
                 world.until(done, deadline, call)
         except OSError as error:
             monitor.refused("select", self._name, error)
@@ -280,8 +318,9 @@ class SimSelector(_BaseSelectorImpl):
         ready = [(keys[number], mask & keys[number].events) for number, mask in found if number in keys]
         reported = tuple((self._name_of(key), mask) for key, mask in ready)
         monitor.selected(self._name, reported)
-        if ready and not world.woken(self._record_of(ready[0][0].fileobj)):
-            what = f"select() returned {IN_VAIN} times in a row ({_events(reported)}), and no byte was moved in between"
+        if ready and not world.woken() and world.is_busy([self._record_of(key.fileobj) for key, _ in ready]):
+            events = ready_text(reported, SEVERAL)
+            what = f"select() returned {IN_VAIN} times in a row ({events}), and no byte was moved in between"
             fields = {"what": what, "moment": "returned again"}
             monitor.raise_violation(Finding("busy-loop", reported[0][0], fields))
         return ready
@@ -294,11 +333,17 @@ class SimSelector(_BaseSelectorImpl):
 
 
 class EpollSelector(SimSelector):
-    """What watches descriptions: closed, one is gone from it, whoever gets its number (man 7 epoll)."""
+    """What watches descriptions: closed, one is gone from it, whoever gets its number (man 7 epoll).
+
+    It keeps a list of what is ready, as Linux does (fs/eventpoll.c): what becomes ready, or is when it
+    begins to be watched or is watched for something else, goes to the end; what `select()` then finds
+    ready stays in its place, and what is not leaves the list only now.
+    """
 
     def __init__(self, world: World) -> None:
         super().__init__(world)
-        self._candidates: dict[int, None] = {}  # numbers of what may be ready, in order of arrival
+        self._candidates: dict[int, None] = {}
+        self._asked: dict[int, int] = {}
 
     def fileno(self) -> int:
         """Refused: there is no descriptor behind it."""
@@ -306,28 +351,36 @@ class EpollSelector(SimSelector):
 
     def close(self) -> None:
         """As `selectors.BaseSelector.close`."""
-        for number in self._watched:
-            self._forget(number)
         super().close()
         self._closed = True
+
+    def _let_go(self) -> None:
+        for number in self._watched:
+            self._forget(number)
+        super()._let_go()
 
     def _begin(self, number: int, events: int) -> None:
         descriptor = self._world.network.descriptors.get(number)
         if descriptor is None:
             raise os_error(EBADF)
-        descriptor.watchers.append(self._candidates)
-        self._candidates[number] = None
+        self._asked[number] = events & BOTH
+        descriptor.watchers.append((self._candidates, self._asked))
+        if descriptor.is_ready_for(events & BOTH):
+            self._candidates[number] = None
 
     def _alter(self, number: int, events: int) -> None:
         if self._watched[number].closed:
             raise os_error(ENOENT if number in self._world.network.descriptors else EBADF)
-        self._candidates[number] = None
+        self._asked[number] = events & BOTH
+        if self._watched[number].is_ready_for(events & BOTH):
+            self._candidates.setdefault(number)
 
     def _forget(self, number: int) -> None:
         self._candidates.pop(number, None)
+        self._asked.pop(number, None)
         descriptor = self._watched.get(number)
         if descriptor is not None:
-            descriptor.watchers = [one for one in descriptor.watchers if one is not self._candidates]
+            descriptor.watchers = [one for one in descriptor.watchers if one[0] is not self._candidates]
 
     def _find(self) -> list[tuple[int, int]]:
         found: list[tuple[int, int]] = []
@@ -336,7 +389,7 @@ class EpollSelector(SimSelector):
             descriptor = self._watched[number]
             asked = keys[number].events & BOTH if number in keys else 0
             mask = descriptor.ready() & asked
-            if mask or (not asked and number in keys and _is_hung_up(descriptor)):
+            if mask or (not asked and number in keys and descriptor.is_hung_up()):
                 found.append((number, mask))
             else:
                 del self._candidates[number]
@@ -376,13 +429,30 @@ class PollSelector(_ByNumber):
         for number, asked in self._asked.items():
             descriptor = descriptors.get(number)
             mask = asked if descriptor is None else asked & descriptor.ready()
-            if mask or (not asked and (descriptor is None or _is_hung_up(descriptor))):
+            if mask or (not asked and (descriptor is None or descriptor.is_hung_up())):
                 found.append((number, mask))
         return found
 
 
 class SelectSelector(_ByNumber):
     """As select(): a number that stands for nothing is an error (man 2 select)."""
+
+    def __init__(self, world: World) -> None:
+        super().__init__(world)
+        self._readers: set[int] = set()
+        self._writers: set[int] = set()
+
+    def _begin(self, number: int, events: int) -> None:
+        super()._begin(number, events)
+        if events & EVENT_READ:
+            self._readers.add(number)
+        if events & EVENT_WRITE:
+            self._writers.add(number)
+
+    def _forget(self, number: int) -> None:
+        super()._forget(number)
+        self._readers.discard(number)
+        self._writers.discard(number)
 
     def _modify(self, fileobj: FileObject, events: int, data: Any) -> SelectorKey:  # Any: as `selectors`
         """As `selectors` has it where nothing is changed in place: what is refused is then registered no more."""
@@ -405,15 +475,20 @@ class SelectSelector(_ByNumber):
             raise ValueError("filedescriptor out of range in select()")
         if not descriptors.keys() >= self._asked.keys():
             raise os_error(EBADF)
-        found: list[tuple[int, int]] = []
+        masks: dict[int, int] = {}
         for number, asked in self._asked.items():
             descriptor = descriptors[number]
             mask = asked & descriptor.ready()
             if mask & EVENT_WRITE and not _has_room(descriptor):
                 mask &= ~EVENT_WRITE
             if mask:
-                found.append((number, mask))
-        return found
+                masks[number] = mask
+        if len(masks) < 2:
+            return [*masks.items()]
+        # In the order of a set, which is that of the numbers as long as they are few: so has it `selectors`.
+        readable = {number for number in self._readers if masks.get(number, 0) & EVENT_READ}
+        writable = {number for number in self._writers if masks.get(number, 0) & EVENT_WRITE}
+        return [(number, masks[number]) for number in readable | writable]
 
 
 def _is_plain(number: object) -> bool:
@@ -426,18 +501,6 @@ def _has_room(descriptor: Descriptor) -> bool:
     if descriptor.family in ANY:
         return True
     return not descriptor.limit if stream is None else bool(stream.error or stream.roomy)  # limit: it has listened
-
-
-def _is_hung_up(descriptor: Descriptor) -> bool:
-    """Whether poll() says so (POLLHUP, POLLERR) to those, too, who have asked for nothing."""
-    stream = descriptor.stream
-    if stream is None:
-        return descriptor.ready() == BOTH  # without a connection there is nothing else that is both
-    return stream.hung_up and not descriptor.closed
-
-
-def _events(reported: tuple[tuple[str, int], ...]) -> str:
-    return ", ".join(f"{name} {mask_text(mask)}" for name, mask in reported)
 
 
 KINDS: Final[dict[str, type[SimSelector]]] = {
@@ -467,12 +530,10 @@ def stand_in(name: str) -> type:
             world = current()
             if world is None:
                 return real()
-            for function in when_selector_is_made:
-                function()
             return of_kind(real, world)
 
     Selector.__name__ = Selector.__qualname__ = name
-    Selector.real, Selector.ours = real, KINDS[real.__name__]
+    Selector.real, Selector.ours = real, KINDS.get(real.__name__, SimSelector)  # of another one, gevent's: refused
     return Selector
 
 

@@ -14,6 +14,9 @@ import stat
 import sys
 from errno import EINVAL
 
+from ._buffers import Given, flat, let_go
+from ._text import value_text
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -69,7 +72,7 @@ class Shell(real_socket):
         """`recv()`, for the other methods that read."""
         raise NotImplementedError  # each kind has its own
 
-    def _push(self, data: Buffer, taken: int | None = None, flags: int = 0) -> int:
+    def _push(self, data: Buffer | Given, taken: int | None = None, flags: int = 0) -> int:
         """Send; `taken` of it if the test decided that, else what there is room for."""
         raise NotImplementedError  # each kind has its own
 
@@ -147,12 +150,12 @@ class Shell(real_socket):
     def settimeout(self, value: float | None, /) -> None:
         """Let calls wait `value` seconds. In a strict run, ValueError if negative."""
         checked = self._checked_timeout(value)
-        self._do("option", f"settimeout({value!r})")
+        self._do("option", f"settimeout({value_text(value)})")
         self._timeout = checked
 
     def setsockopt(self, level: int, optname: int, value: int | Buffer | None, optlen: int = 0, /) -> None:
         """Remembered for `getsockopt()`; has no effect."""
-        self._do("option", f"setsockopt({level}, {optname}, {value!r})")
+        self._do("option", f"setsockopt({level}, {optname}, {value_text(value)})")
         if self._options is None:
             self._options = {}
         self._options[level, optname] = value if isinstance(value, int) else bytes(value or b"")
@@ -173,7 +176,7 @@ class Shell(real_socket):
 
     def set_inheritable(self, inheritable: bool) -> None:
         """Has no effect: there is no descriptor to inherit."""
-        self._do("option", f"set_inheritable({inheritable!r})")
+        self._do("option", f"set_inheritable({value_text(inheritable)})")
 
     def getsockname(self) -> Address:
         """The address bound to; a client's is its listener's."""
@@ -189,20 +192,24 @@ class Shell(real_socket):
 
     def recv_into(self, buffer: Buffer, nbytes: int = 0, flags: int = 0) -> int:
         """As `recv()`, into a buffer."""
-        return self._recv_into(buffer, nbytes, flags)
+        try:
+            return self._recv_into(buffer, nbytes, flags)
+        except BaseException as error:
+            let_go(error)
+            del buffer
+            raise
 
     def _recv_into(self, buffer: Buffer, nbytes: int = 0, flags: int = 0) -> int:
-        view = memoryview(buffer).cast("B")
-        if nbytes < 0:
-            raise ValueError("negative buffersize in recv_into")
-        if nbytes > len(view):
-            raise ValueError("nbytes is greater than the length of the buffer")
-        if not len(view):
-            return 0  # no call of the kernel comes of that
-        return self._fill(view, nbytes, flags)
+        with flat(buffer) as view:
+            if nbytes < 0:
+                raise ValueError("negative buffersize in recv_into")
+            if nbytes > len(view):
+                raise ValueError("nbytes is greater than the length of the buffer")
+            if not len(view):
+                return 0  # no call of the kernel comes of that
+            return self._fill(view, nbytes, flags)
 
-    def _fill(self, buffer: Buffer, nbytes: int, flags: int) -> int:
-        view = memoryview(buffer).cast("B")
+    def _fill(self, view: memoryview, nbytes: int, flags: int) -> int:
         data = self._read(nbytes or len(view), flags)
         view[: len(data)] = data
         return len(data)
@@ -213,7 +220,12 @@ class Shell(real_socket):
 
     def recvfrom_into(self, buffer: Buffer, nbytes: int = 0, flags: int = 0) -> tuple[int, Address]:
         """As `recv_into()`; the address is None."""
-        return self._recv_into(buffer, nbytes, flags), None
+        try:
+            return self._recv_into(buffer, nbytes, flags), None
+        except BaseException as error:
+            let_go(error)
+            del buffer
+            raise
 
     def recvmsg(
         self, bufsize: int, ancbufsize: int = 0, flags: int = 0, /
@@ -225,27 +237,44 @@ class Shell(real_socket):
         self, buffers: Iterable[Buffer], ancbufsize: int = 0, flags: int = 0, /
     ) -> tuple[int, list[tuple[int, int, bytes]], int, Address]:
         """As `recv()`, spread over several buffers."""
-        views = [memoryview(buffer).cast("B") for buffer in buffers]
-        data = self._read(sum(map(len, views)), flags)
-        rest = data
-        for view in views:
-            part, rest = rest[: len(view)], rest[len(view) :]
-            view[: len(part)] = part
-        return len(data), [], 0, None
+        try:
+            with Given(*buffers) as given:
+                data = self._read(given.size, flags)
+                given.fill(data)
+            return len(data), [], 0, None
+        except BaseException as error:
+            let_go(error)
+            del buffers
+            raise
 
     # -- writing ----------------------------------------------------------------------------
 
     def send(self, data: Buffer, flags: int = 0, /) -> int:
         """Send what there is room for (without a network, all); returns how many bytes were taken."""
-        return self._push(data, flags=flags)
+        try:
+            return self._push(data, flags=flags)
+        except BaseException as error:
+            let_go(error)
+            del data
+            raise
 
     def sendall(self, data: Buffer, flags: int = 0, /) -> None:
         """Send all of `data`."""
-        self._push_all(data)
+        try:
+            self._push_all(data)
+        except BaseException as error:
+            let_go(error)
+            del data
+            raise
 
     def sendto(self, data: Buffer, *flags_and_address: Any) -> int:  # Any: (address) or (flags, address)
         """As `send()`: a connected socket ignores the address (man 2 sendto)."""
-        return self._push(data, flags=flags_and_address[0] if len(flags_and_address) > 1 else 0)
+        try:
+            return self._push(data, flags=flags_and_address[0] if len(flags_and_address) > 1 else 0)
+        except BaseException as error:
+            let_go(error)
+            del data
+            raise
 
     def sendmsg(
         self,
@@ -258,7 +287,13 @@ class Shell(real_socket):
         """Send all buffers, one after the other. NotImplementedError for ancillary data."""
         if list(ancdata):
             self._refuse("sendmsg() with ancillary data is not simulated; send the data by itself")
-        return self._push(b"".join(bytes(memoryview(buffer)) for buffer in buffers), flags=flags)
+        try:
+            with Given(*buffers) as given:
+                return self._push(given, flags=flags)
+        except BaseException as error:
+            let_go(error)
+            del buffers
+            raise
 
     def sendmsg_afalg(
         self, msg: Iterable[Buffer] = (), *, op: int, iv: object = None, assoclen: int = 0, flags: int = 0
@@ -415,14 +450,24 @@ class _FileSide:
         """Files read on at their end; to the socket that is one end, not several."""
         if self._at_end:
             return 0
-        number = self._sock._recv_into(buffer)
+        try:
+            number = self._sock._recv_into(buffer)
+        except BaseException as error:
+            let_go(error)
+            del buffer
+            raise
         self._at_end = not number
         if self._at_end:
             self._sock._ended_in_file()
         return number
 
     def send(self, data: Buffer) -> int:
-        return self._sock._push(bytes(data))  # a copy: the file reuses its buffer
+        try:
+            return self._sock._push(data)
+        except BaseException as error:
+            let_go(error)
+            del data
+            raise
 
     def fileno(self) -> int:
         return self._sock.fileno()

@@ -23,19 +23,22 @@ from functools import cache
 from selectors import EVENT_READ, EVENT_WRITE
 from typing import TYPE_CHECKING, Any, Final
 
+from ._buffers import Given, Rest, excerpt_of, flat, let_go
 from ._clock import nanoseconds
-from ._errors import Finding
 from ._monitor import os_error
 from ._network import AF_UNIX, ANY, Stream, without_name
 from ._rules import GONE, shut_operation
 from ._shell import DONTWAIT, PEEK, WAITALL, Shell, checked_flags, real_socket
-from ._trace import BYTES_SHOWN, caller, excerpt, place, seconds_text
+from ._text import value_text
+from ._trace import caller, excerpt, place
 
 if TYPE_CHECKING:
     from typing import NoReturn
 
     from typing_extensions import Buffer
 
+    from ._buffers import Outgoing
+    from ._kept_waiting import LookingAround
     from ._monitor import Record
     from ._network import Descriptor
     from ._rules import Operation
@@ -63,16 +66,13 @@ BEFORE: Final = (
 )
 """What is said of a real socket or selector that a scenario's server uses."""
 
-_current: dict[int, list[World]] = {}  # by thread, the innermost last
-
-when_selector_is_made: Final[list[Callable[[], None]]] = []
-"""Called when code that runs in a scenario makes a selector."""
+_current: dict[int, tuple[tuple[World, object], ...]] = {}  # by thread, the innermost last, and who put it there
 
 
 def current() -> World | None:
     """The world that is put under this thread's code; None: the real one."""
     worlds = _current.get(get_ident())
-    return worlds[-1] if worlds else None
+    return worlds[-1][0] if worlds else None
 
 
 def check_world(world: World, thing: object) -> None:
@@ -85,17 +85,19 @@ def check_world(world: World, thing: object) -> None:
         )
 
 
-def enter(world: World) -> None:
-    """From now on sockets are made in this world."""
-    _current.setdefault(get_ident(), []).append(world)
+def enter(world: World, key: object) -> None:
+    """From now on sockets are made in this world, in this thread."""
+    thread = get_ident()
+    _current[thread] = (*_current.get(thread, ()), (world, key))
 
 
-def leave() -> None:
-    """The world before is current again."""
-    worlds = _current[get_ident()]
-    worlds.pop()
-    if not worlds:
-        del _current[get_ident()]
+def leave(thread: int, key: object) -> None:
+    """What was entered in a thread with this key is left, in whatever order and from whichever thread."""
+    left = tuple(one for one in _current.get(thread, ()) if one[1] is not key)
+    if left:
+        _current[thread] = left
+    else:
+        _current.pop(thread, None)
 
 
 @cache
@@ -112,6 +114,16 @@ def _closed(family: int) -> _Raw:
 def _kept(things: Any) -> Any:  # Any: whatever the program gave
     """What can be gone through more than once; what is no iterable stays what it is, to be refused."""
     return things if not isinstance(things, Iterable) else [*things]  # pyright: ignore[reportUnknownVariableType]
+
+
+def _looking(around: LookingAround, world: World, done: Callable[[], bool]) -> Callable[[], bool]:
+    """As `done`, but look who else waits whenever it is asked."""
+
+    def look() -> bool:
+        around.look(world.clock.now)
+        return done()
+
+    return look
 
 
 class StandIn(ABCMeta):
@@ -131,13 +143,13 @@ class StandIn(ABCMeta):
         return isinstance(instance, (cls.real, cls.ours))
 
     def __subclasscheck__(cls, subclass: type) -> bool:
-        return issubclass(subclass, cls.real)
+        return issubclass(subclass, cls.real) or type.__subclasscheck__(cls, subclass)
 
 
 class SimSocket(Shell):
     """A socket in a scenario."""
 
-    __slots__ = ("_deadline", "_descriptor", "_record", "_serial", "_world", "family", "proto", "type")
+    __slots__ = ("_around", "_deadline", "_descriptor", "_record", "_serial", "_world", "family", "proto", "type")
 
     def __init__(self, world: World, descriptor: Descriptor, record: Record, proto: int = 0) -> None:
         # No super().__init__(): it would open a descriptor.
@@ -149,6 +161,7 @@ class SimSocket(Shell):
         self._options = None
         self._timeout = _socket.getdefaulttimeout()
         self._deadline: int | None = None  # of a sendall()
+        self._around: LookingAround | None = None  # who else waited while it last did
         self._serial = len(world.monitor.records)
         self.family = _socket.AddressFamily(descriptor.family)
         self.type = _socket.SOCK_STREAM
@@ -166,13 +179,11 @@ class SimSocket(Shell):
 
     def __del__(self) -> None:
         record: Record | None = getattr(self, "_record", None)
-        if record is None or record.monitor.finished or self._closed or record.phase == "detached":
+        if record is None or record.monitor.finished or self._closed or record.phase in GONE:
             return
-        try:
-            record.monitor.perform(record, "close", "dropped: nothing refers to it any more")
-        except Exception:  # noqa: S110  (nobody is there to get it; a violation is remembered)
-            pass
-        self._release()
+        if not self._world.drops(record, self._descriptor, self._serial):
+            record.monitor.drops(record)
+            self._release()
 
     @property
     def timeout(self) -> float | None:
@@ -198,14 +209,17 @@ class SimSocket(Shell):
             if error.errno != EBADF:
                 raise
         self._timeout = _Raw.gettimeout(self)
-        self._do("option", f"{method}({value!r})")
+        self._do("option", f"{method}({value_text(value)})")
 
     # -- as a whole -----------------------------------------------------------------------------
 
     def _do(self, operation: Operation, detail: object = None) -> None:
-        if self._record.monitor.finished:
+        monitor, world = self._record.monitor, self._world
+        if monitor.finished:
             self._too_late(operation)
-        self._record.monitor.perform(self._record, operation, detail)
+        if len(monitor.rows) > world.limit:
+            world.endless()
+        monitor.perform(self._record, operation, detail)
 
     def _does(self, operation: Operation, detail: object = None) -> None:
         """Take a step that the network lets pass, whatever the table would say (which is TCP's)."""
@@ -213,6 +227,8 @@ class SimSocket(Shell):
         monitor = record.monitor
         if monitor.finished:
             self._too_late(operation)
+        if len(monitor.rows) > self._world.limit:
+            self._world.endless()
         if isinstance(record.moves[operation], int):
             monitor.decided(operation.partition(":")[0], record.name, detail)
         else:
@@ -224,10 +240,13 @@ class SimSocket(Shell):
         record = self._record
         if isinstance(record.moves[operation], int) and not record.monitor.finished:
             record.tried_on = record.tried_on or operation.startswith("send")
-            record.monitor.refused(operation.partition(":")[0], record.name, error)
+            record.monitor.refused(operation.partition(":")[0], record, error)
         else:
             self._do(operation, type(error))
-        raise error
+        try:
+            raise error
+        finally:
+            del error  # it refers to this frame
 
     def _check_open(self, operation: Operation) -> None:
         """Refuse a call on what is closed."""
@@ -275,6 +294,7 @@ class SimSocket(Shell):
         world = self._world
         how = self._waits(flags)
         if how == 0:
+            world.looks()
             self._fails(nothing[0], EAGAIN)
         world.check_running(None)
         start = world.clock.now
@@ -282,6 +302,9 @@ class SimSocket(Shell):
         if deadline is None and self._timeout is not None:
             deadline = start + nanoseconds(self._timeout)
         call = (nothing[0].partition(":")[0], self._record.name)
+        self._around = around = world.look_around(self._descriptor) if how == 2 and not ends else None
+        if around is not None:
+            done = _looking(around, world, done)
         never = None if ends or how == 1 else (lambda: self._do(nothing[2]))
         if not world.until(done, deadline, call, never):
             self._fails(nothing[1], ETIMEDOUT, os_error(ETIMEDOUT))
@@ -328,34 +351,46 @@ class SimSocket(Shell):
     def _wait_to_read(self, flags: int) -> None:
         descriptor = self._descriptor
         took = self._wait(lambda: bool(descriptor.ready() & EVENT_READ), _READ_NOTHING, 0 if self._timeout else flags)
-        if took and self._timeout is None and self._record.monitor.in_force("blocking-read", self._record):
-            self._do("recv:waits", seconds_text(took))
+        if took and self._timeout is None:
+            self._world.waited(self._record, "recv:waits", "blocking-read", took, self._around)
 
     def _read_all(self, size: int, flags: int) -> bytes:
         """MSG_WAITALL: until `size` bytes are there, or the end is (man 2 recv)."""
-        stream = self._descriptor.stream
+        before = self._descriptor.stream
         blocks = self._waits(flags) == 2
-        if flags & PEEK and stream is not None:
+        if flags & PEEK and before is not None:
             if blocks:
-                self._wait(lambda: stream.size >= size or stream.hears_nothing, _READ_NOTHING, flags)
-            if not stream.chunks:
+                self._wait(lambda: before.size >= size or before.hears_nothing, _READ_NOTHING, flags)
+            if not before.chunks:
                 return self._read(size, flags)
-            data = stream.pending[:size]
+            data = before.joined(size)
             self._does("peek", excerpt(data))
             return data
-        data = b""
-        while len(data) < size:
-            if data and stream is not None and not stream.chunks:
+        there = before is not None and before.chunks
+        data = self._gathered(before, size) if before is not None and there else self._read(size, flags)
+        stream = self._descriptor.stream  # which may be a new one
+        if not data or stream is None:
+            return data
+        parts = [data]
+        left = size - len(data)
+        while left:
+            if not stream.chunks:
                 if blocks and not stream.hears_nothing:
                     self._wait_to_read(flags)
                 if not stream.chunks:  # an end, or an error, which is for the next call to tell
                     if stream.unix and not blocks:
                         stream.take_error()  # it is looked at, and lost
                     break
-            more = self._read(size - len(data), flags)
-            if not more:
-                break
-            data += more
+            parts.append(self._gathered(stream, left))
+            left -= len(parts[-1])
+        return b"".join(parts)
+
+    def _gathered(self, stream: Stream, size: int) -> bytes:
+        """At most `size` bytes of what is there, by however many sends it came."""
+        data = stream.joined(size)
+        self._does("recv", excerpt(data))
+        self._world.progress += 1
+        stream.drop(len(data))
         return data
 
     def _recv_into(self, buffer: Buffer, nbytes: int = 0, flags: int = 0) -> int:
@@ -370,8 +405,14 @@ class SimSocket(Shell):
 
     def recvfrom_into(self, buffer: Buffer, nbytes: int = 0, flags: int = 0) -> tuple[int, Address]:
         """As `recv_into()`; the address is that of `recvfrom()`."""
-        self._check("recvfrom_into", buffer, nbytes, flags)
-        return self._fill(buffer, nbytes, flags), self._source()
+        try:
+            self._check("recvfrom_into", buffer, nbytes, flags)
+            with flat(buffer) as view:
+                return self._fill(view, nbytes, flags), self._source()
+        except BaseException as error:
+            let_go(error)
+            del buffer
+            raise
 
     def recvmsg(
         self, bufsize: int, ancbufsize: int = 0, flags: int = 0, /
@@ -384,9 +425,14 @@ class SimSocket(Shell):
         self, buffers: Iterable[Buffer], ancbufsize: int = 0, flags: int = 0, /
     ) -> tuple[int, list[tuple[int, int, bytes]], int, Address]:
         """As `recv()`, spread over several buffers."""
-        buffers = _kept(buffers)
-        self._check("recvmsg_into", buffers, ancbufsize, flags)
-        return (*super().recvmsg_into(buffers, ancbufsize, flags)[:3], self._source())
+        try:
+            buffers = _kept(buffers)
+            self._check("recvmsg_into", buffers, ancbufsize, flags)
+            return (*super().recvmsg_into(buffers, ancbufsize, flags)[:3], self._source())
+        except BaseException as error:
+            let_go(error)
+            del buffers
+            raise
 
     def _source(self) -> Address:
         """Where what was read comes from, for who asks with each read."""
@@ -397,25 +443,43 @@ class SimSocket(Shell):
 
     def send(self, data: Buffer, flags: int = 0, /) -> int:
         """Send what there is room for; returns how many bytes were taken."""
-        if type(data) is not bytes or flags:
+        if type(data) is bytes and not flags:
+            return self._push(data)
+        try:
             self._check("send", data, flags)
-        return self._push(data, flags=flags)
+            return self._push(data, flags=flags)
+        except BaseException as error:
+            let_go(error)
+            del data
+            raise
 
     def sendall(self, data: Buffer, flags: int = 0, /) -> None:
         """Send all of `data`."""
-        if type(data) is not bytes or flags:
+        if type(data) is bytes and not flags:
+            self._push_all(data)
+            return
+        try:
             self._check("sendall", data, flags)
-        self._push_all(data)
+            self._push_all(data)
+        except BaseException as error:
+            let_go(error)
+            del data
+            raise
 
     def sendto(self, data: Buffer, *flags_and_address: Any) -> int:  # Any: as the base class has it
         """As `send()`: a connected TCP socket ignores the address (man 2 sendto)."""
-        *flags, address = flags_and_address or (None,)
-        if len(flags_and_address) in (1, 2):
-            self._check("sendto", data, *flags, without_name(address, self.family))
-        else:
-            self._check("sendto", data, *flags_and_address)
-        self._check_unaddressed(address)
-        return self._push(data, flags=flags[0] if flags else 0)
+        try:
+            *flags, address = flags_and_address or (None,)
+            if len(flags_and_address) in (1, 2):
+                self._check("sendto", data, *flags, without_name(address, self.family))
+            else:
+                self._check("sendto", data, *flags_and_address)
+            self._check_unaddressed(address)
+            return self._push(data, flags=flags[0] if flags else 0)
+        except BaseException as error:
+            let_go(error)
+            del data
+            raise
 
     def sendmsg(
         self,
@@ -426,11 +490,16 @@ class SimSocket(Shell):
         /,
     ) -> int:
         """Send all buffers, one after the other. NotImplementedError for ancillary data."""
-        buffers = _kept(buffers)
-        ancdata = _kept(ancdata)
-        self._check("sendmsg", buffers, ancdata, flags, without_name(address, self.family))
-        self._check_unaddressed(address)
-        return super().sendmsg(buffers, ancdata, flags)
+        try:
+            buffers = _kept(buffers)
+            ancdata = _kept(ancdata)
+            self._check("sendmsg", buffers, ancdata, flags, without_name(address, self.family))
+            self._check_unaddressed(address)
+            return super().sendmsg(buffers, ancdata, flags)
+        except BaseException as error:
+            let_go(error)
+            del buffers, ancdata
+            raise
 
     def _wait_for_file(self) -> None:
         if self._gone():
@@ -449,35 +518,36 @@ class SimSocket(Shell):
             self._wait_until(EVENT_WRITE, _SEND_NOTHING)
             self._fails("send", EOPNOTSUPP if self._descriptor.stream is None else EISCONN)
 
-    def _push(self, data: Buffer, taken: int | None = None, flags: int = 0) -> int:
+    def _push(self, data: Buffer | Given | Rest, taken: int | None = None, flags: int = 0) -> int:
         """As the base class has it: what there is room for; a socket that blocks sends all."""
-        if not isinstance(data, bytes):
-            data = bytes(memoryview(data))
+        if not isinstance(data, (bytes, Given, Rest)):
+            with Given(data) as given:
+                return self._push(given, taken, flags)
         if flags:
             flags = self._checked_flags(flags)
         self._check_open("send")
         self._wait_until(EVENT_WRITE, _SEND_NOTHING)
         stream = self._sending_stream(flags)
-        if data and stream.room == 0:
+        whole = len(data)
+        if whole and stream.room == 0:
             self._wait_for_room(stream, flags)
             self._check_sending()
-        size = min(stream.room, len(data))
-        self._judge(stream, data[:size])
+        size = min(stream.room, whole)
+        part = data[:size]
+        self._judge(stream, part)
         blocks = self._waits(flags) == 2
-        whole = size == len(data) or blocks
-        start = data[:BYTES_SHOWN]
-        self._does("send", excerpt(data) if whole else (start, len(data), size))
-        self._put(stream, data[:size])
-        while blocks and size < len(data) and not stream.says_nothing:
+        self._does("send", excerpt(part) if size == whole else excerpt_of(data, whole if blocks else size))
+        self._put(stream, part)
+        while blocks and size < whole and not stream.says_nothing:
             self._wait_for_room(stream, flags)
-            more = data[size : size + stream.room]
-            self._judge(stream, more)
+            part = data[size : size + stream.room]
+            self._judge(stream, part)
             if not stream.says_nothing:
-                self._put(stream, more)
-                size += len(more)
+                self._put(stream, part)
+                size += len(part)
         record = self._record
-        if size < len(data) or record.unsent:
-            record.monitor.sent(record, data, len(data) if stream.dead else size)  # dead: nobody is there to miss it
+        if size < whole or record.unsent:
+            record.monitor.sent(record, data, whole if stream.dead else size)  # dead: nobody is there to miss it
         return size
 
     def _checked_flags(self, flags: int) -> int:
@@ -509,8 +579,8 @@ class SimSocket(Shell):
 
     def _wait_for_room(self, stream: Stream, flags: int) -> None:
         took = self._wait(lambda: stream.room > 0 or stream.says_nothing, _SEND_NOTHING, flags)
-        if took and self._timeout is None and self._record.monitor.in_force("blocking-send", self._record):
-            self._do("send:waits", seconds_text(took))
+        if took and self._timeout is None:
+            self._world.waited(self._record, "send:waits", "blocking-send", took, self._around)
 
     def _judge(self, stream: Stream, data: bytes) -> None:
         """Hold what is to be sent against what the peer expects."""
@@ -518,28 +588,22 @@ class SimSocket(Shell):
         if peer is None or stream.other.closed:
             return
         wrong = peer.judge(data)
-        if wrong is None:
-            return
-        monitor = self._record.monitor
-        if not (monitor.in_force("unexpected-send", self._record) and self._world.in_force("unexpected-send", peer)):
-            peer.stop_judging()
-            return
-        said, lines, step = wrong
-        block = f"{lines}\n\n{peer.conversation(step)}".strip("\n")
-        fields = {"what": said, "moment": "sent"}
-        finding = Finding("unexpected-send", self._record.name, fields, block=block, made=peer.place_of(step))
-        monitor.breach(finding, "send", self._record.name, excerpt(data))
+        if wrong is not None:
+            self._world.sent_wrongly(self._record, peer, wrong, data)
 
-    def _push_all(self, data: Buffer) -> None:
-        view = memoryview(data).cast("B")
+    def _push_all(self, data: Buffer | Given) -> None:
+        if not isinstance(data, (bytes, Given)):
+            with Given(data) as given:
+                self._push_all(given)
+            return
         if self._timeout:
             self._deadline = self._world.clock.now + nanoseconds(self._timeout)
-        sent = 0
+        rest: Outgoing = data
         try:
-            while True:
-                sent += self._push(bytes(view[sent:]))
-                if sent >= len(view):
-                    return
+            while (sent := self._push(rest)) < len(rest):
+                if not isinstance(rest, Rest):
+                    rest = Rest(data)
+                rest.start += sent
         except OSError:
             self._record.tried_on = True  # by this exception
             raise
@@ -558,7 +622,7 @@ class SimSocket(Shell):
         try:
             network.bind(self._descriptor, where)
         except Exception as error:
-            record.monitor.refused("bind", record.name, error)
+            record.monitor.refused("bind", record, error)
             raise
         record.monitor.rename(record, None, "listener")
         self._does("bind", str(self._descriptor.local))
@@ -570,7 +634,7 @@ class SimSocket(Shell):
         try:
             self._world.network.listen(descriptor, backlog)
         except OSError as error:
-            record.monitor.refused("listen", record.name, error)
+            record.monitor.refused("listen", record, error)
             raise
         self._world.monitor.rename(record, None, "listener")
         self._does("listen")
@@ -592,7 +656,9 @@ class SimSocket(Shell):
         if backlog is None:
             self._fails("accept", EINVAL)
         if not backlog:
-            self._wait(lambda: bool(backlog), _ACCEPT_NOTHING, 0, ends=ends)
+            took = self._wait(lambda: bool(backlog), _ACCEPT_NOTHING, 0, ends=ends)
+            if took and self._timeout is None and self._around is not None and self._around.found is not None:
+                world.waited(record, "accept:blocks", "accept-without-connection", took, self._around)
         stream = backlog[0]
         peer = world.peer_of(stream)
         descriptor = world.network.open(self._descriptor.family, world.script)
@@ -651,8 +717,11 @@ class SimSocket(Shell):
 
     def _refuses_to_connect(self, number: int) -> NoReturn:
         error = OSError(number, os.strerror(number))
-        self._record.monitor.refused("connect", self._record.name, error)
-        raise error
+        self._record.monitor.refused("connect", self._record, error)
+        try:
+            raise error
+        finally:
+            del error  # it refers to this frame
 
     def _connect_again(self) -> None:
         """A connection was begun before."""
@@ -683,8 +752,11 @@ class SimSocket(Shell):
                 descriptor.start_again()
         descriptor.fresh = bool(self._timeout) and not again and self.family != AF_UNIX
         if error is not None:
-            self._record.monitor.refused("connect", self._record.name, error)
-            raise error
+            self._record.monitor.refused("connect", self._record, error)
+            try:
+                raise error
+            finally:
+                del error  # it refers to this frame
 
     def connect_ex(self, address: Address, /) -> int:
         """As `connect()`, but returns the error number; EAGAIN if a timeout was reached."""
@@ -720,6 +792,9 @@ class SimSocket(Shell):
             if not self._record.monitor.finished:
                 self._do("close")
                 self._release()
+        elif not self._closed and self._descriptor in self._world.shared and not self._record.monitor.finished:
+            self._closed = True
+            self._fails("close", EBADF)  # its number was closed by other means
         self._closed = True
 
     def _gone(self) -> bool:
@@ -730,11 +805,7 @@ class SimSocket(Shell):
 
     def _release(self) -> None:
         """The kernel's part of a close."""
-        world, descriptor = self._world, self._descriptor
-        if descriptor.stream is not None and not descriptor.closed:
-            world.closed()
-        world.progress += 1
-        world.network.close(descriptor, reset=self._descriptor.lingers)
+        self._world.gives_back(self._descriptor)
 
     def detach(self) -> int:
         """Give the number away; `socket.socket(fileno=...)` takes it up again."""
@@ -762,14 +833,22 @@ class SimSocket(Shell):
 
     def setsockopt(self, level: int, optname: int, value: int | Buffer | None, *optlen: int) -> None:
         """Remembered for `getsockopt()`; SO_REUSEADDR, SO_REUSEPORT, SO_LINGER and IPV6_V6ONLY have their effect."""
-        self._check("setsockopt", level, optname, value, *optlen)
-        self._do("option", f"setsockopt({level}, {optname}, {value!r})")
-        if value is None:
-            self._fails("option", EFAULT)
-        raw = int(value).to_bytes(4, sys.byteorder, signed=True) if isinstance(value, int) else bytes(memoryview(value))
-        error = self._descriptor.set_option(level, optname, raw)
-        if error:
-            self._fails("option", error)
+        try:
+            self._check("setsockopt", level, optname, value, *optlen)
+            self._do("option", f"setsockopt({level}, {optname}, {value_text(value)})")
+            if value is None:
+                self._fails("option", EFAULT)
+            if isinstance(value, int):
+                raw = int(value).to_bytes(4, sys.byteorder, signed=True)
+            else:
+                raw = bytes(memoryview(value))
+            error = self._descriptor.set_option(level, optname, raw)
+            if error:
+                self._fails("option", error)
+        except BaseException as raised:
+            let_go(raised)
+            del value
+            raise
 
     def getsockopt(self, level: int, optname: int, buflen: int = 0, /) -> Any:  # Any: int, or bytes with buflen
         """What was set, or what a new socket has; SO_ERROR and SO_ACCEPTCONN are the network's."""
@@ -787,7 +866,7 @@ class SimSocket(Shell):
 
     def set_inheritable(self, inheritable: bool) -> None:
         """Has no other effect: there is no descriptor to inherit."""
-        self._do("option", f"set_inheritable({inheritable!r})")
+        self._do("option", f"set_inheritable({value_text(inheritable)})")
         self._descriptor.inheritable = bool(inheritable)
 
 
@@ -811,7 +890,10 @@ class Socket(SimSocket, metaclass=StandIn):
         if world is None or any(not isinstance(one, int) for one in (family, type, proto)):  # pyright: ignore[reportUnnecessaryIsInstance]
             return real_socket(family, type, proto, fileno)
         if fileno is not None and fileno not in world.detached:
-            return world.own_socket_of(fileno) or real_socket(family, type, proto, fileno)
+            own = world.own_socket_of(fileno)
+            if own is None and fileno in world.network.descriptors:
+                return _second(world, fileno)
+            return own or real_socket(family, type, proto, fileno)
         if fileno is not None:
             descriptor, name = world.detached.pop(fileno)
             record = world.admit(descriptor, name, "socket")
@@ -830,6 +912,14 @@ class Socket(SimSocket, metaclass=StandIn):
                 " Replace what uses it in the test"
             )
         return make(world, family, max(proto, 0), blocking=not (type != -1 and int(type) & _NONBLOCK))
+
+
+def _second(world: World, number: int) -> SimSocket:
+    """Another socket object over a number that one has already: whoever closes first has closed it."""
+    descriptor = world.network.descriptors[number]
+    record = world.records[descriptor]
+    world.shared.add(descriptor)
+    return SimSocket(world, descriptor, record, _socket.IPPROTO_TCP if descriptor.family in ANY else 0)
 
 
 def make(world: World, family: int, proto: int = 0, *, blocking: bool = True) -> real_socket:

@@ -20,12 +20,14 @@ from itertools import chain, count, islice
 from socket import socket as real_socket
 from weakref import WeakValueDictionary
 
+from ._buffers import Given, excerpt_of, let_go
 from ._mocks import (
     ATTACHED,
     CALLED,
     SURFACE,
     NotKeptError,
     Recorded,
+    as_logged,
     asked,
     is_mock,
     recorded,
@@ -34,6 +36,7 @@ from ._mocks import (
 )
 from ._rules import GONE, RULES, shut_operation
 from ._shell import DONTWAIT, PEEK, WAITALL, Shell, checked_flags
+from ._text import shown, value_text
 from ._trace import BYTES_SHOWN, bytes_text, excerpt, place
 
 TYPE_CHECKING = False
@@ -83,11 +86,15 @@ def checked_rules(allow: Collection[RuleId]) -> frozenset[RuleId]:
     """`allow=` as a set. Raises ValueError for anything but a collection of rule ids."""
     example = 'allow={"eof-ignored"}'
     if isinstance(allow, str):
-        raise ValueError(f"allow= takes a collection of rule ids, as in {example}; got the string {allow!r}")
-    for rule in allow:
-        if rule not in RULES:
-            raise ValueError(f"allow= got {rule!r}; the rules are: {', '.join(RULES)}")
-    return frozenset(allow)
+        raise ValueError(f"allow= takes a collection of rule ids, as in {example}; got the string {value_text(allow)}")
+    try:
+        rules = tuple(allow)
+    except TypeError:
+        raise ValueError(f"allow= takes a collection of rule ids, as in {example}; got {value_text(allow)}") from None
+    for rule in rules:
+        if rule not in (*RULES,):  # what cannot be hashed is told as well
+            raise ValueError(f"allow= got {value_text(rule)}; the rules are: {', '.join(RULES)}")
+    return frozenset(rules)
 
 
 class _Scripted(Shell):
@@ -181,16 +188,20 @@ class _Scripted(Shell):
                 record.unsent = None
                 record.monitor.perform(record, "send:reset", type(outcome))
             else:
-                record.monitor.refused(name, record.name, outcome)
+                record.monitor.refused(name, record, outcome)
         elif name == "close":
             self._close()
         elif sends and (isinstance(outcome, int) or name == "sendall"):
             data = args[0] if name != "sendmsg" else b"".join(map(bytes, args[0]))
             self._push(data, outcome if isinstance(outcome, int) else None)
         elif name == "accept":
+            self._hand_out(outcome[0])
             self._welcome(record, outcome[0])
         else:
             record.monitor.decided(name, record.name)
+
+    def _hand_out(self, client: object) -> None:
+        """The test lets `accept()` return this client: it is not still to come."""
 
     @staticmethod
     def _welcome(record: Record, client: object) -> None:
@@ -201,7 +212,9 @@ class _Scripted(Shell):
 
     def _given_name(self) -> str | None:
         """What the run, or else the test, calls it."""
-        return self._record.name if self._record is not None else self._name
+        if self._record is not None:
+            return self._record.name
+        return self._name and shown(self._name)
 
     def _known_as(self) -> str:
         """What errors call it."""
@@ -384,15 +397,16 @@ class _Scripted(Shell):
     def _checked_timeout(self, value: float | None) -> float | None:
         return value if self._record is None else super()._checked_timeout(value)
 
-    def _push(self, data: Buffer, taken: int | None = None, flags: int = 0) -> int:
+    def _push(self, data: Buffer | Given, taken: int | None = None, flags: int = 0) -> int:
         """As the base class has it; all is taken unless the test decided otherwise."""
         record = self._record
         if record is None:
-            return _length(data)
-        if not isinstance(data, bytes):
-            data = bytes(memoryview(data))  # TypeError for a str, as production has it
+            return data.size if isinstance(data, Given) else _length(data)
+        if not isinstance(data, (bytes, Given)):
+            with Given(data) as given:  # TypeError for a str, as production has it
+                return self._push(given, taken)
         if taken is None:
-            record.monitor.perform(record, "send", data if len(data) <= BYTES_SHOWN else excerpt(data))
+            record.monitor.perform(record, "send", excerpt_of(data, len(data)))
             if record.unsent is None:
                 return len(data)
             taken = len(data)
@@ -428,7 +442,7 @@ class MockSocket(_Scripted):
     `sock.send.assert_called_once_with(b"x")`, `sock.send.side_effect = ...`.
     """
 
-    __slots__ = ("_plain", "_unheard", "recvs", "remain")
+    __slots__ = ("_plain", "_read_of", "_rest", "_unheard", "recvs")
 
     def __init__(
         self, recvs: Iterable[Item] | None = None, *, name: str | None = None, allow: Collection[RuleId] = ()
@@ -436,11 +450,30 @@ class MockSocket(_Scripted):
         super().__init__(name, allow)
         self.recvs: Iterator[Item] = iter(() if recvs is None else recvs)
         """What is still to be read. May be set."""
-        self.remain: bytes | str = ""
-        """The rest of an item that was read in part; "" if there is none. May be set."""
+        self._rest: bytes | str = ""  # an item that was read in part ...
+        self._read_of = 0  # ... and how much of it was
         # Where registered for reading: the selector's map, what its select() returns, what the trace keeps of that.
         self._plain: tuple[dict[int, SelectorKey], tuple[SelectorKey, int], Record] | None = None
         self._unheard: Iterator[Item] = iter(())  # what came after reading was shut down
+
+    @property
+    def remain(self) -> bytes | str:
+        """The rest of an item that was read in part; "" if there is none. May be set."""
+        return self._rest[self._read_of :]
+
+    @remain.setter
+    def remain(self, rest: bytes | str) -> None:
+        self._rest, self._read_of = rest, 0
+
+    def _part(self, data: bytes, size: int) -> bytes:
+        """The next bytes of an item; no copy is made of what remains."""
+        start = self._read_of
+        part = data[start : start + size] if start or size < len(data) else data
+        if start + len(part) < len(data):
+            self._rest, self._read_of = data, start + len(part)
+        else:
+            self._rest, self._read_of = "", 0
+        return part
 
     # `size` can be given by keyword, as 0.2.3 had it.
     def recv(self, size: int, flags: int = 0) -> bytes:
@@ -451,16 +484,15 @@ class MockSocket(_Scripted):
         """
         record = self._record
         if record is None and not flags:
-            data: Any = self.remain or next(self.recvs, b"")  # Any: 0.2.3 handed on whatever was there
+            data: Any = self._rest or next(self.recvs, b"")  # Any: 0.2.3 handed on whatever was there
             if type(data) is not bytes:
                 data = _resolved(data)
-            if size < len(data):
-                data, self.remain = data[:size], data[size:]
-            else:
-                self.remain = ""
+            if self._read_of or size < len(data):
+                return self._part(data, size)
+            self._rest = ""
             return data  # type: ignore[no-any-return]  # bytes, if the script holds what it should
 
-        if record is not None and self._available and not (flags or self.remain or record.moves["recv"]):
+        if record is not None and self._available and not (flags or self._rest or record.moves["recv"]):
             # The plainest read of a strict run, in as few steps as can be: all events pass here.
             data = next(self.recvs, b"")
             self._available -= 1
@@ -483,10 +515,13 @@ class MockSocket(_Scripted):
             if flags & WAITALL and not flags & PEEK:
                 return self._read_all(size, flags & ~WAITALL)
         record = self._record
-        if self.remain:
-            data: object = self.remain
+        if self._rest:
+            data: object = self._rest
         elif record is not None and record.moves["recv"] is not None:
             data = b""  # this phase has nothing more to read, or refuses every read
+            if self._available and not record.past_eof:  # an event has come since: the end is read once more
+                self._available -= 1
+                record.past_eof = -1
         else:
             if self._available:
                 self._available -= 1
@@ -497,14 +532,12 @@ class MockSocket(_Scripted):
 
     def _taken(self, data: bytes, size: int, flags: int) -> bytes:
         """What a read returns of `data`; the rest remains."""
-        if len(data) > size:
-            taken, self.remain = data[:size], data[size:]
-        else:
-            taken, self.remain = data, ""
+        read = self._read_of
+        taken = self._part(data, size)
         operation: Operation = "recv" if data else "recv:eof"
         if flags & PEEK:
             operation = "peek"
-            self.remain = data or ""
+            self._rest, self._read_of = data or "", read
             self._available += not data
         record = self._record
         if record is not None:
@@ -527,17 +560,22 @@ class MockSocket(_Scripted):
                 return len(data)
             return self._push(data)
         given = (data,) if flags is _NOT_GIVEN else (data, flags)
-        if self._surface is None:
-            self._calls.append(("send", given, {}))
-            return self._push(data)
-        return self._surface.call(self, "send", MockSocket._send, given, {})  # type: ignore[return-value]
+        try:
+            if self._surface is None:
+                self._calls.append(("send", as_logged(given), {}))
+                return self._push(data)
+            return self._surface.call(self, "send", MockSocket._send, given, {})  # type: ignore[return-value]
+        except BaseException as error:
+            let_go(error)
+            del data, given
+            raise
 
     def _send(self, data: Buffer, flags: int = 0) -> int:
         return self._push(data)
 
     def _announce(self) -> None:
         """As the base class has it, but an item that was read in part is what the event is about."""
-        if not self.remain:
+        if not self._rest:
             self._available += 1
 
     def _unusual(self, item: object) -> bytes:
@@ -553,8 +591,14 @@ class MockSocket(_Scripted):
                 record.monitor.perform(record, "recv:reset" if ends else "recv:error", type(error))
             raise
         if not isinstance(item, (bytes, bytearray)):
+            hint = ""
+            if isinstance(item, str):
+                hint = ": write a b before the quotes, or use .encode()"
+            elif isinstance(item, int):
+                hint = ": bytes by themselves are read number by number; put them into a list, [b'...']"
             raise TypeError(
-                f"recvs= of {self!r} holds {item!r}; it takes bytes, callables that return bytes, and exceptions"
+                f"recvs= of {self!r} holds {value_text(item)}; it takes bytes, callables that return bytes, and"
+                f" exceptions{hint}"
             )
         return bytes(item)
 
@@ -566,32 +610,34 @@ class MockSocket(_Scripted):
 
     def _announced(self) -> bool:
         """As the base class has it; the rest of an item that was read in part was, too."""
-        return self._available > 0 or bool(self.remain)
+        return self._available > 0 or bool(self._rest)
 
     def _read_all(self, size: int, flags: int) -> bytes:
         """MSG_WAITALL: until `size` bytes are there, or the end is (man 2 recv)."""
-        data = self._read(size, flags)
-        while 0 < len(data) < size and self._leftover() is not None:
+        parts = [self._read(size, flags)]
+        left = size - len(parts[0])
+        while left and parts[-1] and self._leftover() is not None:
             try:
-                data += self._read(size - len(data), flags)
+                parts.append(self._read(left, flags))
             except (BlockingIOError, TimeoutError):
                 break
-        return data
+            left -= len(parts[-1])
+        return b"".join(parts)
 
     def _leftover(self) -> tuple[RuleId, str] | None:
         """As the base class has it. Takes one item at most off the script, and puts it back."""
         if self._replaced():
             return None
-        if self.remain:
+        if self._rest:
             return "unread-data", bytes_text(excerpt(self.remain))  # type: ignore[arg-type]  # a str by the test only
         item = next(self.recvs, None)
         if item is not None:
-            self.recvs = chain((item,), self.recvs)
+            _put_back(self, item)
         else:
             item = next(self._unheard, None)
         if item is None:
             return None
-        return "unread-data", bytes_text(excerpt(item)) if isinstance(item, bytes) else repr(item)
+        return "unread-data", bytes_text(excerpt(item)) if isinstance(item, bytes) else value_text(item)
 
     # -- the socket as a whole, as a Mock -----------------------------------------------------
 
@@ -648,12 +694,13 @@ class ListenSocket(_Scripted):
     strict run as the kernel has it: `listen()` alone is enough.)
     """
 
-    __slots__ = ("accepted", "address", "current", "remote_port", "state")
+    __slots__ = ("_handed_out", "accepted", "address", "current", "remote_port", "state")
 
     def __init__(
         self, accepted: Iterable[Client] | None = None, *, name: str | None = None, allow: Collection[RuleId] = ()
     ) -> None:
         super().__init__(name, allow)
+        self._handed_out: list[object] = []  # what the test let `accept()` return itself
         self.accepted: Iterator[Client] = iter(() if accepted is None else accepted)
         """The clients still to come. May be set."""
         self.current: int = 0
@@ -692,7 +739,7 @@ class ListenSocket(_Scripted):
         self._do("recv")
         raise OSError(ENOTCONN, os.strerror(ENOTCONN))
 
-    def _push(self, data: Buffer, taken: int | None = None, flags: int = 0) -> int:
+    def _push(self, data: Buffer | Given, taken: int | None = None, flags: int = 0) -> int:
         self._do("send")
         raise BrokenPipeError(EPIPE, os.strerror(EPIPE))
 
@@ -700,7 +747,7 @@ class ListenSocket(_Scripted):
         self._order(2)
         record = self._record
         waiting = record is None or self._anyone_waiting(record)
-        client: object = next(self.accepted, _END)
+        client = next(self.accepted, _END) if record is None else self._next_client()
         if client is _END:
             if waiting and record is not None:
                 record.monitor.perform(record, _ACCEPT_NOTHING[self._waits()])
@@ -710,7 +757,7 @@ class ListenSocket(_Scripted):
                 client = _resolved(client)
             except Exception as error:
                 if record is not None:
-                    record.monitor.refused("accept", record.name, error)
+                    record.monitor.refused("accept", record, error)
                 raise
         self.current += 1
         self.remote_port += 1
@@ -720,6 +767,24 @@ class ListenSocket(_Scripted):
         if record is not None:
             self._welcome(record, client)
         return client, peer  # type: ignore[return-value]  # a Mock where the test gave one
+
+    def _hand_out(self, client: object) -> None:
+        self._handed_out.append(client)
+        if self._available:
+            self._available -= 1
+
+    def _next_client(self) -> object:
+        """Who comes next, past those whom the test has handed out itself, by whatever means; takes it off."""
+        passed: list[object] = []
+        while True:
+            client: object = next(self.accepted, _END)
+            handed = next((at for at, one in enumerate(self._handed_out) if one is client), None)
+            if handed is not None:
+                del self._handed_out[handed]
+            elif not _is_served(client) or any(one is client for one in passed):
+                return client
+            else:
+                passed.append(client)
 
     def _anyone_waiting(self, record: Record) -> bool:
         """Whether anyone is waiting, as far as events have said; if not, what that comes to."""
@@ -736,11 +801,17 @@ class ListenSocket(_Scripted):
         """As the base class has it. Takes one client at most off the script, and puts it back."""
         if self._replaced():
             return None
-        client = next(self.accepted, None)
-        if client is None:
+        client: Any = self._next_client()  # Any: it goes back to where it came from
+        if client is _END:
             return None
         self.accepted = chain((client,), self.accepted)
-        return "unaccepted-connection", client._known_as() if isinstance(client, _Scripted) else repr(client)
+        return "unaccepted-connection", client._known_as() if isinstance(client, _Scripted) else value_text(client)
+
+
+def _is_served(client: object) -> bool:
+    """Whether the server has registered it though no `accept()` that the run has seen returned it."""
+    record = client._record if isinstance(client, MockSocket) else None
+    return record is not None and record.ever_registered and not record.accepted
 
 
 def join(monitor: Monitor, sock: object) -> Record:
@@ -766,6 +837,31 @@ def join(monitor: Monitor, sock: object) -> Record:
 
 _PHASES: Final[tuple[Phase, ...]] = ("new", "bound", "listening", "closed")
 """The phase for each `ListenSocket.state`."""
+
+
+class _PutBack:
+    """The items of a script, of which the first was looked at."""
+
+    __slots__ = ("first", "others")
+
+    def __init__(self, first: Item, others: Iterator[Item]) -> None:
+        self.first: Item | None = first
+        self.others: Final = others
+
+    def __iter__(self) -> _PutBack:
+        return self
+
+    def __next__(self) -> Item:
+        first, self.first = self.first, None
+        return next(self.others) if first is None else first
+
+
+def _put_back(sock: MockSocket, item: Item) -> None:
+    """An item was only looked at. (Chains of chains would be as deep as it was looked at often.)"""
+    if isinstance(sock.recvs, _PutBack):
+        sock.recvs.first = item
+    else:
+        sock.recvs = _PutBack(item, sock.recvs)
 
 
 def _resolved(item: Any) -> Any:  # Any: 0.2.3 handed on whatever was there

@@ -10,17 +10,19 @@ from __future__ import annotations
 import _socket
 import _thread
 import os
-import select as _select
 import socket as _socket_module
 import sys
 import threading
 import time as _time
-from errno import EBADF, ENETUNREACH
+from errno import EBADF
 from selectors import _BaseSelectorImpl
-from socket import AF_INET, AF_INET6, SOCK_DGRAM
+from socket import AF_INET, AF_INET6
 from typing import TYPE_CHECKING, Any, Final
 
 from ._clock import SECOND
+from ._doors import in_classes as in_classes_of_doors
+from ._doors import in_late
+from ._doors import pairs as doors
 from ._loopback import LoopbackSocket
 from ._monitor import number_of
 from ._network import LOOPBACK, is_literal
@@ -28,10 +30,11 @@ from ._selecting import STAND_INS, is_simulated
 from ._shell import real_socket
 from ._simulated import BEFORE, SimSocket, Socket, current
 from ._sockets import FIRST_NUMBER
+from ._standing import ages
 from .selector import REAL_SELECTORS
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Iterable, Iterator, Mapping
 
     from ._world import World
 
@@ -41,13 +44,6 @@ except ImportError:  # Windows
     fcntl = None  # type: ignore[assignment]  # there, nobody asks for it
 
 __tracebackhide__ = True  # pytest: end tracebacks at the server's own line
-
-THREADS: Final = (
-    "threads and processes are not simulated: a scenario runs in one thread. Use the class without ThreadingMixIn"
-    " or ForkingMixIn (socketserver.TCPServer, http.server.HTTPServer), or tell the framework to do without"
-    " (Flask: app.run(threaded=False); asyncio: no to_thread(), run_in_executor() or loop.sendfile()); patch whatever"
-    " else starts one"
-)
 
 # -- time ------------------------------------------------------------------------------------------
 
@@ -64,6 +60,27 @@ def _time_stand_in(name: str, ask: Callable[[World], float]) -> Callable[[], flo
     return stand_in
 
 
+_CLOCKS: Final = ("clock_gettime", "clock_gettime_ns")
+_REAL_CLOCKS: Final = tuple(
+    getattr(_time, f"CLOCK_{name}", None) for name in ("PROCESS_CPUTIME_ID", "THREAD_CPUTIME_ID")
+)
+_DATES: Final = tuple(getattr(_time, f"CLOCK_{name}", None) for name in ("REALTIME", "TAI"))
+
+
+def _clock_stand_in(name: str) -> Callable[[int], float]:
+    real: Callable[[int], float] = getattr(_time, name)
+
+    def stand_in(clock: int, /) -> float:
+        world = current()
+        if world is None or clock in _REAL_CLOCKS or not isinstance(clock, int):  # pyright: ignore[reportUnnecessaryIsInstance]  # to be refused
+            return real(clock)
+        now = world.clock.time_ns() if clock in _DATES else world.clock.monotonic_ns()
+        return now if name.endswith("_ns") else now / SECOND
+
+    stand_in.__name__ = stand_in.__qualname__ = name
+    return stand_in
+
+
 _real_sleep: Final = _time.sleep
 
 
@@ -74,42 +91,6 @@ def sleep(seconds: float, /) -> None:
         _real_sleep(seconds)
     else:
         world.sleep(seconds)
-
-
-# -- select ----------------------------------------------------------------------------------------
-
-_real_select: Final = _select.select
-
-
-def select(rlist: Iterable[Any], wlist: Iterable[Any], xlist: Iterable[Any], timeout: float | None = None, /) -> Any:
-    """As `select.select`; in a scenario for real descriptors, and as a way to sleep."""
-    world = current()
-    lists = (list(rlist), list(wlist), list(xlist))
-    if world is None:
-        return _real_select(*lists, timeout)
-    if any(
-        isinstance(one, (SimSocket, LoopbackSocket)) or (isinstance(one, int) and one >= FIRST_NUMBER)
-        for some in lists
-        for one in some
-    ):
-        world.refuse("select.select() on a scenario's sockets is not simulated; use selectors.DefaultSelector")
-    if not any(lists) and timeout is not None:
-        world.sleep(timeout)
-        return [], [], []
-    return _real_select(*lists, timeout)
-
-
-def _poll_stand_in(name: str) -> Callable[..., Any]:
-    real: Callable[..., Any] = getattr(_select, name)
-
-    def stand_in(*args: Any, **kwargs: Any) -> Any:
-        world = current()
-        if world is not None:
-            world.refuse(f"select.{name}() is not simulated; use selectors.DefaultSelector")
-        return real(*args, **kwargs)
-
-    stand_in.__name__ = stand_in.__qualname__ = name
-    return stand_in
 
 
 # -- descriptors -----------------------------------------------------------------------------------
@@ -132,19 +113,6 @@ def _fcntl_stand_in(real: Callable[..., Any], get_fd: int, set_fd: int, get_fl: 
     return fcntl
 
 
-def _os_stand_in(name: str) -> Callable[..., Any]:
-    real: Callable[..., Any] = getattr(os, name)
-
-    def stand_in(*args: Any, **kwargs: Any) -> Any:
-        world = current()
-        if world is not None and any(type(one) is int and (one >= FIRST_NUMBER or world.owns(one)) for one in args[:2]):
-            world.refuse(f"os.{name}() on a scenario's socket is not simulated; use the socket's own methods")
-        return real(*args, **kwargs)
-
-    stand_in.__name__ = stand_in.__qualname__ = name
-    return stand_in
-
-
 # -- names -----------------------------------------------------------------------------------------
 
 _real_getaddrinfo: Final = _socket_module.getaddrinfo
@@ -152,6 +120,15 @@ _real_getnameinfo: Final = _socket_module.getnameinfo
 _SERVICES: Final[dict[str, int]] = {"http": 80, "https": 443}
 _BY_MACHINE: Final = int(getattr(_socket_module, "AI_ADDRCONFIG", 0))
 """A flag that lets an answer depend on which addresses this machine has."""
+
+
+class Found(tuple[Any, ...]):  # Any: family, type, protocol, name, address
+    """An answer of `getaddrinfo()`. asyncio puts them into a set, which is to have the same order every time."""
+
+    __slots__ = ()
+
+    def __hash__(self) -> int:
+        return int(self[0])  # that of a text depends on PYTHONHASHSEED
 
 
 def getaddrinfo(
@@ -171,7 +148,7 @@ def getaddrinfo(
     name = host.decode() if isinstance(host, bytes) else host
     if name and (not isinstance(name, str) or _socket_module.AI_NUMERICHOST & flags or is_literal(name)):
         flags |= _socket_module.AI_NUMERICHOST
-        return _real_getaddrinfo(host, port, family, type, proto, flags)  # it asks nobody
+        return [Found(one) for one in _real_getaddrinfo(host, port, family, type, proto, flags)]  # it asks nobody
     found: list[tuple[Any, ...]] = []
     for one in (AF_INET, AF_INET6):
         number = _number_of(world, name, one) if name else None
@@ -182,7 +159,24 @@ def getaddrinfo(
         raise _socket_module.gaierror(_socket_module.EAI_NONAME, "Name or service not known")
     if flags & _socket_module.AI_CANONNAME and name:
         found[0] = (*found[0][:3], name, found[0][4])
-    return found
+    return [Found(one) for one in found]
+
+
+_c_getaddrinfo: Final = _socket.getaddrinfo
+
+
+def _getaddrinfo_of_c(
+    host: Any,
+    port: Any,
+    family: int = 0,
+    type: int = 0,  # noqa: A002  (its name)
+    proto: int = 0,
+    flags: int = 0,
+) -> list[tuple[Any, ...]]:
+    """The same below it: `socket.getaddrinfo` is made of this one."""
+    if current() is None or not host or flags & _socket_module.AI_NUMERICHOST:
+        return _c_getaddrinfo(host, port, family, type, proto, flags)
+    return getaddrinfo(host, port, family, type, proto, flags)
 
 
 def _number_of(world: World, host: str, family: int) -> str | None:
@@ -247,16 +241,6 @@ def _name_info(world: World, address: Any, flags: int) -> tuple[str, str]:
 # -- threads ---------------------------------------------------------------------------------------
 
 
-def _thread_stand_in(real: Callable[..., Any]) -> Callable[..., Any]:
-    def stand_in(*args: Any, **kwargs: Any) -> Any:
-        world = current()
-        if world is not None:
-            world.refuse(THREADS)
-        return real(*args, **kwargs)
-
-    return stand_in
-
-
 _real_wait: Final = threading.Condition.wait
 
 
@@ -305,6 +289,73 @@ async def _loop_getnameinfo(self: Any, sockaddr: Any, flags: int = 0) -> Any:
     return _name_info(world, sockaddr, flags)
 
 
+def _loop_call_exception_handler(self: Any, context: dict[str, Any]) -> None:
+    """As an event loop's `call_exception_handler`; a scenario keeps what a handler has raised, for its texts."""
+    world = current()
+    error = context.get("exception")
+    if world is not None and isinstance(error, BaseException):
+        world.monitor.heard(error)
+    _real_of_loop["call_exception_handler"](self, context)
+
+
+# -- tasks -----------------------------------------------------------------------------------------
+
+
+def _create_task(self: Any, *args: Any, **kwargs: Any) -> Any:
+    """As an event loop's `create_task`; in a scenario it is known in which order tasks were made."""
+    task = _real_of_loop["create_task"](self, *args, **kwargs)
+    world = current()
+    if world is not None:
+        ages[task] = world.number_task()
+    return task
+
+
+class InOrder(set[Any]):
+    """A set that asyncio makes, gone through in an order that hash and `id()` do not decide.
+
+    Tasks come in the order in which they were made, all else in that in which it was given.
+    """
+
+    _given: Mapping[Any, int] = {}
+
+    def __init__(self, things: Iterable[Any] = ()) -> None:
+        kept = dict.fromkeys(things)
+        super().__init__(kept)
+        self._given = {thing: number for number, thing in enumerate(kept)}
+
+    def __iter__(self) -> Iterator[Any]:
+        return iter(sorted(super().__iter__(), key=self._place))
+
+    def _place(self, thing: Any) -> tuple[int, int]:
+        try:
+            age = ages.get(thing, 0)
+        except TypeError:  # it is nothing to which there are weak references, and so no task
+            age = 0
+        return age, self._given.get(thing, 0)
+
+
+def _all_tasks(loop: Any = None) -> set[Any]:
+    """As `asyncio.all_tasks`; in a scenario they are, for example, cancelled in the order in which they were made."""
+    tasks: set[Any] = _real_of_loop["all_tasks"](loop)
+    return tasks if current() is None else InOrder(tasks)
+
+
+# -- logs ------------------------------------------------------------------------------------------
+
+
+def _handle_stand_in(real: Callable[..., Any]) -> Callable[..., Any]:
+    """Of a logger: a scenario keeps the exceptions that a framework logs and then swallows, for its texts."""
+
+    def handle(self: Any, record: Any) -> Any:
+        world = current()
+        info: Any = record.exc_info
+        if world is not None and isinstance(info, tuple) and isinstance(info[1], BaseException):
+            world.monitor.heard(info[1])
+        return real(self, record)
+
+    return handle
+
+
 def _listens(thing: Any) -> bool:
     """Whether it is a listener that is not of a scenario."""
     if not isinstance(thing, real_socket) or isinstance(thing, (SimSocket, LoopbackSocket)):
@@ -318,8 +369,10 @@ _real_register: Final = _BaseSelectorImpl.register
 def _register(self: Any, fileobj: Any, events: int, data: Any = None) -> Any:
     """As a real selector's `register`, which a class derived from one has kept."""
     world = current()
-    if world is not None and isinstance(self, tuple(REAL_SELECTORS.values())) and is_simulated(number_of(fileobj)):
-        world.refuse(f"a real selector is given a scenario's socket. {BEFORE}")
+    if world is not None and isinstance(self, tuple(REAL_SELECTORS.values())) and "_world" not in vars(self):
+        number = number_of(fileobj)
+        if is_simulated(number) or world.owns(number):
+            world.refuse(f"a real selector is given a scenario's socket. {BEFORE}")
     if world is not None and _listens(fileobj):
         world.refuse(f"a listener that is a real socket is registered. {BEFORE}")
     return _real_register(self, fileobj, events, data)
@@ -341,49 +394,6 @@ def _keys(selector: Any) -> list[Any]:
     return [] if names is None else list(names.values())
 
 
-# -- real sockets ----------------------------------------------------------------------------------
-
-
-def _guarded(name: str) -> Callable[..., Any]:
-    real: Callable[..., Any] = getattr(_socket.socket, name)
-
-    def guard(self: Any, *args: Any) -> Any:
-        world = current()
-        if world is not None and self.type == SOCK_DGRAM:
-            if name == "connect":  # how programs ask for this machine's address; they can do without
-                raise OSError(ENETUNREACH, os.strerror(ENETUNREACH))
-            world.refuse(f"{name}() is called on a UDP socket: UDP is not simulated. Replace what uses it in the test")
-        if world is not None:
-            world.refuse(f"{name}() is called on a real socket. {BEFORE}")
-        return real(self, *args)
-
-    guard.__name__ = guard.__qualname__ = name
-    return guard
-
-
-_real_accept: Final = real_socket.accept
-
-
-def _guarded_accept(self: Any) -> Any:
-    world = current()
-    if world is not None:
-        world.refuse(f"accept() is called on a real socket. {BEFORE}")
-    return _real_accept(self)
-
-
-def _wrap_stand_in(real: Callable[..., Any]) -> Callable[..., Any]:
-    def wrap_socket(self: Any, sock: Any, *args: Any, **kwargs: Any) -> Any:
-        world = current()
-        if world is not None and isinstance(sock, (SimSocket, LoopbackSocket)):
-            world.refuse(
-                "TLS over a scenario's socket is not simulated: leave wrap_socket() out, and test the plain protocol;"
-                " or let both sides use ssl.MemoryBIO"
-            )
-        return real(self, sock, *args, **kwargs)
-
-    return wrap_socket
-
-
 # -- all of it ---------------------------------------------------------------------------------------
 
 
@@ -397,8 +407,8 @@ def _replacements() -> dict[int, tuple[object, object]]:
         pairs.append((getattr(_time, name_ns), _time_stand_in(name_ns, lambda world: world.clock.monotonic_ns())))
     pairs.append((_time.time, _time_stand_in("time", lambda world: world.clock.time_ns() / SECOND)))
     pairs.append((_time.time_ns, _time_stand_in("time_ns", lambda world: world.clock.time_ns())))
-    pairs += [(_time.sleep, sleep), (_select.select, select), (_socket_module.getaddrinfo, getaddrinfo)]
-    pairs += [(getattr(_select, name), _poll_stand_in(name)) for name in ("poll", "epoll") if hasattr(_select, name)]
+    pairs += [(_time.sleep, sleep), (_socket_module.getaddrinfo, getaddrinfo), (_c_getaddrinfo, _getaddrinfo_of_c)]
+    pairs += [(getattr(_time, name), _clock_stand_in(name)) for name in _CLOCKS if hasattr(_time, name)]
     answers: dict[str, Callable[..., Any]] = {
         "gethostname": _host_name,
         "gethostbyname": _by_name,
@@ -407,17 +417,10 @@ def _replacements() -> dict[int, tuple[object, object]]:
         "getnameinfo": _name_info,
     }
     pairs += [(getattr(_socket_module, name), _name_stand_in(name, answer)) for name, answer in answers.items()]
-    threads = [(_thread, "start_new_thread"), (_thread, "start_joinable_thread"), (os, "fork")]
-    pairs += [
-        (getattr(owner, name), _thread_stand_in(getattr(owner, name)))
-        for owner, name in threads
-        if hasattr(owner, name)
-    ]
-    calls = ("read", "write", "readv", "writev", "sendfile", "dup", "dup2", "close", "get_blocking", "set_blocking")
-    pairs += [(getattr(os, name), _os_stand_in(name)) for name in calls if hasattr(os, name)]
     if fcntl is not None:
         commands = (fcntl.F_GETFD, fcntl.F_SETFD, fcntl.F_GETFL, fcntl.F_SETFL)
         pairs.append((fcntl.fcntl, _fcntl_stand_in(fcntl.fcntl, *commands)))
+    pairs += doors()
     return {id(real): (real, ours) for real, ours in pairs}
 
 
@@ -427,26 +430,36 @@ REPLACEMENTS: Final = _replacements()
 def in_classes() -> list[tuple[Any, str, object]]:  # Any: classes of the standard library
     """Methods that are replaced in their class: its owner, its name, its stand-in."""
     wanted: list[tuple[Any, str, object]] = [
-        (threading.Thread, "start", _thread_stand_in(threading.Thread.start)),
         (threading.Condition, "wait", wait),
         (_BaseSelectorImpl, "register", _register),
+        *in_classes_of_doors(),
     ]
-    wanted += [(real_socket, name, _guarded(name)) for name in ("bind", "connect", "connect_ex", "listen", "sendto")]
-    wanted.append((real_socket, "accept", _guarded_accept))
     real_selectors = {kind for kind in REAL_SELECTORS.values() if "select" in vars(kind)}
     wanted += [(kind, "select", _guarded_select(kind.select)) for kind in real_selectors]
-    ssl = sys.modules.get("ssl")
-    if ssl is not None:
-        wanted.append((ssl.SSLContext, "wrap_socket", _wrap_stand_in(ssl.SSLContext.wrap_socket)))
+    logging = sys.modules.get("logging")
+    if logging is not None:
+        wanted.append((logging.Logger, "handle", _handle_stand_in(logging.Logger.handle)))
     return wanted
 
 
-def in_late_classes() -> list[tuple[Any, str, object]]:  # Any: as above
-    """The same for modules that may be imported when the server already runs."""
-    asyncio: Any = sys.modules.get("asyncio.base_events")
-    loop = getattr(asyncio, "BaseEventLoop", None)
-    if loop is None or loop.getaddrinfo is _loop_getaddrinfo:
-        return []
-    for name in ("getaddrinfo", "getnameinfo"):
-        _real_of_loop[name] = getattr(loop, name)
-    return [(loop, "getaddrinfo", _loop_getaddrinfo), (loop, "getnameinfo", _loop_getnameinfo)]
+def in_late_classes(name: str) -> list[tuple[Any, str, object]]:  # Any: as above
+    """The same for a module that may be imported when the server already runs, if it has been."""
+    wanted = in_late(name)
+    module: Any = sys.modules.get(name)
+    if name == "asyncio.base_events" and module is not None:
+        loop, tasks = module.BaseEventLoop, module.tasks
+        ours: dict[str, Callable[..., Any]] = {
+            "getaddrinfo": _loop_getaddrinfo,
+            "getnameinfo": _loop_getnameinfo,
+            "call_exception_handler": _loop_call_exception_handler,
+            "create_task": _create_task,
+        }
+        for one, stand_in in ours.items():
+            _real_of_loop[one] = getattr(loop, one)
+            wanted.append((loop, one, stand_in))
+        _real_of_loop["all_tasks"] = tasks.all_tasks
+        package = sys.modules["asyncio"]
+        wanted += [(one, "all_tasks", _all_tasks) for one in (tasks, package) if hasattr(one, "all_tasks")]
+        wanted.append((tasks, "set", InOrder))  # of which wait() makes those that it returns
+        wanted.append((module, "set", InOrder))  # in which create_server() keeps where it is to listen
+    return wanted

@@ -6,12 +6,15 @@ Owns the rows and their text. Knows nothing of where they come from.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from ._trace import mask_text
 
 if TYPE_CHECKING:
     from typing import overload
+
+MOST: Final = 12
+"""How many sockets an error shows."""
 
 
 class SocketRow(NamedTuple):
@@ -52,12 +55,24 @@ class SocketTable(Sequence[SocketRow]):
         return self._rows[index]
 
     def __str__(self) -> str:
-        lines = [tuple(map(str, row)) for row in (SocketRow._fields, *self._rows)]
-        widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
-        return "\n".join("  ".join(map(str.ljust, line, widths)).rstrip() for line in lines)
+        return _aligned(self._rows)
+
+    def about(self, name: str) -> str:
+        """What an error shows of it: the socket that it is about, and some of the others."""
+        wanted = next((number for number, row in enumerate(self._rows) if row.name == name), MOST - 1)
+        if len(self._rows) <= MOST + 1:
+            return str(self)
+        numbers = sorted({*range(MOST - 1), wanted})
+        return f"{_aligned([self._rows[number] for number in numbers])}\n... and {len(self) - len(numbers):,} more"
 
     def __repr__(self) -> str:
         return f"<SocketTable of {len(self)} sockets>"
+
+
+def _aligned(rows: Sequence[SocketRow]) -> str:
+    lines = [tuple(map(str, row)) for row in (SocketRow._fields, *rows)]
+    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
+    return "\n".join("  ".join(map(str.ljust, line, widths)).rstrip() for line in lines)
 
 
 def interest_text(mask: int) -> str:

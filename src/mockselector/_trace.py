@@ -11,9 +11,11 @@ from __future__ import annotations
 
 import os
 import selectors
-import socket
 import sys
 from collections.abc import Sequence
+
+from ._text import VALUE, escaped, shown, value_text
+from ._whose import INSIDE, in_its_library
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -38,17 +40,6 @@ else:
     from collections import namedtuple
 
     Place = namedtuple("Place", "file line function")  # noqa: PYI024  (importing typing costs too much)
-
-_STDLIB: Final = os.path.dirname(selectors.__file__)
-_HERE: Final = os.path.dirname(__file__)
-
-_OURS: Final = os.listdir(_HERE) if os.path.isdir(_HERE) else ()  # in a zip file, frames of ours are shown
-
-INSIDE: Final = frozenset(
-    [os.path.join(_HERE, name) for name in _OURS if name.endswith(".py")]
-    + [socket.__file__, selectors.__file__, os.path.join(_STDLIB, "unittest", "mock.py")]
-)
-"""Files whose frames only pass a call on: this package, and what it stands in for."""
 
 WIDTH: Final = 6
 """How many entries a row has."""
@@ -84,7 +75,7 @@ def mask_text(mask: object) -> str:
         selectors.EVENT_WRITE: "WRITE",
         selectors.EVENT_READ | selectors.EVENT_WRITE: "READ|WRITE",
     }
-    return names.get(mask, repr(mask)) if isinstance(mask, int) else repr(mask)
+    return (names.get(mask) if isinstance(mask, int) else None) or value_text(mask)
 
 
 def excerpt(data: bytes) -> Kept:
@@ -197,8 +188,11 @@ class Trace(Sequence[Event]):
         return f"<Trace of {len(self)} operations>"
 
 
-def row_text(row: Row) -> str:
-    """A row as one line: `alice.recv() -> b'hi'`, `register(alice, READ)`, `select() -> ...`."""
+def row_text(row: Row, most: int | None = None) -> str:
+    """A row as one line: `alice.recv() -> b'hi'`, `register(alice, READ)`, `select() -> ...`.
+
+    most: how many of the sockets that a `select()` returned are named; None: all.
+    """
     operation, name, kept = row[:3]
     call, _, outcome = operation.partition(":")
     result = f" raises {kept.__name__}" if isinstance(kept, type) else _OUTCOMES.get(outcome, "")
@@ -209,19 +203,18 @@ def row_text(row: Row) -> str:
             if isinstance(kept, str):
                 result = f" -> {kept}"
             elif detail is not None:
-                ready: Sequence[tuple[str, int]] = detail
-                result = " -> " + (", ".join(f"{sock} {mask_text(mask)}" for sock, mask in ready) or "nothing")
+                result = f" -> {ready_text(detail, most)}"
             return f"{owner}select(){result}"
         case "register" | "modify" | "unregister" | "get_key":
             return f"{call}({name}{'' if detail is None else ', ' + mask_text(detail)}){result}"
         case "option" if detail is not None:
-            return f"{name}.{detail}"
+            return f"{name}.{shown(detail, VALUE)}"
         case "connect" if isinstance(kept, str):
-            return f"{name}.connect({kept}){result}"
+            return f"{name}.connect({shown(kept, VALUE)}){result}"
         case "bind" if detail is not None:
-            return f"{name}.bind({detail})"
+            return f"{name}.bind({shown(detail, VALUE)})"
         case "sleep":
-            return f"time.sleep({'' if detail is None else detail}){result}"
+            return f"time.sleep({'' if detail is None else shown(str(detail))}){result}"
         case "close" if detail is not None:
             return f"{name}.close() ({detail})"
         case "send" if detail is not None:
@@ -234,6 +227,13 @@ def row_text(row: Row) -> str:
             return f"{name}.shutdown({outcome})"
         case _:
             return f"{name}.{call}(){result}"
+
+
+def ready_text(ready: Sequence[tuple[str, int]], most: int | None = None) -> str:
+    """What a `select()` returned; most: as for `row_text`."""
+    named = [f"{name} {mask_text(mask)}" for name, mask in ready[:most]]
+    more = len(ready) - len(named)
+    return ", ".join(named) + f" and {more:,} more" * bool(more) or "nothing"
 
 
 _OUTCOMES: Final = {
@@ -253,9 +253,14 @@ def _short_text(kept: Kept) -> str:
 
 
 def shown_path(file: str) -> str:
-    """A path as short as it can be and still be opened from the working directory."""
-    try:
-        relative = os.path.relpath(file)
-    except (OSError, ValueError):  # no working directory; another drive
-        return file
-    return file if relative.startswith(os.pardir) else relative
+    """A path as short as it can be and still be opened from the working directory, or found in its library; escaped."""
+    inside = in_its_library(file)
+    if inside != file:
+        return escaped(inside)
+    if not file.startswith("<"):
+        try:
+            relative = os.path.relpath(file)
+        except (OSError, ValueError):  # no working directory; another drive
+            relative = os.pardir
+        file = file if relative.startswith(os.pardir) else relative
+    return escaped(file)

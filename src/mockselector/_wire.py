@@ -18,12 +18,12 @@ from ._shell import PEEK
 
 if sys.platform != "win32":  # there it is refused
     from fcntl import ioctl
-    from termios import FIONREAD
+    from termios import FIONREAD, TIOCOUTQ
 
     _poll = _select.poll  # `_install` puts another one there
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
     from ._network import FarEnd
     from ._shell import Address
@@ -36,6 +36,12 @@ ENDED: Final[int] = getattr(_select, "POLLRDHUP", 0)
 
 TCP: Final = tuple(ANY)
 
+TELLS_ACKNOWLEDGED: Final = sys.platform == "linux"
+"""Whether the system tells how many of the bytes that were sent are not acknowledged (SIOCOUTQ in man 7 tcp)."""
+
+LITTLE: Final = 4096
+"""How many bytes are looked at first."""
+
 Raw: TypeAlias = _socket.socket
 """The class below `socket.socket`, whose methods nobody replaces."""
 
@@ -43,13 +49,14 @@ Raw: TypeAlias = _socket.socket
 class Far:
     """What is known of the server's end of a connection."""
 
-    __slots__ = ("closed", "mute", "number", "counted", "read", "sent", "size")
+    __slots__ = ("closed", "mute", "number", "counted", "peer", "read", "sent", "size")
 
     def __init__(self, number: int = -1, *, counted: bool = False) -> None:
         self.number: int = number  # of its descriptor; -1: it is not accepted yet, or closed
         self.counted: Final = counted  # whether the scenario goes on while it is open
         self.closed: bool = False
         self.mute: bool = False
+        self.peer: FarEnd | None = None  # who plays the other end
         self.sent: int = 0
         self.read: int = 0
         self.size: Final = 0  # what the server has not read, when it has closed, only the kernel knows
@@ -78,7 +85,7 @@ class Wire:
 
     def attach(self, peer: FarEnd, changed: Callable[[], None]) -> None:
         """A peer plays this end, and is to be told when something happens here."""
-        self.peer = peer
+        self.peer = self.other.peer = peer
         self.changed = changed
 
     @property
@@ -112,6 +119,14 @@ class Wire:
             pass
         except OSError:
             self._dead = True
+
+    def pieces(self) -> Iterator[tuple[bytes, int]]:
+        """The same, piece by piece; 0 of it was read. First a little: often that is enough, and it costs a copy."""
+        size = self.size
+        first = self.peek(min(size, LITTLE))
+        yield first, 0
+        if size > LITTLE:
+            yield self.peek(size), LITTLE
 
     def peek(self, size: int) -> bytes:
         """At most `size` bytes of what has come."""
@@ -167,26 +182,54 @@ class Wire:
         return polled(self.sock.fileno()), self.size, self._ended, self._dead
 
     def owes(self) -> bool:
-        """Whether the kernel has still to tell one end of what the other has done."""
+        """Whether the kernel has still to deliver what one end has sent or done, with nothing in the way of that."""
+        number = self.other.number
+        if not self.closed and not self.size and not polled(self.sock.fileno()) & ERROR and self._under_way_here():
+            return True
+        if self._end_missing_here() and not self.size:
+            return True
+        if number < 0 or unread(number):
+            return False
+        return self._end_missing_there() or (not polled(number) & ERROR and self._not_acknowledged())
+
+    def _end_missing_here(self) -> bool:
+        """Whether the server has ended, and the peer has not been told. (Not where nobody says so.)"""
         far = self.other
-        told = ENDED | ERROR
-        if not ENDED:
-            return False  # it does not say
-        if (far.closed or far.mute) and not self.closed and not self._under_way_here():
-            return not polled(self.sock.fileno()) & told
-        if (self.closed or self.mute) and far.number >= 0 and not self._under_way_there():
-            answered = self.closed and far.sent > self.taken_at_close
-            return not polled(far.number) & (ERROR if answered else told)
-        return False
+        if not ENDED or self.closed or not (far.closed or far.mute) or self._under_way_here():
+            return False
+        return not polled(self.sock.fileno()) & (ENDED | ERROR)
+
+    def _end_missing_there(self) -> bool:
+        far = self.other
+        if not ENDED or far.number < 0 or not (self.closed or self.mute) or self._under_way_there():
+            return False
+        answered = self.closed and far.sent > self.taken_at_close
+        return not polled(far.number) & (ERROR if answered else ENDED | ERROR)
 
     def in_flight(self) -> bool:
-        """Whether bytes have been sent, and there are none to read: if there are, those may have to be read first."""
-        number = self.other.number
-        if self.closed or polled(self.sock.fileno()) & ERROR:
-            return False
-        if not self.size and self._under_way_here():
+        """Whether something may come at once, or only when what is there has been read, or never.
+
+        An end behind unread data: when the buffer is full, even that waits. Where the kernel does not tell
+        what was acknowledged, bytes to the server: it may have read them by means of its own.
+        """
+        if self._end_missing_here() or self._end_missing_there():
             return True
-        return number >= 0 and not polled(number) & ERROR and not unread(number) and self._under_way_there()
+        number = self.other.number
+        if TELLS_ACKNOWLEDGED or self.closed or number < 0 or polled(self.sock.fileno()) & ERROR:
+            return False
+        return not polled(number) & ERROR and not unread(number) and self._under_way_there()
+
+    def _not_acknowledged(self) -> bool:
+        """Whether the kernel knows of bytes that have not arrived at the server's end."""
+        if not TELLS_ACKNOWLEDGED or self.closed or self.sock.family not in TCP or not self._under_way_there():
+            return False
+        left = ioctl(self.sock.fileno(), TIOCOUTQ, b"\0\0\0\0")
+        return any(left)
+
+    @property
+    def all_here(self) -> bool:
+        """Whether all that the server has sent has arrived."""
+        return not self._under_way_here()
 
     def _under_way_here(self) -> bool:
         return self.other.sent > self.read + self.size

@@ -10,18 +10,22 @@ from __future__ import annotations
 import os
 import selectors
 import sys
-import warnings
 from _thread import get_ident
 from collections.abc import Iterable
 from itertools import chain
 from selectors import EVENT_READ, _BaseSelectorImpl  # 0.2.3's base, and ours
-from weakref import WeakMethod
+from weakref import WeakMethod, ref
 
-from ._ending import EndException, Ending
+from ._ending import EndException, Ending, trim
+from ._mocks import is_any_mock
 from ._monitor import Monitor, number_of
 from ._rules import MEMBERSHIP, QUIET
 from ._sockets import ListenSocket, MockSocket, checked_rules, join, socket_of
+from ._text import several, value_text
 from ._trace import WIDTH, Trace, caller, mask_text, place
+from ._unseen import Unseen, warn
+from ._watching import Watch
+from ._whose import whose
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -34,6 +38,7 @@ if TYPE_CHECKING:
 
     from ._monitor import Record
     from ._rules import Membership, Registration, RuleId
+    from ._trace import Place
 
     class HasFileno(Protocol):
         """What `selectors` takes for a file object."""
@@ -108,11 +113,14 @@ class MockSelector(_BaseSelectorImpl):
             frame = caller(1)
             self._maker: CodeType = frame.f_code
             self._monitor = Monitor(place(frame.f_code, frame.f_lasti), allow=rules, pedantic=pedantic)
-            self._monitor.maps.append(self._fd_to_key)
+            self._map: Any = None  # the base's refers back to the selector: then only the collector would find it
+            self._names: Callable[[], Any] = _nothing
             self._name = "selector"
+            self._watch = Watch(self._name)
             self._blocks = 0  # how many `with selector:` are open
             self._modifying = False
             self._settled = False  # whether the run's result has reached the test
+            self._unseen = Unseen(self, frame)
             self._thread = get_ident()
             self._ending = Ending(self._monitor, frame.f_code)
             self._tests_own = False  # whether the outermost block is the test's
@@ -140,7 +148,11 @@ class MockSelector(_BaseSelectorImpl):
         self._finish(returned=not self._ending.times)
         self._settled = True
         if monitor.violation is not None:
-            raise monitor.violation
+            try:
+                raise monitor.violation
+            except BaseException as error:
+                trim(error)
+                raise
 
     def _strict_monitor(self, what: str) -> Monitor:
         if self._monitor is None:
@@ -168,7 +180,14 @@ class MockSelector(_BaseSelectorImpl):
         if self._monitor is None:
             return own
         self._blocks -= 1
-        return self._leave(exc_val, own=own)
+        try:
+            swallowed = self._leave(exc_val, own=own)
+        except BaseException as error:
+            trim(error)
+            raise
+        if not self._blocks:
+            trim(exc_val)
+        return swallowed
 
     def _entered_by_test(self, frame: FrameType) -> bool:
         """Whether it is the test that enters the block, or the server (as `socketserver` does).
@@ -177,7 +196,7 @@ class MockSelector(_BaseSelectorImpl):
         file than the selector was made in while its maker is still running, and so has called it.
         """
         file = frame.f_code.co_filename
-        if get_ident() != self._thread or file.startswith(_STDLIB):
+        if get_ident() != self._thread or whose(file) == "stdlib":
             return False
         if file == self._maker.co_filename:
             return True
@@ -213,20 +232,44 @@ class MockSelector(_BaseSelectorImpl):
             self.iter_event = chain((event,), self.iter_event)
             left = _event_text(event)
         is_open = [] if self._closed else [self._name]
-        monitor.finish(left, returned=returned and left is None, open_selectors=is_open)
+        returned = returned and left is None
+        gone = returned and not self._driven_by_test(monitor)
+        monitor.finish(left, returned=returned, gone=gone, open_selectors=is_open)
+
+    def _driven_by_test(self, monitor: Monitor) -> bool:
+        """Whether it is the test that calls `select()`, and parts of a server for what it returns."""
+        selects = (at for at in range(len(monitor.rows) - WIDTH, -1, -WIDTH) if monitor.rows[at] == "select")
+        last = next(selects, None)
+        return last is None or monitor.rows[last + 4] in (self._maker, self._ending.outside)
 
     def __del__(self) -> None:
-        monitor = getattr(self, "_monitor", None)
-        if monitor is None or self._settled or sys.is_finalizing():
+        unseen: Unseen | None = getattr(self, "_unseen", None)
+        if unseen is None or sys.is_finalizing():
             return
+        unseen.settle()
+        untold = None if unseen.has_failed() else self._untold("was dropped")
+        if untold is not None:
+            warn(*untold)
+
+    def _untold(self, how: str) -> tuple[str, Place | None] | None:
+        """Judge the run for good: a text about what nobody has seen of it, and where the script is; None: nothing."""
+        monitor = self._monitor
+        if monitor is None or self._settled:
+            return None
+        self._settled = True
+        seen = monitor.violation is not None and self._unseen.has_seen(monitor.violation, monitor.raised_under)
         self._finish(returned=not self._ending.times)
-        if monitor.violation is not None:
-            where = monitor.script
-            text = (
-                "a strict MockSelector was dropped, and nobody has seen what it found:"
-                f" use `with selector:` or selector.verify()\n\n{monitor.violation}"
-            )
-            warnings.warn_explicit(text, UserWarning, where.file if where else "", where.line if where else 0)
+        if seen or monitor.violation is None:
+            return None
+        return (
+            f"a strict MockSelector {how}, and nobody has seen what it found:"
+            f" use `with selector:` or selector.verify()\n\n{monitor.violation}"
+        ), monitor.script
+
+    def _in_use(self) -> bool:
+        """Whether a block of it is open, or the server's thread, another one, still runs."""
+        thread = self._monitor.thread if self._monitor is not None else 0
+        return self._blocks > 0 or (thread not in (0, get_ident()) and thread in sys._current_frames())
 
     # -- the server's side: registration ------------------------------------------------------
 
@@ -250,10 +293,22 @@ class MockSelector(_BaseSelectorImpl):
         get_key = super().get_key
         return self._registered("get_key", fileobj, lambda: get_key(fileobj))
 
+    def get_map(self) -> Any:  # Any: as the base class has it once it is closed, None
+        """As `selectors.BaseSelector.get_map`."""
+        if self._monitor is None:
+            return super().get_map()
+        names = self._names()
+        if names is None and not self._closed:
+            names = _mapping(self)
+            self._names = ref(names)
+        return None if self._closed else names
+
     def close(self) -> None:
         """As `selectors.BaseSelector.close`."""
         super().close()
         self._closed = self._halted = True
+        if self._monitor is not None:
+            self._watch.clear()
 
     def _registered(
         self, operation: Registration, fileobj: FileObject, act: Callable[[], SelectorKey], events: int | None = None
@@ -271,11 +326,14 @@ class MockSelector(_BaseSelectorImpl):
                 raise ValueError(CLOSED)
             key = act()
         except Exception as error:
-            monitor.refused(operation, record.name, error)
+            monitor.refused(operation, record, error)
+            if before is not None and record.number not in self._fd_to_key:
+                self._watch.drop(record)  # it was dropped by that
             raise
         finally:
             self._modifying = False
             self._note_plain(record)
+        self._watch.follow(operation, record, key.fd, key.events)
         same = operation == "modify" and before == key  # nothing is done about any readiness
         monitor.registered(record, "modify:same" if same else operation, events)
         return key
@@ -304,7 +362,8 @@ class MockSelector(_BaseSelectorImpl):
 
     def _key_of(self, fileobj: object) -> SelectorKey | None:
         try:
-            return super().get_map()[fileobj]  # type: ignore[index]  # anything may stand in a script
+            names: Any = self.get_map()  # Any: anything may stand in a script
+            return names[fileobj]  # type: ignore[no-any-return]  # a key
         except (KeyError, ValueError):
             return None
 
@@ -328,18 +387,26 @@ class MockSelector(_BaseSelectorImpl):
             if key is not None and not self._closed:  # closed, it has no map, whatever is registered since
                 return [(key, EVENT_READ)]
         # A KeyError here names what is not registered.
+        if _is_lone(event) and not is_any_mock(event) and event in self.get_map():
+            event = [event]  # type: ignore[list-item]  # no group, whatever is got by iterating over it
         return [(self.get_map()[thing], mask) for thing, mask in _ready(event)]
 
     def _select_strictly(self, monitor: Monitor, timeout: float | None) -> list[tuple[SelectorKey, int]]:
         if self._halted or monitor.violation is not None:
             return self._select_again(monitor, timeout)
-        if (monitor.changed or (monitor.returned and monitor.rows[-WIDTH] in QUIET)) and (
-            timeout is None or timeout > 0
+        sleeps = timeout is None or timeout > 0
+        if sleeps and (
+            monitor.changed
+            or monitor.ended_asleep
+            or monitor.postponed
+            or (monitor.returned and monitor.rows[-WIDTH] in QUIET)
         ):
-            monitor.sleep(self._name)
+            monitor.sleep(self._watch)
         try:
             event = next(self.iter_event)
         except StopIteration as error:
+            if sleeps and monitor.ended_asleep:
+                monitor.never_woken(self._watch)
             monitor.selected(self._name, None)
             self._ending.times = 1
             self._halted = True
@@ -356,6 +423,8 @@ class MockSelector(_BaseSelectorImpl):
                 return [pair]
         ready: list[tuple[SelectorKey, int]] = []
         reported: list[tuple[str, int]] = []
+        if _is_lone(event):
+            event = [event]  # type: ignore[list-item]  # no group, whatever is got by iterating over it
         for thing, mask in _ready(event):
             record = thing._record if isinstance(thing, _OURS) else None
             if record is None or record.monitor.rows is not monitor.rows:
@@ -392,7 +461,11 @@ class MockSelector(_BaseSelectorImpl):
         self._ending.end(self)
 
 
+def _nothing() -> None: ...
+
+
 _OURS: Final = (MockSocket, ListenSocket)
+_mapping: Final[Any] = vars(selectors)["_SelectorMapping"]  # Any: what `get_map()` returns has no public name
 
 
 def _ready(event: Any) -> Iterator[tuple[Any, int]]:  # Any: a script holds what it holds
@@ -411,6 +484,11 @@ def _ready(event: Any) -> Iterator[tuple[Any, int]]:  # Any: a script holds what
             yield item, EVENT_READ
 
 
+def _is_lone(event: object) -> bool:
+    """Whether it is one file object, though it can be iterated over: an open file, say."""
+    return _is_iterable(event) and hasattr(event, "fileno") and not isinstance(event, (list, tuple, set, frozenset))
+
+
 def _pair(item: Any) -> tuple[Any, int]:  # Any: what 0.2.3 let pass, passes
     thing, mask = item
     return thing, mask
@@ -422,19 +500,21 @@ def _is_iterable(thing: object) -> bool:  # no narrowing: what it then is an ite
 
 def _event_text(event: Any) -> str:  # Any: a script holds what it holds
     """An event as the script's author would name it."""
+    if _is_lone(event):
+        return f"{_named(event)} READ"
     if isinstance(event, (set, frozenset, list, tuple)) or not _is_iterable(event):
-        return ", ".join(f"{_named(thing)} {mask_text(mask)}" for thing, mask in _ready(event)) or "a time-out"
-    return repr(event)  # a generator is not to be used up
+        return several([f"{_named(thing)} {mask_text(mask)}" for thing, mask in _ready(event)]) or "a time-out"
+    return value_text(event)  # a generator is not to be used up
 
 
 def _named(thing: object) -> str:
     if isinstance(thing, _OURS):
         return thing._known_as()
-    return repr(thing)
+    return value_text(thing)
 
 
 def _strict_by_environment() -> bool:
     value = os.environ.get(ENVIRONMENT, "")
     if value not in _STRICT:
-        raise ValueError(f"{ENVIRONMENT} is {value!r}; it takes 1 (strict) or 0 (lenient)")
+        raise ValueError(f"{ENVIRONMENT} is {value_text(value)}; it takes 1 (strict) or 0 (lenient)")
     return _STRICT[value]

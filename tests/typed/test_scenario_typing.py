@@ -52,14 +52,32 @@ def test_a_conversation_keeps_its_type() -> None:
     assert_type(net.sockets(), SocketTable)
 
 
+async def answer_later(port: int, *, greeting: bytes = b"hi") -> int:
+    """The same, as a coroutine."""
+    return port + len(greeting)
+
+
+def test_what_is_run_has_the_type_of_its_result() -> None:
+    with Scenario() as net:
+        assert_type(net.run(answer_later, 8888, greeting=b""), "int | None")
+        assert_type(net.run(answer_later(8888)), "int | None")
+        assert_type(net.run_until_complete(answer_later, 8888), int)
+        assert_type(net.run_until_complete(answer_later(8888)), int)
+        assert_type(net.run_until_complete(str, 8888), str)
+        with pytest.raises(TypeError):
+            net.run(answer_later, 8888, greting=b"")  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]
+        with pytest.raises(TypeError):
+            net.run(8888)  # type: ignore[call-overload]  # pyright: ignore[reportCallIssue, reportArgumentType]
+
+
 def test_what_the_server_takes_is_checked() -> None:
     with Scenario() as net:
         net.client("alice").expects(b"yo").expects_eof().closes()
         net.run(answer, 8888, greeting=b"yo")
         with pytest.raises(TypeError):
-            net.run(answer, "8888", "x")  # type: ignore[call-arg, arg-type]  # pyright: ignore[reportCallIssue]
+            net.run(answer, "8888", "x")  # type: ignore[call-overload]  # pyright: ignore[reportCallIssue]
         with pytest.raises(TypeError):
-            net.run(answer, 8888, greting=b"")  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]
+            net.run(answer, 8888, greting=b"")  # type: ignore[call-arg, arg-type]  # pyright: ignore[reportCallIssue]
 
 
 def test_wrong_steps_are_errors_in_both_checkers() -> None:

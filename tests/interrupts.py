@@ -1,0 +1,285 @@
+"""Ctrl-C at every moment: runs scenarios, interrupts them, and looks for what was not put back.
+
+`python interrupts.py walk` raises KeyboardInterrupt at each instruction of the files that put a
+scenario under code and take it away, the first and the last time that it is executed; `python
+interrupts.py timed 2000` by a timer, at so many random instants. Both print how often, and fail
+with what was left behind. A process of its own, as what is left behind would be others' trouble.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import gc
+import os
+import random
+import selectors
+import signal
+import socket
+import sys
+import tempfile
+import threading
+import time
+from collections import Counter
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from mockselector import Scenario, _guard, _install, _simulated
+from mockselector._selecting import SimSelector
+from mockselector._stand_ins import REPLACEMENTS, in_classes
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from types import CodeType, FrameType
+
+WALKED = ("_install.py", "_scenario.py", "_guard.py")
+
+STAND_INS = {id(ours) for _, ours in REPLACEMENTS.values()}
+
+FOLDER = tempfile.mkdtemp()
+
+Path(FOLDER, "program.py").write_text(
+    "import socket, sys\nsocket.create_server(('', 1)).close()\nassert len(sys.argv) == 2\n"
+)
+
+
+# -- what is interrupted ------------------------------------------------------------------------------
+
+
+def echo() -> None:
+    with selectors.DefaultSelector() as selector, socket.create_server(("", 8888)) as listener:
+        selector.register(listener, selectors.EVENT_READ)
+        while True:
+            for key, _ in selector.select():
+                if key.fileobj is listener:
+                    selector.register(listener.accept()[0], selectors.EVENT_READ)
+                elif isinstance(key.fileobj, socket.socket):
+                    data = key.fileobj.recv(100)
+                    if data:
+                        key.fileobj.sendall(data)
+                    else:
+                        selector.unregister(key.fileobj)
+                        key.fileobj.close()
+
+
+def plain() -> None:
+    with Scenario() as net:
+        net.client("alice").sends(b"hi").expects(b"hi").closes()
+        net.run(echo)
+
+
+def in_a_block() -> None:
+    with Scenario() as net:
+        with net.installed():
+            socket.create_server(("", 1)).close()
+        with net.installed():
+            time.sleep(1)
+
+
+def file() -> None:
+    with Scenario() as net:
+        net.run_path(os.path.join(FOLDER, "program.py"), ["argument"])
+
+
+def at_a_path() -> None:
+    def serve() -> None:
+        with socket.socket(socket.AF_UNIX) as listener:
+            listener.bind(os.path.join(FOLDER, "socket"))
+            listener.listen()
+            listener.accept()[0].close()
+
+    with Scenario() as net:
+        net.client("alice", to=os.path.join(FOLDER, "socket")).expects_eof()
+        net.run(serve)
+
+
+def swallowing() -> None:
+    def swallow() -> None:
+        try:
+            echo()
+        except KeyboardInterrupt:
+            raise
+        except BaseException:
+            pass
+
+    with Scenario() as net:
+        net.client("alice").closes()
+        net.run(swallow)
+
+
+def tasks() -> None:
+    async def main() -> None:
+        await asyncio.sleep(1)
+
+    with Scenario() as net:
+        net.run(asyncio.run, main())
+
+
+RUNS: list[Callable[[], None]] = [plain, in_a_block, file, swallowing, tasks, *[at_a_path] * hasattr(socket, "AF_UNIX")]
+
+
+# -- what may be left behind --------------------------------------------------------------------------
+
+
+def numbers() -> set[str]:
+    """The descriptors that are open."""
+    try:
+        return set(os.listdir("/proc/self/fd"))
+    except OSError:
+        return set()
+
+
+def known() -> dict[str, object]:
+    """What must be as it was."""
+    kept: dict[str, object] = {
+        "argv": sys.argv, "path": list(sys.path), "trace": sys.gettrace(), "profile": sys.getprofile(),
+        "collector": gc.isenabled(), "threads": threading.active_count(), "files": sorted(os.listdir(FOLDER)),
+        "descriptors": len(numbers()),
+    }  # fmt: skip
+    for number in (signal.SIGINT, signal.SIGTERM):
+        kept[f"handler of {number}"] = signal.getsignal(number)
+    monitoring: Any = getattr(sys, "monitoring", None)
+    if monitoring is not None:
+        kept["tools"] = [monitoring.get_tool(number) for number in range(6)]
+    for owner, name, _ in [*IN_CLASSES, *IN_LOOPS]:
+        kept[f"{owner.__name__}.{name}"] = owner.__dict__.get(name)
+    return kept
+
+
+IN_CLASSES = in_classes()
+IN_LOOPS: list[tuple[Any, str, object]] = [
+    (asyncio.BaseEventLoop, "getaddrinfo", None), (asyncio.BaseEventLoop, "getnameinfo", None)
+]  # fmt: skip
+
+
+def left_behind(before: dict[str, object]) -> list[str]:
+    """What was not put back, at the latest when what nobody refers to is gone."""
+    found = _left_behind(before)
+    if found:
+        gc.collect()
+        found = _left_behind(before)
+    return found
+
+
+def _left_behind(before: dict[str, object]) -> list[str]:
+    after = known()
+    found = [name for name, thing in before.items() if after[name] != thing]
+    for name, module in tuple(sys.modules.items()):
+        if name.partition(".")[0] in ("mockselector", "__main__"):
+            continue
+        for key, value in tuple(getattr(module, "__dict__", {}).items()):
+            if id(value) in STAND_INS or isinstance(value, SimSelector):
+                found.append(f"{name}.{key}")
+    found += [f"{key} in __main__" for key, value in globals().items() if id(value) in STAND_INS]
+    found += ["a current world"] * bool(_simulated._current)
+    found += ["an open installation"] * bool(_install._open)
+    found += ["something to be put back"] * bool(_install._put or _install._classes)
+    found += ["a run that is looked after"] * bool(_guard._watched)
+    found += ["a lock"] * bool(_install._state._is_owned() or _guard._lock._is_owned())
+    return found
+
+
+# -- at every instruction -----------------------------------------------------------------------------
+
+
+class Walk:
+    """A trace function that counts the instructions of some files, and interrupts at one of them."""
+
+    def __init__(self, at: tuple[CodeType, int] | None = None, time: int = 0) -> None:
+        self.seen: Counter[tuple[CodeType, int]] = Counter()
+        self.at = at
+        self.time = time
+
+    def __call__(self, frame: FrameType, event: str, _: object) -> Any:
+        if event == "call":
+            code = frame.f_code
+            if os.path.basename(code.co_filename) not in WALKED or (self.at is not None and self.at[0] is not code):
+                return None
+            frame.f_trace_opcodes = True
+        elif event == "opcode":
+            where = (frame.f_code, frame.f_lasti)
+            self.seen[where] += 1
+            if where == self.at and self.seen[where] == self.time:
+                raise KeyboardInterrupt
+        return self
+
+
+def go(run: Callable[[], None], walk: Walk) -> bool:
+    """Whether an interrupt came out."""
+    sys.settrace(walk)
+    try:
+        run()
+    except KeyboardInterrupt:
+        return True
+    finally:
+        sys.settrace(None)
+    return False
+
+
+def walk_through(run: Callable[[], None], before: dict[str, object], start: int = 0, step: int = 1) -> int:
+    """Interrupt at each instruction in turn; returns at how many."""
+    first = Walk()
+    go(run, first)
+    places = sorted(first.seen.items(), key=lambda one: (one[0][0].co_name, one[0][1]))[start::step]
+    for (code, instruction), times in places:
+        for time_ in {1, times}:
+            go(run, Walk((code, instruction), time_))
+            found = left_behind(before)
+            if found:
+                tell(f"{run.__name__}, at instruction {instruction} of {code.co_name}", found)
+                raise SystemExit(1)
+    return len(places)
+
+
+def tell(where: str, found: list[str]) -> None:
+    print(f"{where}: left behind: {', '.join(found[:10])}", flush=True)
+
+
+# -- at random instants -------------------------------------------------------------------------------
+
+
+def interrupt(*_: object) -> None:
+    raise KeyboardInterrupt
+
+
+def timed(many: int, before: dict[str, object]) -> int:
+    """Interrupt at random instants; returns how often one came out."""
+    choose = random.Random(many)
+    signal.signal(signal.SIGALRM, interrupt)
+    came = 0
+    longest: dict[str, float] = {}
+    runs = [run for run in RUNS if run is not tasks]  # asyncio itself leaves loops open when it is interrupted
+    for run in runs:
+        begun = time.perf_counter()
+        run()
+        longest[run.__name__] = time.perf_counter() - begun
+    for number in range(many):
+        run = choose.choice(runs)
+        moment = max(1e-6, choose.uniform(0, 1.2 * longest[run.__name__]))
+        with contextlib.suppress(KeyboardInterrupt):
+            try:
+                signal.setitimer(signal.ITIMER_REAL, moment)
+                run()
+            except KeyboardInterrupt:
+                came += 1
+            finally:
+                signal.setitimer(signal.ITIMER_REAL, 0)
+        found = left_behind(before)
+        if found:
+            tell(f"{run.__name__}, interrupt {number} after {moment:.6f} s", found)
+            raise SystemExit(1)
+    return came
+
+
+def main(how: str, many: int, step: int = 1) -> None:
+    for run in RUNS:
+        run()  # whatever is imported or made but once
+    before = known()
+    if how == "walk":
+        print(sum(walk_through(run, before, many, step) for run in RUNS), "instructions")
+    else:
+        print(timed(many, before), "of", many, "interrupts came out")
+
+
+if __name__ == "__main__":
+    main(sys.argv[1], *map(int, sys.argv[2:] or ["0"]))

@@ -1,0 +1,378 @@
+"""No server stays in a run that is over, whatever it swallows; and what cleans up honestly is let do so."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import itertools
+import os
+import selectors
+import socket
+import sys
+import threading
+import time
+from selectors import EVENT_READ
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from mockselector import ListenSocket, MockSelector, MockSocket, Scenario, ScenarioError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Generator
+
+Loop = Any  # a function that goes on for ever by calling the one that it is given, which waits
+
+KEPT: list[BaseException] = []
+
+
+@pytest.fixture(autouse=True)
+def nothing_kept() -> Generator[None]:
+    yield
+    KEPT.clear()
+
+
+def once(wait: Callable[[], object]) -> None:
+    while True:
+        try:
+            wait()
+        except:  # noqa: E722  (that is what it is about)
+            pass
+
+
+def twice(wait: Callable[[], object]) -> None:
+    while True:
+        try:
+            once(wait)
+        except BaseException:
+            pass
+
+
+def ten_times(wait: Callable[[], object], depth: int = 9) -> None:
+    while True:
+        try:
+            ten_times(wait, depth - 1) if depth else once(wait)
+        except BaseException:
+            pass
+
+
+def three_in_one_function(wait: Callable[[], object]) -> None:
+    while True:
+        try:
+            while True:
+                try:
+                    while True:
+                        try:
+                            wait()
+                        except BaseException:
+                            pass
+                except BaseException as error:
+                    KEPT.append(error)
+        except BaseException:
+            pass
+
+
+def on_one_line(wait: Callable[[], object]) -> None:
+    source = "while True:\n try: wait()\n except: pass"
+    while True:
+        try: exec(source, {"wait": wait})  # noqa: E701  # fmt: skip
+        except: pass  # noqa: E701, E722  # fmt: skip
+
+
+def keeps_them(wait: Callable[[], object]) -> None:
+    while True:
+        try:
+            wait()
+        except BaseException as error:
+            KEPT.append(error)
+
+
+def suppresses(wait: Callable[[], object]) -> None:
+    while True:
+        with contextlib.suppress(BaseException):
+            twice(wait)
+
+
+def leaves_by_finally(wait: Callable[[], object]) -> None:
+    while True:
+        try:
+            twice(wait)
+        finally:
+            continue  # noqa: B012  (that is what it is about)
+
+
+def in_a_generator(wait: Callable[[], object]) -> None:
+    def lines() -> Generator[int]:
+        while True:
+            try:
+                once(wait)
+                yield 1
+            except BaseException:
+                pass
+            try:
+                yield 2
+            except BaseException:
+                pass
+
+    while True:
+        try:
+            for _ in lines():
+                pass
+        except BaseException:
+            pass
+
+
+def by_callbacks(wait: Callable[[], object]) -> None:
+    callbacks: list[Callable[[], object]] = [wait, lambda: once(wait), lambda: twice(wait)]
+    while True:
+        for callback in callbacks:
+            try:
+                callback()
+            except BaseException as error:
+                KEPT.append(error)
+
+
+def from_c(wait: Callable[[], object]) -> None:
+    def swallow(_: object) -> None:
+        try: once(wait)  # noqa: E701  # fmt: skip
+        except: pass  # noqa: E701, E722  # fmt: skip
+
+    while True:
+        try:
+            list(map(swallow, itertools.repeat(None)))
+        except BaseException:
+            pass
+
+
+def in_its_handler(wait: Callable[[], object]) -> None:
+    try:
+        once(wait)
+    except BaseException:
+        twice(wait)
+
+
+def in_handlers_of_handlers(wait: Callable[[], object]) -> None:
+    try:
+        once(wait)
+    except BaseException:
+        in_handlers_of_handlers(wait)
+
+
+LOOPS: list[Loop] = [
+    once, twice, ten_times, three_in_one_function, on_one_line, keeps_them, suppresses, leaves_by_finally,
+    in_a_generator, by_callbacks, from_c, in_its_handler, in_handlers_of_handlers,
+]  # fmt: skip
+FOR_EVER = pytest.mark.parametrize("loop", LOOPS, ids=lambda loop: loop.__name__)
+
+
+def serves(loop: Loop) -> Callable[[], None]:
+    def server() -> None:
+        with selectors.DefaultSelector() as selector, socket.create_server(("", 8888)) as listener:
+            selector.register(listener, EVENT_READ)
+
+            def wait() -> None:
+                for _ in selector.select():
+                    listener.accept()[0].close()
+
+            loop(wait)
+
+    return server
+
+
+@FOR_EVER
+def test_no_number_of_loops_that_swallow_outlives_its_run(loop: Loop) -> None:
+    with Scenario() as net:
+        net.client("alice").closes()
+        assert net.run(serves(loop)) is None
+
+
+@FOR_EVER
+def test_a_finding_comes_out_of_all_of_them(loop: Loop) -> None:
+    with pytest.raises(ScenarioError, match="unexpected|unmet"), Scenario() as net:
+        net.client("alice").expects(b"hi")
+        net.run(serves(loop))
+
+
+@FOR_EVER
+def test_likewise_in_another_thread(loop: Loop) -> None:
+    def run() -> None:
+        with Scenario() as net:
+            net.client("alice").closes()
+            ended.append(net.run(serves(loop)))
+
+    ended: list[None] = []
+    thread = threading.Thread(target=run)
+    thread.start()
+    thread.join()
+    assert ended == [None]
+
+
+@FOR_EVER
+def test_likewise_in_a_strict_event_list(loop: Loop) -> None:
+    listener = ListenSocket([MockSocket([b"hi"], name="alice")])
+    listener.bind(("", 8888))
+    listener.listen()
+    sel = MockSelector([listener] * 2, strict=True)
+    with pytest.raises(ScenarioError, match="accepted-not-registered"), sel:
+        sel.register(listener, EVENT_READ)
+
+        def wait() -> None:
+            sel.select()
+            listener.accept()
+
+        loop(wait)
+
+
+@FOR_EVER
+def test_what_traced_before_traces_on(loop: Loop) -> None:
+    def tracer(*_: object) -> None: ...
+
+    before = sys.gettrace()
+    sys.settrace(tracer)
+    try:
+        with Scenario() as net:
+            net.client("alice").closes()
+            net.run(serves(loop))
+        assert sys.gettrace() is tracer
+    finally:
+        sys.settrace(before)
+
+
+@pytest.mark.skipif(sys.version_info < (3, 12), reason="there is no sys.monitoring")
+def test_nothing_is_monitored_afterwards() -> None:
+    monitoring: Any = vars(sys)["monitoring"]
+    tools = [monitoring.get_tool(number) for number in range(6)]
+    with Scenario() as net:
+        net.client("alice").closes()
+        net.run(serves(ten_times))
+    assert tools == [monitoring.get_tool(number) for number in range(6)]
+
+
+def test_who_cleans_up_on_the_way_out_does_so_whole() -> None:
+    done: list[str] = []
+
+    @contextlib.contextmanager
+    def cleaning(name: str) -> Generator[None]:
+        try:
+            yield
+        finally:
+            done.append(name + "a")
+            done.append(name + "b")
+
+    def supervise(wait: Callable[[], object]) -> None:
+        with cleaning("outer "), cleaning("inner "):
+            try:
+                twice(wait)
+            finally:
+                done.append("finally")
+                done.append("at last")
+
+    with Scenario() as net:
+        net.client("alice").closes()
+        net.run(serves(supervise))
+    assert done == ["finally", "at last", "inner a", "inner b", "outer a", "outer b"]
+
+
+def test_the_test_goes_on_as_if_nothing_had_been() -> None:
+    swallowed = 0
+    with Scenario() as net:
+        net.client("alice").closes()
+        net.run(serves(ten_times))
+        for _ in range(3):
+            try:
+                raise ValueError
+            except ValueError:
+                swallowed += 1
+    assert swallowed == 3
+
+
+# -- cleaning up ------------------------------------------------------------------------------------
+
+
+def test_a_large_clean_up_may_poll_as_often_as_it_must() -> None:
+    def server() -> None:
+        with selectors.DefaultSelector() as selector, socket.create_server(("", 8888)) as listener:
+            selector.register(listener, EVENT_READ)
+            try:
+                while True:
+                    for _ in selector.select():
+                        listener.accept()[0].close()
+            finally:
+                for _ in range(50_000):
+                    selector.select(0)
+                    done.append(1)
+
+    done: list[int] = []
+    with Scenario() as net:
+        net.client("alice").closes()
+        net.run(server)
+    assert len(done) == 50_000
+
+
+def test_tasks_may_take_many_turns_and_some_time_to_clean_up() -> None:
+    async def clean_up() -> None:
+        try:
+            await asyncio.sleep(1e6)
+        finally:
+            for _ in range(50_000):
+                await asyncio.sleep(0)
+            for _ in range(100):
+                await asyncio.sleep(0.01)
+            done.append("clean")
+
+    async def main() -> None:
+        with socket.create_server(("", 8888)) as listener:
+            listener.setblocking(False)
+            task = asyncio.create_task(clean_up())
+            client, _ = await asyncio.get_running_loop().sock_accept(listener)
+            client.close()
+            await task
+
+    done: list[str] = []
+    with Scenario() as net:
+        net.client("alice").expects_eof()
+        net.run(asyncio.run, main())
+    assert done == ["clean"]
+
+
+def test_the_time_to_clean_up_has_an_end() -> None:
+    def server() -> None:
+        try:
+            time.sleep(1e6)
+        finally:
+            while True:
+                time.sleep(1)
+                slept.append(1)
+
+    slept: list[int] = []
+    with Scenario(grace=10) as net:
+        net.client("alice").waits(1)
+        net.on_end(lambda: None)
+        with contextlib.suppress(ScenarioError):
+            net.run(server)
+    assert len(slept) <= 10
+
+
+# -- refusals ---------------------------------------------------------------------------------------
+
+
+def starts_a_thread(_: object) -> None:
+    threading.Thread(target=print).start()
+
+
+def forks(_: object) -> None:
+    os.fork()
+
+
+def waits_for_real_sockets(real: selectors.BaseSelector) -> None:
+    real.select()
+
+
+@pytest.mark.parametrize("refused", [starts_a_thread, forks, waits_for_real_sockets])
+@FOR_EVER
+def test_who_swallows_a_refusal_for_ever_is_ended(refused: Callable[[object], None], loop: Loop) -> None:
+    with socket.socket() as sock, selectors.DefaultSelector() as real:
+        real.register(sock, EVENT_READ)
+        with pytest.raises(NotImplementedError), Scenario() as net:
+            net.client("alice")
+            net.run(loop, lambda: refused(real))

@@ -1,0 +1,245 @@
+"""A turn of the server that never ends, ends: by a guard in real time, with the line where it stood."""
+
+from __future__ import annotations
+
+import asyncio
+import bdb
+import contextlib
+import heapq
+import os
+import selectors
+import socket
+import sys
+import threading
+import time
+from selectors import EVENT_READ
+from typing import TYPE_CHECKING
+
+import pytest
+
+from mockselector import Scenario, ScenarioError, _guard
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+SOON = 0.05
+"""Real seconds that a turn may take here: nothing depends on how long it really takes."""
+
+FLAG: list[int] = []
+
+
+def serve(handle: Callable[[socket.socket], object]) -> None:
+    with selectors.DefaultSelector() as selector, socket.create_server(("", 8888)) as listener:
+        selector.register(listener, EVENT_READ)
+        while True:
+            for key, _ in selector.select():
+                if key.fileobj is listener:
+                    selector.register(listener.accept()[0], EVENT_READ)
+                else:
+                    sock = key.fileobj
+                    assert isinstance(sock, socket.socket)
+                    if sock.recv(9):
+                        handle(sock)
+                    else:
+                        selector.unregister(sock)
+                        sock.close()
+
+
+def waits_for_a_flag(_: object) -> None:
+    while not FLAG:
+        pass
+
+
+def waits_on_one_line(_: object) -> None:
+    while not FLAG: pass  # noqa: E701  # fmt: skip
+
+
+def swallows(_: object) -> None:
+    while True:
+        try:
+            waits_for_a_flag(_)
+        except BaseException:
+            pass
+
+
+def swallows_in_the_same_function(_: object) -> None:
+    while True:
+        try:
+            while not FLAG:
+                _ = 1
+        except BaseException:
+            pass
+
+
+def goes_on_in_the_handler(_: object) -> None:
+    try:
+        waits_for_a_flag(_)
+    except BaseException:
+        while not FLAG:
+            pass
+
+
+def in_the_library(_: object) -> None:
+    for _ in heapq.merge(iter(int, 1)):
+        pass
+
+
+def in_an_expression(_: object) -> None:
+    sum(1 for _ in iter(int, 1))
+
+
+ENDLESS = pytest.mark.parametrize(
+    "endless",
+    [
+        waits_for_a_flag, waits_on_one_line, swallows, swallows_in_the_same_function, goes_on_in_the_handler,
+        in_the_library, in_an_expression,
+    ],
+)  # fmt: skip
+
+
+@ENDLESS
+def test_an_endless_turn_of_the_server_is_ended_and_told(endless: Callable[[object], None]) -> None:
+    with pytest.raises(ScenarioError, match=r"\[busy-loop\] the server has called nothing of its scenario") as caught:
+        with Scenario(watchdog=SOON) as net:
+            net.client("alice").sends(b"hi").closes()
+            net.run(serve, endless)
+    assert "test_guard.py" in str(caught.value).partition("\n")[0]  # its own line, not the library's
+    assert f"in {serve.__name__} " in str(caught.value)  # and who called it
+    assert "pluggy" not in str(caught.value)
+
+
+@ENDLESS
+def test_likewise_in_another_thread(endless: Callable[[object], None]) -> None:
+    def run() -> None:
+        with pytest.raises(ScenarioError, match="busy-loop"), Scenario(watchdog=SOON) as net:
+            net.client("alice").sends(b"hi").closes()
+            net.run(serve, endless)
+        ended.append(1)
+
+    ended: list[int] = []
+    thread = threading.Thread(target=run)
+    thread.start()
+    thread.join()
+    assert ended == [1]
+
+
+def test_a_step_that_never_ends_is_told_as_such() -> None:
+    with pytest.raises(ScenarioError, match=r"\[busy-loop\] a step of alice has called nothing"):
+        with Scenario(watchdog=SOON) as net:
+            net.client("alice").does(lambda: waits_for_a_flag(None))
+            net.run(serve, id)
+
+
+def test_a_task_that_never_waits_is_ended() -> None:
+    async def spin() -> None:
+        await asyncio.sleep(1)
+        waits_for_a_flag(None)
+
+    async def main() -> None:
+        await asyncio.gather(spin(), asyncio.sleep(1e6))
+
+    with pytest.raises(ScenarioError, match="busy-loop"), Scenario(watchdog=SOON) as net:
+        net.run(asyncio.run, main())
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="there is no signal to a thread")
+@pytest.mark.parametrize("what", ["a pipe", "a lock", "a real selector"])
+def test_a_call_that_waits_for_something_real_is_ended(what: str, capfd: pytest.CaptureFixture[str]) -> None:
+    def block(_: object) -> None:
+        if what == "a pipe":
+            os.read(ends[0], 1)
+        elif what == "a lock":
+            lock.acquire()
+        else:
+            real.select()
+
+    lock = threading.Lock()
+    lock.acquire()
+    ends = os.pipe()
+    with selectors.DefaultSelector() as real:
+        real.register(ends[0], EVENT_READ)
+        with pytest.raises(ScenarioError, match="busy-loop"), Scenario(watchdog=SOON) as net:
+            net.client("alice").sends(b"hi").closes()
+            net.run(serve, block)
+    for end in ends:
+        os.close(end)
+    assert "the server waits in a call that is none of the scenario's" in capfd.readouterr().err
+
+
+def test_a_server_that_works_long_but_waits_in_between_is_let_alone() -> None:
+    """As many turns as you like: it is each of them that is measured."""
+
+    def work(sock: socket.socket) -> None:
+        until = real_time() + 3 * SOON
+        while real_time() < until:
+            time.sleep(0.001)
+        sock.send(b"done")
+
+    real_time = time.thread_time
+    with Scenario(watchdog=SOON) as net:
+        net.client("alice").sends(b"hi").expects(b"done").closes()
+        net.run(serve, work)
+
+
+def test_nobody_looks_if_the_test_says_so() -> None:
+    def work(sock: socket.socket) -> None:
+        until = time.thread_time() + 5 * SOON
+        while time.thread_time() < until:
+            pass
+        sock.send(b"done")
+
+    for net in (Scenario(watchdog=None), Scenario(watchdog=SOON, allow=["busy-loop"])):
+        with net:
+            net.client("alice").sends(b"hi").expects(b"done").closes()
+            net.run(serve, work)
+
+
+def test_nobody_looks_while_somebody_debugs() -> None:
+    def work(sock: socket.socket) -> None:
+        until = time.thread_time() + 5 * SOON
+        while time.thread_time() < until:
+            pass
+        sock.send(b"done")
+
+    before = sys.gettrace()
+    debugger = bdb.Bdb()
+    debugger.reset()
+    try:
+        with Scenario(watchdog=SOON) as net:
+            net.client("alice").sends(b"hi").expects(b"done").closes()
+            sys.settrace(debugger.trace_dispatch)
+            net.run(serve, work)
+    finally:
+        sys.settrace(before)
+
+
+@pytest.mark.parametrize("wrong", [-1, float("inf"), "30", True])
+def test_it_takes_seconds(wrong: object) -> None:
+    with pytest.raises(ValueError, match="^watchdog= takes a number of seconds"):
+        Scenario(watchdog=wrong)  # type: ignore[arg-type]  # that is the point
+
+
+def test_a_run_that_is_over_is_not_looked_after() -> None:
+    for _ in range(50):
+        with Scenario(watchdog=SOON) as net:
+            net.client("alice").sends(b"hi").closes()
+            with contextlib.suppress(ScenarioError):
+                net.run(serve, id)
+    assert not _guard._watched
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="nothing is forked here")
+@pytest.mark.filterwarnings("ignore:This process:DeprecationWarning")
+def test_it_looks_in_the_child_of_a_fork_as_well() -> None:
+    with Scenario() as net:
+        net.run(print)  # from now on there is a thread that looks
+    child = os.fork()
+    if not child:
+        try:
+            with Scenario(watchdog=SOON) as net:
+                net.client("alice").sends(b"hi").closes()
+                net.run(serve, waits_for_a_flag)
+        except ScenarioError:
+            os._exit(7)
+        os._exit(1)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 7
