@@ -734,6 +734,7 @@ DUPLICATES: list[socket.socket] = []
 @pytest.mark.parametrize("ending", ENDINGS)
 def test_no_ending_leaves_anything_open(monkeypatch: pytest.MonkeyPatch, ending: str, judged: str) -> None:
     monkeypatch.setattr(_loopback, "IN_TIME", 0.1 if ending == "not delivered" else 10)
+    gc.collect()  # what other tests have left
     before = descriptors()
 
     def play() -> None:

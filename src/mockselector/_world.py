@@ -102,6 +102,10 @@ class World:
     _tasks = 0  # of asyncio, that were made
     _running_in = 0  # the thread of the program
     _collecting = False
+    _settling = False
+    _is_gone = False  # the process of the program has ended
+    _returned_after = ""  # which exception, as the rest of a sentence
+    _closed_before: frozenset[int] = frozenset()  # those that it had closed before it came to return
     _tidied = 0  # how long the trace was when garbage was last collected ...
     _tidy_at = ROWS_TO_TIDY * WIDTH  # ... and will be the next time
 
@@ -142,7 +146,7 @@ class World:
         self._handled_name = ""
         self._handled_at = 0  # how far the rows were searched for that
         self._backend_names: Final[set[str]] = set()
-        self._frozen: dict[Watch, Finding] = {}  # waits for one peer, of a server that may have several
+        self._stalls: dict[Watch, Finding] = {}  # waits for one peer, of a server that may have several
         self._knocking = OrderedDict[int, Peer]()  # who waits for somebody to listen, or for room in a backlog
         self._dialling: list[tuple[Descriptor, Descriptor]] = []  # the program, for room in a backlog of its own
         self._refused: list[tuple[Descriptor, int]] = []  # the program, where nobody is, and with which error
@@ -161,10 +165,6 @@ class World:
         self._dropped: list[tuple[int, Record, Descriptor]] = []  # sockets that nothing refers to, and are still open
         self._ended_at: int | None = None  # when the server was first ended, if it has waited since
         self._refusals = 0
-        self._settling = False
-        self._is_gone = False  # the process of the program has ended
-        self._returned_after = ""  # which exception, as the rest of a sentence
-        self._closed_before: frozenset[int] = frozenset()  # those that it had closed before it came to return
         self._late: list[Finding] = []  # what was found when the server had returned
 
     # -- what a peer sees (`Around`) --------------------------------------------------------------
@@ -493,7 +493,7 @@ class World:
         if kept.watch.serves or self.monitor.pedantic:
             self.monitor.waited(record, operation, Finding(rule, record.name, fields, note=kept.what))
         elif self.monitor.allows_not(rule, record):
-            self._frozen.setdefault(kept.watch, Finding(rule, record.name, fields, note=kept.what, at_end=True))
+            self._stalls.setdefault(kept.watch, Finding(rule, record.name, fields, note=kept.what, at_end=True))
 
     def poll(self, call: tuple[str, str]) -> None:
         """The server looks, and does not wait. Time stands still, unless it does that all the time."""
@@ -520,7 +520,10 @@ class World:
         """It has returned these, too often: whether that breaks a rule; where it is allowed, time goes on."""
         if all(self.monitor.in_force("busy-loop", record) for record in records):
             return True
-        self._creep()
+        if self._due(self._timers) is not None:
+            self._advance(None, None)
+        else:
+            self._creep()  # the end does not come sooner for that
         return False
 
     def looks(self) -> None:
@@ -1016,7 +1019,7 @@ class World:
         """The kernel's part of a close."""
         if descriptor.stream is not None and not descriptor.closed:
             self.closed()
-        self.progress += 1
+            self.progress += 1  # to close what was never connected is no doing
         self.network.close(descriptor, reset=descriptor.lingers)
 
     def tidy(self) -> None:
@@ -1061,7 +1064,7 @@ class World:
     def findings(self) -> list[Finding]:
         """What is left at the end of the run, that the monitor does not know."""
         found = [
-            *(finding for watch, finding in self._frozen.items() if watch.serves),
+            *(finding for watch, finding in self._stalls.items() if watch.serves),
             *self._late,
         ]
         for peer in self.peers:
