@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import functools
 import selectors
 import socket
@@ -126,11 +127,22 @@ def test_asyncio_is_imported_only_for_a_coroutine() -> None:
     assert done.stdout == "ran\nFalse\n"
 
 
+def makes_a_future() -> asyncio.Future[None]:
+    with contextlib.closing(asyncio.new_event_loop()) as loop:
+        return loop.create_future()
+
+
 NOTHING_RUNS: list[tuple[Any, str]] = [
     (generates, r"was given generates\(\), which makes a generator: .*: net\.run\(lambda: list\(generates\(\)\)\)"),
     (functools.partial(generates), r"was given generates\(\), which makes a generator"),
     (decorated(generates), r"was given generates\(\), which makes a generator"),
     (lambda: generates(), r"was given generates\(\), which makes a generator"),
+    (contextlib.contextmanager(generates), r"was given generates\(\), which makes a context manager"),
+    (
+        contextlib.asynccontextmanager(generates_async),
+        r"was given generates_async\(\), which makes a context .*async with generates_async",
+    ),
+    (makes_a_future, r"was given a function that returned <Future pending.*Await it"),
     (Async().generates, r"was given Async\.generates\(\), which makes a generator"),
     (generates_async, r"was given generates_async\(\), which makes an async generator: .*async for item in"),
     (lambda: generates_async(), r"was given generates_async\(\), which makes an async generator"),
@@ -143,6 +155,16 @@ NOTHING_RUNS: list[tuple[Any, str]] = [
 def test_what_would_not_run_is_refused(function: Any, text: str) -> None:
     with Scenario() as net, pytest.raises(TypeError, match=rf"\Arun\(\) {text}"):
         net.run(function)
+
+
+def test_what_can_be_awaited_and_is_no_coroutine_is_awaited() -> None:
+    class Connects:
+        def __await__(self) -> Generator[Any, None, str]:
+            yield from asyncio.sleep(100).__await__()
+            return "done"
+
+    with Scenario() as net:
+        assert net.run(Connects) == "done"  # type: ignore[comparison-overlap]  # pyright: ignore[reportUnnecessaryComparison]
 
 
 def test_a_coroutine_takes_no_arguments() -> None:
@@ -230,6 +252,78 @@ def test_a_client_may_sleep_before_it_connects() -> None:
         for _ in range(3):
             net.backend(DB).closes()
         assert net.run(program) == "done"
+
+
+def serves_one() -> None:
+    with socket.create_server(("", PORT)) as listener, listener.accept()[0] as conn:
+        conn.sendall(conn.recv(9))
+
+
+def sleeps_after_serving() -> str:
+    serves_one()
+    time.sleep(1000)
+    return "done"
+
+
+def reports_after_serving() -> str:
+    serves_one()
+    time.sleep(200)
+    with socket.create_connection(DB) as sock:
+        sock.sendall(b"report")
+    return "done"
+
+
+async def sleeps_after_serving_with_asyncio() -> str:
+    served = asyncio.Event()
+
+    async def handle(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(await reader.read(9))
+        writer.close()
+        served.set()
+
+    async with await asyncio.start_server(handle, "127.0.0.1", PORT):
+        await served.wait()
+    await asyncio.sleep(1000)
+    return "done"
+
+
+@pytest.mark.parametrize(
+    "program",
+    [sleeps_after_serving, reports_after_serving, sleeps_after_serving_with_asyncio],
+    ids=lambda one: one.__name__,
+)
+def test_who_listens_no_more_runs_until_it_returns(program: Callable[[], Any]) -> None:
+    with Scenario() as net:
+        net.client("alice").sends(b"x").expects(b"x").expects_eof()
+        if program is reports_after_serving:
+            net.backend(DB).expects(b"report").expects_eof()
+        assert net.run(program) == "done"
+
+
+def test_who_listens_no_more_and_never_returns_is_told() -> None:
+    def program() -> None:
+        serves_one()
+        waits_for_ever()
+
+    net = Scenario()
+    with pytest.raises(ScenarioError, match="has not returned") as raised, net:
+        net.client("alice").sends(b"x").expects(b"x").expects_eof()
+        net.run(program)
+    assert raised.value.rule == "stuck"
+
+
+def test_a_server_may_sleep_before_it_connects_to_its_backend() -> None:
+    def server() -> None:
+        with socket.create_server(("", PORT)) as listener:
+            listener.accept()[0].close()
+            time.sleep(500)
+            socket.create_connection(DB).close()
+            listener.accept()
+
+    with Scenario() as net:
+        net.client("alice").expects_eof()
+        net.backend(DB).expects_eof()
+        net.run(server)
 
 
 def test_a_client_that_listens_beside_is_not_ended_before_it_has_connected() -> None:

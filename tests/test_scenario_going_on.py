@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import os
 import selectors
 import socket
+import threading
 import time
 from selectors import EVENT_READ, EVENT_WRITE
 from typing import TYPE_CHECKING, Any, NoReturn
@@ -46,6 +49,45 @@ def times_out() -> None:
             selector.select(0.001)
 
 
+def talks_to_itself_and_times_out() -> None:
+    with socket.create_server(("127.0.0.1", PORT)) as listener, socket.create_connection(("127.0.0.1", PORT)) as near:
+        far, _ = listener.accept()
+        with far:
+            far.settimeout(0.001)
+            for _ in range(5000):
+                with contextlib.suppress(TimeoutError):
+                    far.recv(1)
+            near.send(b"x")
+            assert far.recv(1) == b"x"
+
+
+def nobody_knocks() -> None:
+    with socket.create_server(("", PORT)) as listener:
+        listener.settimeout(0.001)
+        for _ in range(5000):
+            with contextlib.suppress(TimeoutError):
+                listener.accept()
+
+
+def waits_between_vain_tries() -> None:
+    event = threading.Event()
+    with socket.create_server(("", PORT)) as listener:
+        listener.setblocking(False)
+        for _ in range(5000):
+            with contextlib.suppress(BlockingIOError):
+                listener.accept()
+            event.wait(0.001)
+
+
+def own_connection_rests_while_it_sleeps() -> None:
+    with socket.create_server(("127.0.0.1", PORT)) as listener, socket.create_connection(("127.0.0.1", PORT)) as near:
+        far, _ = listener.accept()
+        with far, selectors.DefaultSelector() as selector:
+            selector.register(near, EVENT_READ)
+            for _ in range(5000):
+                selector.select(0.001)
+
+
 def looks_before_each_sleep() -> None:
     for _ in range(50):
         for _ in range(900):
@@ -64,7 +106,13 @@ async def works() -> None:
     await asyncio.sleep(3)
 
 
-@pytest.mark.parametrize("program", [sleeps, times_out, looks_before_each_sleep, sleeps_in_asyncio, works])
+WAIT = [
+    sleeps, times_out, talks_to_itself_and_times_out, nobody_knocks, waits_between_vain_tries,
+    own_connection_rests_while_it_sleeps, looks_before_each_sleep, sleeps_in_asyncio, works,
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("program", WAIT)
 def test_a_program_that_waits_makes_no_time_creep(program: Callable[[], object]) -> None:
     assert lasts(program) == 5.0
 
@@ -88,6 +136,37 @@ def connects_to_itself() -> None:
                 pass
 
 
+def talks_to_itself_by_a_pipe() -> None:
+    reader, writer = os.pipe()
+    with selectors.DefaultSelector() as selector:
+        selector.register(reader, EVENT_READ)
+        for _ in range(5000):
+            os.write(writer, b"x")
+            assert selector.select()
+            os.read(reader, 1)
+    os.close(reader)
+    os.close(writer)
+
+
+def spins_on_a_pipe() -> None:
+    reader, writer = os.pipe()
+    try:
+        with selectors.DefaultSelector() as selector:
+            selector.register(reader, EVENT_READ)
+            os.write(writer, b"x")
+            while True:
+                selector.select()
+    finally:
+        os.close(reader)
+        os.close(writer)
+
+
+def test_who_never_reads_a_pipe_is_found() -> None:
+    with pytest.raises(ScenarioError, match="no byte was moved") as raised, Scenario() as net:
+        net.run(spins_on_a_pipe)
+    assert raised.value.rule == "busy-loop"
+
+
 async def talks_to_itself_in_asyncio() -> None:
     async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         while line := await reader.readline():
@@ -105,7 +184,9 @@ async def talks_to_itself_in_asyncio() -> None:
         await writer.wait_closed()
 
 
-@pytest.mark.parametrize("program", [talks_to_itself, connects_to_itself, talks_to_itself_in_asyncio])
+@pytest.mark.parametrize(
+    "program", [talks_to_itself, talks_to_itself_by_a_pipe, connects_to_itself, talks_to_itself_in_asyncio]
+)
 def test_a_program_that_moves_something_makes_no_time_creep(program: Callable[[], object]) -> None:
     assert lasts(program) == 0.0
 

@@ -374,6 +374,8 @@ class Monitor:
         thousand in a row it is told, and if it goes on, it is ended. Where that is allowed, it is ended
         without a word when it has gone on a hundred times as long, unless time goes on meanwhile.
         """
+        if self.level_triggered and self.rows[2 - WIDTH] is TimeoutError:
+            return  # it has waited
         call = operation.partition(":")[0]
         between = self.rows[self._vain_at : -WIDTH : WIDTH]
         again: bool = name == self._vain_name and all(
@@ -392,6 +394,10 @@ class Monitor:
             return
         what = f"{call}() on {name} was tried {IN_VAIN} times in a row in vain, without going back to select()"
         self.raise_violation(Finding("busy-loop", name, {"what": what, "moment": "tried again"}))
+
+    def has_waited(self) -> None:
+        """The server has waited by a call that leaves no row: what it now tries is not tried in a row."""
+        self._vain = 0
 
     def registered(self, record: Record, operation: Registration, detail: object = None) -> None:
         """Take one step in how a socket stands to a selector, which `selectors` has not refused."""
@@ -461,9 +467,9 @@ class Monitor:
         """Whether a rule is not among those that are allowed."""
         return rule not in self.allow and rule not in record.allow
 
-    def accepted(self, record: Record) -> None:
-        """A socket has come from `accept()`."""
-        record.accepted = record.script is not None
+    def accepted(self, record: Record, *, own: bool = False) -> None:
+        """A socket has come from `accept()`. own: the server itself is at its other end, and waits for nobody."""
+        record.accepted = record.script is not None and not own
         self.changed[record] = len(self.rows)
 
     # -- judging ----------------------------------------------------------------------------

@@ -63,7 +63,36 @@ def _ran(result: Any, how: str) -> Any:
             _close(result)
             raise _in_a_loop(how)
         return _run_coroutine(result)
+    elif hasattr(result, "__await__"):
+        return _ran_awaitable(result, how)
+    elif type(result).__module__ == "contextlib" and isinstance(getattr(result, "gen", None), _MADE_BY):
+        raise _never_entered(result.gen, how)
     return result
+
+
+_MADE_BY: Final = (GeneratorType, AsyncGeneratorType)
+"""What is behind a context manager that a decorator of contextlib has made."""
+
+
+def _never_entered(generator: Any, how: str) -> TypeError:
+    name, kind = generator.__qualname__, "with" if _is_a(generator, GeneratorType) else "async with"
+    prefix = "" if kind == "with" else "async "
+    return TypeError(
+        f"{how}() was given {name}(), which makes a context manager: nothing of it runs before that is entered. Enter"
+        f" it: {prefix}def main(): {kind} {name}(): ..., and net.{how}(main)"
+    )
+
+
+def _ran_awaitable(result: Any, how: str) -> Any:
+    """What comes of an object that can be awaited, and is no coroutine: nobody else will do it."""
+    if hasattr(result, "get_loop"):  # a future
+        if result.done():
+            return result
+        raise TypeError(
+            f"{how}() was given a function that returned {result!r}: nobody awaits that, and what it stands for never"
+            f" runs. Await it in a coroutine: async def main(): return await ..., and net.{how}(main)"
+        )
+    return result if _loop_runs() else _run_coroutine(_awaits(result))
 
 
 def _flags(function: Any) -> int:

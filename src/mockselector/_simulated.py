@@ -670,7 +670,7 @@ class SimSocket(Shell):
         backlog.popleft()
         world.progress += 1
         world.accepts(self._descriptor)
-        world.monitor.accepted(newcomer)
+        world.monitor.accepted(newcomer, own=peer is None)
         sock = SimSocket(world, descriptor, newcomer)
         return sock, stream.remote
 

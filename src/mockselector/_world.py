@@ -98,7 +98,7 @@ class World:
     _looked_at = 0  # ... the last progress
     _still = 0  # how long the trace was when a script or time last went on ...
     _still_at = 0  # ... and the progress when that was last looked at
-    _ending_at = 0  # the progress when the server last polled after the end
+    _ending_at: int = 0  # the progress when the server last polled after the end
     _tasks = 0  # of asyncio, that were made
     _running_in = 0  # the thread of the program
     _collecting = False
@@ -160,7 +160,7 @@ class World:
         self._over_at: int | None = None  # when the last script came to its end
         self._asked_to_stop = False
         self._step = STEP
-        self._woken = 0  # how often select() has returned something since ...
+        self.wakes = 0  # how often select() has returned something since ...
         self._woken_at = 0  # ... the last progress
         self._dropped: list[tuple[int, Record, Descriptor]] = []  # sockets that nothing refers to, and are still open
         self._ended_at: int | None = None  # when the server was first ended, if it has waited since
@@ -512,9 +512,9 @@ class World:
 
     def woken(self) -> bool:
         """select() returns something; False: too often, with nothing moved since."""
-        self._woken = self._woken + 1 if self.progress == self._woken_at else 1
+        self.wakes = self.wakes + 1 if self.progress == self._woken_at else 1
         self._woken_at = self.progress
-        return self._woken <= IN_VAIN
+        return self.wakes <= IN_VAIN
 
     def is_busy(self, records: list[Record]) -> bool:
         """It has returned these, too often: whether that breaks a rule; where it is allowed, time goes on."""
@@ -652,33 +652,40 @@ class World:
             heappop(timers)
         return None
 
-    def _end_at(self) -> int | None:
-        """When the run is over; None: as far as can be seen, it is not."""
+    def _end_at(self, *, rests: bool = False) -> int | None:
+        """When the run is over; None: as far as can be seen, it is not. rests: the program waits without an end."""
         if self._playing:
             return None
         over = max(self._over_at or 0, self.begun_at)
         asks = bool(self.on_end and not self._asked_to_stop) or self.interrupt_at_end
-        if self._is_server and not self._still_to_come and (asks or not self.completes):
+        still_to_come = self._still_to_come and not (rests and self._has_clients)
+        if self._is_server and not still_to_come and (asks or not self.completes):
             goes_on = self._alive or self._asked_to_stop or self._over_at is None  # None: only backends, or none yet
             return over + self.grace if goes_on else over
         return over + (self.grace if asks else max(self.patience, self.grace))
 
     @property
     def _is_server(self) -> bool:
-        """Whether the program serves those of the script. Any other is run until it returns."""
-        return self._listened and bool(self.peers)
+        """Whether the program serves those of the script. Any other is run until it returns.
+
+        One that has stopped to listen, and has no connection any more, is no server any more.
+        """
+        return self._listened and bool(self.peers) and bool(self.network.listeners or self._alive)
+
+    @property
+    def _has_clients(self) -> bool:
+        return any(not peer._backend for peer in self.peers)
 
     @property
     def _still_to_come(self) -> bool:
-        """Whether a program without clients has connections to make."""
-        missing = any(self.in_force("unmet-expectation", peer) for _, peer in self.backends)
-        return missing and all(peer._backend for peer in self.peers)
+        """Whether the program has connections to make."""
+        return any(self.in_force("unmet-expectation", peer) for _, peer in self.backends)
 
     def _advance(self, deadline: int | None, never: Callable[[], None] | None) -> None:
         """Nothing can happen now: go to the next moment at which something will."""
         timer = self._due(self._timers)
         interrupt = self.interrupts[0] if self.interrupts else None
-        end = self._end_at()
+        end = self._end_at(rests=deadline is None)
         vain = self._due(self._vain)
         moments = [when for when in (timer[0] if timer else None, deadline, interrupt, end) if when is not None]
         if vain is not None and (not moments or vain[0] < min(moments)):
@@ -724,6 +731,7 @@ class World:
         self.monitor.pause()
         deadline = None if timeout is None else self.clock.now + nanoseconds(max(timeout, 0))
         never = self._nobody_notifies if timeout is None else None
+        self.monitor.has_waited()
         return self.until(done, deadline, ("wait", "threading"), never)
 
     def _nobody_notifies(self) -> NoReturn:
@@ -848,7 +856,7 @@ class World:
             "Let it return. If it is to be stopped, net.on_end() or net.interrupts() does that; if it is right to go on"
             " for longer, give the Scenario a larger patience=."
         )
-        if not self._listened and any(not peer._backend for peer in self.peers):
+        if not self._listened and self._has_clients:
             advice = f"It has never listened, so that no client could connect. {advice}"
         hangs = "whoever waits for this program hangs."
         return Finding("stuck", None, {"what": what, "hangs": hangs, "advice": advice})
