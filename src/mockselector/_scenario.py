@@ -207,7 +207,7 @@ class Scenario:
 
         A coroutine function is run on an event loop of asyncio, and so is a coroutine. None if the
         scripts came to their end while the server was still at work; a program that never listens,
-        or has no peers, is run until it returns. Raises what the server raises, and the
+        listens no more, or has no peers, is run until it returns. Raises what the server raises, and the
         `ScenarioError` of the run if it has one.
         """
         try:
