@@ -98,7 +98,7 @@ class World:
     _looked_at = 0  # ... the last progress
     _still = 0  # how long the trace was when a script or time last went on ...
     _still_at = 0  # ... and the progress when that was last looked at
-    _ending_at = 0  # the progress when the server last polled after the end
+    _ending_at: int = 0  # the progress when the server last polled after the end
     _tasks = 0  # of asyncio, that were made
     _running_in = 0  # the thread of the program
     _collecting = False
@@ -139,7 +139,7 @@ class World:
         self.calling_back = False  # a function of `on_end` is running
         self._acting: Peer | None = None  # whose step is being taken
         self.leaked: list[str] = []
-        self.progress = 0  # how often a byte was moved, a connection made or closed, a step taken, or time went on
+        self.progress: int = 0  # how often a byte was moved, a connection made or closed, a step taken, or time went on
         self.limit = IDLE_CALLS * WIDTH  # how long the trace may grow before `endless()` is asked
         self.open_selectors: Final[dict[str, None]] = {}
         self.watches: Final[dict[Watch, Callable[[], Find | None]]] = {}  # what its selector, if it lives, finds
