@@ -214,11 +214,9 @@ class SimSocket(Shell):
     # -- as a whole -----------------------------------------------------------------------------
 
     def _do(self, operation: Operation, detail: object = None) -> None:
-        monitor, world = self._record.monitor, self._world
+        monitor = self._record.monitor
         if monitor.finished:
             self._too_late(operation)
-        if len(monitor.rows) > world.limit:
-            world.endless()
         monitor.perform(self._record, operation, detail)
 
     def _does(self, operation: Operation, detail: object = None) -> None:
@@ -227,8 +225,6 @@ class SimSocket(Shell):
         monitor = record.monitor
         if monitor.finished:
             self._too_late(operation)
-        if len(monitor.rows) > self._world.limit:
-            self._world.endless()
         if isinstance(record.moves[operation], int):
             monitor.decided(operation.partition(":")[0], record.name, detail)
         else:

@@ -23,6 +23,7 @@ from ._kept_waiting import LookingAround
 from ._monitor import IN_VAIN, TIDYING, Monitor
 from ._network import ANY, Network, Stream
 from ._peers import ROOM, GivenUp, Peer, Raised, shorten
+from ._reasons import is_dropping
 from ._rules import GONE
 from ._standing import standing
 from ._table import SocketRow, SocketTable, interest_text
@@ -58,6 +59,9 @@ MOST_CALLS_BESIDE: Final = 4 * MOST_CALLS
 
 LOOKS_AT_THE_END: Final = 100_000
 """After so many a server spins that was told to end. Its `finally:` may ask for the time more often than loops do."""
+
+CALLS_AT_THE_END: Final = 5_000
+"""So many make no difference to one that was ended more than once and goes on as before."""
 
 STEP: Final = nanoseconds(0.001)
 LONGEST_STEP: Final = nanoseconds(16)
@@ -119,6 +123,8 @@ class World:
         self.monitor.spare_reads = 1
         self.monitor.level_triggered = True
         self.monitor.give_up = self._how_to_give_up
+        self.monitor.limit = IDLE_CALLS * WIDTH
+        self.monitor.endless = self.endless
         self.ending: Final = Ending(self.monitor, outside)
         self.clock: Final = Clock(date, self._asked_for_time)
         self.network: Final = Network(lambda: self.clock.now / 1e9)
@@ -140,7 +146,6 @@ class World:
         self._acting: Peer | None = None  # whose step is being taken
         self.leaked: list[str] = []
         self.progress = 0  # how often a byte was moved, a connection made or closed, a step taken, or time went on
-        self.limit = IDLE_CALLS * WIDTH  # how long the trace may grow before `endless()` is asked
         self.open_selectors: Final[dict[str, None]] = {}
         self.watches: Final[dict[Watch, Callable[[], Find | None]]] = {}  # what its selector, if it lives, finds
         self._handled_name = ""
@@ -449,7 +454,7 @@ class World:
         self.check_not_acting("wait")
         self._call = call
         self._idle = 0
-        if len(self.monitor.rows) > self.limit:
+        if len(self.monitor.rows) > self.monitor.limit:
             self.endless()
         if len(self.monitor.rows) > self._tidy_at:
             self.tidy()
@@ -535,7 +540,7 @@ class World:
         self._looks += 1
         if self._looks > AT_ONE_INSTANT and self._acting is None and not self.calling_back:
             self._creep()
-        if len(self.monitor.rows) > self.limit:
+        if len(self.monitor.rows) > self.monitor.limit:
             self.endless()
 
     def _creep(self) -> None:
@@ -563,7 +568,11 @@ class World:
         if self._acting is not None or self.calling_back:
             return
         rows, idle = len(self.monitor.rows), self.progress == self._still_at
-        self.limit, self._still_at = rows + IDLE_CALLS * WIDTH, self.progress
+        if is_dropping():
+            self.monitor.limit = rows + CALLS_AT_THE_END * WIDTH
+            return
+        more = CALLS_AT_THE_END if self.ending.times > 1 else IDLE_CALLS
+        self.monitor.limit, self._still_at = rows + more * WIDTH, self.progress
         calls = (rows - self._still) // WIDTH
         alone = not self._playing and bool(self.peers)
         if not idle and calls < (MOST_CALLS if alone else MOST_CALLS_BESIDE):
@@ -582,7 +591,7 @@ class World:
         self.progress += 1
         self._still = len(self.monitor.rows)
         self._still_at = self.progress
-        self.limit = self._still + IDLE_CALLS * WIDTH
+        self.monitor.limit = self._still + IDLE_CALLS * WIDTH
 
     def stepped(self) -> None:
         """A peer has taken a step: something happens."""
