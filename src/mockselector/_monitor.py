@@ -92,6 +92,9 @@ TIDYING: Final = GIVES_UP | {"option"}
 IN_VAIN: Final = 1000
 """How many calls in a row may come to nothing without a `select()`."""
 
+CALLS_AT_THE_END: Final = 5_000
+"""So many of which nothing comes are made by no server that only cleans up when its run has failed."""
+
 MOST_HEARD: Final = 100
 """How many exceptions of handlers are kept, the last."""
 
@@ -821,9 +824,15 @@ class Monitor:
             finding, self.rows, self.script, lambda: self._made_at(finding), tuple(also), around, at_once=first
         )
         if first:
-            self.violation = error
+            self.fails(error)
             self.raised_under = tuple(_stack())
         return error
+
+    def fails(self, error: BaseException) -> None:
+        """The run has come to nothing: by a violation, a refusal, or what a step has raised. Only the first counts."""
+        if self.violation is None:
+            self.violation = error
+            self.limit = min(self.limit, len(self.rows) + CALLS_AT_THE_END * WIDTH)
 
     def _made_at(self, finding: Finding) -> Place | None:
         """Where the script of a finding's socket was written."""

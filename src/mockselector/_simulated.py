@@ -27,6 +27,7 @@ from ._buffers import Given, Rest, excerpt_of, flat, let_go
 from ._clock import nanoseconds
 from ._monitor import os_error
 from ._network import AF_UNIX, ANY, Stream, without_name
+from ._reasons import is_dropping
 from ._rules import GONE, shut_operation
 from ._shell import DONTWAIT, PEEK, WAITALL, Shell, checked_flags, real_socket
 from ._text import value_text
@@ -785,7 +786,9 @@ class SimSocket(Shell):
             stream = self._descriptor.stream
             if stream is not None and stream.other.closed and not self._record.asleep:
                 self._record.unsent = None  # nobody is there to miss it
-            if not self._record.monitor.finished:
+            if self._world.is_out and is_dropping():
+                self._world.drops(self._record, self._descriptor, self._serial)
+            elif not self._record.monitor.finished:
                 self._do("close")
                 self._release()
         elif not self._closed and self._descriptor in self._world.shared and not self._record.monitor.finished:

@@ -20,7 +20,7 @@ from ._errors import Finding, told_stack
 from ._garbage import collect
 from ._guard import own_place, stack_of
 from ._kept_waiting import LookingAround
-from ._monitor import IN_VAIN, TIDYING, Monitor
+from ._monitor import CALLS_AT_THE_END, IN_VAIN, TIDYING, Monitor
 from ._network import ANY, Network, Stream
 from ._peers import ROOM, GivenUp, Peer, Raised, shorten
 from ._reasons import is_dropping
@@ -60,9 +60,6 @@ MOST_CALLS_BESIDE: Final = 4 * MOST_CALLS
 LOOKS_AT_THE_END: Final = 100_000
 """After so many a server spins that was told to end. Its `finally:` may ask for the time more often than loops do."""
 
-CALLS_AT_THE_END: Final = 5_000
-"""So many make no difference to one that was ended more than once and goes on as before."""
-
 STEP: Final = nanoseconds(0.001)
 LONGEST_STEP: Final = nanoseconds(16)
 """How far time moves for a server that asks for it again and again: from one to the other, an eighth more each time."""
@@ -94,6 +91,7 @@ class World:
 
     completes = False  # the end of the scripts is no end: it is run until it returns
     completed = False  # the last function that was run has returned
+    is_out = False  # the program, that was run, is not under way
     begun_at = 0  # when it was run
     _listened = False  # whether the program ever has
     _idle = 0  # steps made during the run that have moved nothing since the server had a turn
@@ -571,7 +569,10 @@ class World:
         if is_dropping():
             self.monitor.limit = rows + CALLS_AT_THE_END * WIDTH
             return
-        more = CALLS_AT_THE_END if self.ending.times > 1 else IDLE_CALLS
+        failed = self.monitor.violation is not None or self.ending.times > 1  # else it cleans up in its own time
+        more = CALLS_AT_THE_END // (5 if self.ending.times else 1) if failed else IDLE_CALLS
+        if failed:
+            self._collect(whole=False)  # what it makes again and again would make it slower and slower
         self.monitor.limit, self._still_at = rows + more * WIDTH, self.progress
         calls = (rows - self._still) // WIDTH
         alone = not self._playing and bool(self.peers)
@@ -644,8 +645,7 @@ class World:
             failed = one
         finally:
             self._acting = None
-        if self.monitor.violation is None:
-            self.monitor.violation = failed
+        self.monitor.fails(failed)
         try:
             raise failed
         finally:
@@ -824,7 +824,7 @@ class World:
                 for function in self.on_end:
                     function()
             except BaseException as error:
-                self.monitor.violation = self.monitor.violation or error
+                self.monitor.fails(error)
                 raise
             finally:
                 self.calling_back = False
@@ -907,8 +907,7 @@ class World:
         error = NotImplementedError(what)
         if self.monitor.finished:
             raise error
-        if self.monitor.violation is None:
-            self.monitor.violation = error
+        self.monitor.fails(error)
         self._refusals += 1
         if self._refusals > REFUSALS:
             self.ending.again(self, None)
@@ -1013,13 +1012,22 @@ class World:
         """A program is run, from now on and in this thread."""
         self.begun_at = self.clock.now
         self._running_in = get_ident()
+        self.is_out = False
+        self._tidied = 0
+
+    def comes_back(self) -> None:
+        """It is out: from now on the collector runs when it likes, and what it finds is not the program's doing."""
+        self.is_out = True
+        if self.records:
+            self._collect(whole=False)
 
     def drops(self, record: Record, descriptor: Descriptor, serial: int) -> bool:
         """Nothing refers to a socket any more. False: it is closed now; else with all others that are found so.
 
-        What the collector finds, it finds in an order of its own; and another thread's finds what is ours.
+        What the collector finds, it finds in an order of its own; and another thread's finds what is ours. What is
+        dropped when the program is out is closed when it runs again, or with its process.
         """
-        if not self._collecting and get_ident() == self._running_in:
+        if not self._collecting and not self.is_out and get_ident() == self._running_in:
             return False
         self._dropped.append((serial, record, descriptor))
         return True
