@@ -259,9 +259,11 @@ class Scenario:
         try:
             try:
                 with under:
-                    watch.begin()
-                    result = server()
-                    world.tidy()
+                    try:
+                        watch.begin()
+                        result = server()
+                    finally:
+                        world.comes_back()
             finally:
                 watch.end()
                 world.ending.left()
