@@ -60,7 +60,7 @@ class ScenarioError(AssertionError):
 
     def __str__(self) -> str:
         if self._text is not None:
-            self.args = (self._text(),)
+            super().__init__(self._text())
             self._text = None
         return super().__str__()
 
