@@ -103,6 +103,8 @@ class World:
     _ending_at: int = 0  # the progress when the server last polled after the end
     _tasks = 0  # of asyncio, that were made
     _running_in = 0  # the thread of the program
+    frozen = False
+    """Whether a turn of the server has taken too long in real time."""
     _collecting = False
     _settling = False
     _is_gone = False  # the process of the program has ended
@@ -754,6 +756,7 @@ class World:
 
     def too_long(self, seconds: float, frame: FrameType, thread: int) -> None:
         """A turn of the server takes so many seconds of real time: that is found, and ends the run."""
+        self.frozen = True
         try:
             if self.monitor.violation is None and not self.monitor.finished:
                 self.monitor.found(self._frozen(seconds, frame))
