@@ -59,8 +59,10 @@ UNLIKE: Final = ("hangs", "another trace", "another verdict", "a long text")
 """Kinds of failure of which a smaller program may show another place."""
 OF_PYTHON: Final = re.compile(
     r"(generator|coroutine) ignored GeneratorExit|asyncio.selector_events\.py\", line \d+, in __del__"
+    r"|EventLoop' object has no attribute '_signal_handlers'"
 )
-"""What a program brings upon itself in production, too: swallows the end of a generator, drops a transport."""
+"""What a program brings upon itself in production, too: swallows the end of a generator, drops a transport, makes
+event loops until one cannot be made (whose `__del__` then closes what it does not have)."""
 LEGITIMATE: Final = re.compile(
     r"is not registered|is already registered|Invalid file descriptor|Invalid event mask|Invalid file object"
     r"|file descriptor cannot be a negative|fileno\(\) returned an invalid|Timeout value|I/O operation on closed|'own'|"

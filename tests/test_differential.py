@@ -53,7 +53,7 @@ ALIKE: Final = {
 
 LEFT_OUT: Final = {
     "assigned", "class", "files", "groups", "keywords", "listener", "patched", "raised", "read-into", "refused",
-    "signature", "whole",
+    "signature", "views", "whole",
 }  # fmt: skip
 """Differences that no program comes across. tests/test_differences.py shows them."""
 

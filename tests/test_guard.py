@@ -20,7 +20,7 @@ import pytest
 from mockselector import Scenario, ScenarioError, _guard
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Generator
 
 SOON = 0.05
 """Real seconds that a turn may take here: nothing depends on how long it really takes."""
@@ -243,3 +243,94 @@ def test_it_looks_in_the_child_of_a_fork_as_well() -> None:
             os._exit(7)
         os._exit(1)
     assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 7
+
+
+def one() -> int:
+    return 1
+
+
+class NeverGone:
+    def __del__(self) -> None:
+        while True:
+            pass
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+@pytest.mark.parametrize(
+    "work",
+    [lambda _: sum(iter(one, 0)), lambda _: NeverGone() and None],
+    ids=["a function on one line that C calls", "a __del__"],
+)
+def test_what_has_no_line_of_its_own_to_be_ended_at_is_ended(work: Callable[[object], object]) -> None:
+    with pytest.raises(ScenarioError) as caught, Scenario(watchdog=SOON) as net:
+        net.client("alice").sends(b"hi").closes()
+        net.run(serve, work)
+    assert caught.value.rule == "busy-loop"
+    assert __file__.rpartition(os.sep)[2] in str(caught.value)
+
+
+def echoes_once() -> None:
+    with socket.create_server(("", 8888)) as listener, listener.accept()[0] as client:
+        client.sendall(client.recv(9))
+
+
+def for_ever(*_: object) -> None:
+    while True:
+        pass
+
+
+def test_a_step_that_never_ends_is_ended_when_the_server_has_returned_as_well() -> None:
+    def calls(net: Scenario) -> None:
+        net.client("alice").sends(b"hi").expects(b"hi").waits(3).does(for_ever)
+
+    def compares(net: Scenario) -> None:
+        net.client("alice").sends(b"hi").expects(for_ever, until="eof")
+
+    for script in (calls, compares):
+        with pytest.raises(ScenarioError, match="a step of alice has called nothing"), Scenario(watchdog=SOON) as net:
+            script(net)
+            net.run(echoes_once)
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+def test_what_the_server_leaves_suspended_may_not_go_on_for_ever_when_it_is_dropped() -> None:
+    def suspended() -> Generator[None]:
+        try:
+            yield
+        finally:
+            for_ever()
+
+    def server() -> None:
+        kept = suspended()
+        next(kept)
+        serve(lambda sock: sock.send(b"hi"))
+
+    with Scenario(watchdog=SOON) as net:
+        net.client("alice").sends(b"hi").expects(b"hi").closes()
+        net.run(server)
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+def test_asyncio_forced_out_leaves_no_loop_running_and_no_task_that_goes_on_when_it_is_dropped() -> None:
+    async def main() -> None:
+        server = await asyncio.start_server(lambda reader, writer: None, "127.0.0.1", 8888)
+        while True:
+            try:
+                await server.serve_forever()  # once it is closed, this raises and does not wait
+            except BaseException:
+                pass
+
+    def supervisor() -> None:
+        while True:
+            try:
+                asyncio.run(main())
+            except BaseException:
+                pass
+
+    hooks = sys.get_asyncgen_hooks()
+    for text in ("once", "and again"):
+        with pytest.raises(pytest.fail.Exception, match=text), Scenario(watchdog=SOON) as net:
+            net.client("alice").waits(1).does(lambda text=text: pytest.fail(text))
+            net.run(supervisor)
+        assert asyncio.events._get_running_loop() is None  # type: ignore[attr-defined]  # as asyncio.run() looks
+        assert sys.get_asyncgen_hooks() == hooks

@@ -33,6 +33,7 @@ A map of the package, in reading order; a file imports only from those above it:
     _kept_waiting.py  who else waits while the server waits for one peer
     _table.py     the sockets of a scenario as a table
     _peers.py     a peer at play: what each step does, and what is compared
+    _state_of_thread.py  what a server that is forced out may leave changed in its thread
     _garbage.py   when garbage is collected while a scenario is under a program
     _world.py     who acts when, how time goes on, how a run ends
     _simulated.py the sockets of a scenario, and which scenario is current

@@ -14,7 +14,7 @@ from ._standing import MOST
 from ._tail import tail
 from ._text import escaped, shown
 from ._trace import WIDTH as WIDTH_OF_ROW
-from ._trace import Place, Trace, place, row_at, shown_path
+from ._trace import Place, Snapshot, Trace, place, shown_path
 from ._whose import INSIDE
 
 TYPE_CHECKING = False
@@ -50,12 +50,19 @@ class ScenarioError(AssertionError):
 
     def __init__(self, message: str, rule: RuleId, socket: str | None = None, trace: Trace | None = None) -> None:
         super().__init__(message)
+        self._text: Callable[[], str] | None = None
         self.rule: Final = rule
         """The id of the broken rule, as `allow=` takes it."""
         self.socket: Final = socket
         """The name of the socket, as the message has it; None if it is about no single one."""
         self.trace: Final = Trace([]) if trace is None else trace
         """All that had happened when the rule was broken, the offending call last."""
+
+    def __str__(self) -> str:
+        if self._text is not None:
+            super().__init__(self._text())
+            self._text = None
+        return super().__str__()
 
     def __reduce__(self) -> tuple[type[ScenarioError], tuple[str, RuleId, str | None]]:
         # A trace points at code objects, which do not travel between processes; the text does.
@@ -121,18 +128,35 @@ def scenario_error(
     finding: Finding,
     flat: Rows,
     script: Place | None,
-    made: Place | None,
+    made: Callable[[], Place | None],
     also: Sequence[Finding] = (),
     around: Circumstances | None = None,
+    *,
+    at_once: bool = True,
 ) -> ScenarioError:
     """The error for a finding.
 
     flat: the trace so far, the offending call last. script, made: where the events were written,
-    and the socket's own script.
+    and the socket's own script. at_once: False: the text is made when somebody asks for it.
     """
     around = around or Circumstances()
-    trace = Trace(flat.copy())
-    rows = [row_at(flat, number) for number in range(len(trace))]
+    rows = Snapshot(flat)
+    trace = Trace(flat, len(rows))
+    if at_once:
+        return ScenarioError(_text(finding, rows, script, made(), also, around), finding.rule, finding.socket, trace)
+    error = ScenarioError(f"[{finding.rule}] {finding.headline}", finding.rule, finding.socket, trace)
+    error._text = lambda: _text(finding, rows, script, made(), also, around)
+    return error
+
+
+def _text(
+    finding: Finding,
+    rows: Snapshot,
+    script: Place | None,
+    made: Place | None,
+    also: Sequence[Finding],
+    around: Circumstances,
+) -> str:
     rule = RULES[finding.rule]
     for one in (finding, *also[:ALSO]):
         one.fields["server"] = around.program
@@ -153,7 +177,7 @@ def scenario_error(
         "\n".join(_footer(finding, script, made)),
     ]
     text = "\n\n".join(part for part in parts if part)
-    return ScenarioError("\n".join(map(escaped, text.split("\n"))), finding.rule, finding.socket, trace)
+    return "\n".join(map(escaped, text.split("\n")))
 
 
 TOLD: Final = "In the scenario, the "
@@ -164,7 +188,7 @@ def told(error: BaseException, flat: Rows, around: Circumstances, scripts: Seque
     """What the server did last, and how far the peers have come, as a note to an exception of its own."""
     if not flat:
         return ""
-    rows = [row_at(flat, number) for number in range(len(flat) // WIDTH_OF_ROW)]
+    rows = Snapshot(flat)
     own = reason(error)
     reasons = {number: reason_text(why) for number, _, why in around.reasons.values() if why != own}
     parts = [
@@ -217,11 +241,11 @@ def _standing(standing: Sequence[tuple[str, Place]]) -> list[str]:
     return lines + [f"    ... and {len(standing) - MOST:,} more places"] * (len(standing) > MOST)
 
 
-def _proof(finding: Finding, rows: Sequence[Row]) -> list[tuple[int, str]]:
+def _proof(finding: Finding, rows: Snapshot) -> list[tuple[int, str]]:
     """The numbers of the rows that prove a finding, oldest first, and what each is called."""
     found: list[tuple[int, str]] = []
     for proof, label in RULES[finding.rule].proof:
-        number = _last(proof, finding.socket, rows if finding.at_end else rows[:-1])
+        number = _last(proof, finding.socket, rows, len(rows) - (not finding.at_end))
         if number is not None:
             found.append((number, label))
     return sorted(found)
@@ -240,13 +264,16 @@ def _lines(
     return _columns(shown)
 
 
-def _last(proof: str, socket: str | None, rows: Sequence[Row]) -> int | None:
-    """The number of the last row in which an operation was done to `socket`.
+def _last(proof: str, socket: str | None, rows: Snapshot, before: int) -> int | None:
+    """The number of the last row before one in which an operation was done to `socket`.
 
     `accept` looks for the row that yielded `socket`, `accept by` for the listener's own.
     """
     operation, _, by = proof.partition(" ")
-    for number in range(len(rows) - 1, -1, -1):
+    flat = rows.flat
+    for number in range(before - 1, -1, -1):
+        if not flat[number * WIDTH_OF_ROW].startswith(operation):
+            continue
         done, name, kept = rows[number][:3]
         detail: Any = kept  # Any: what it is depends on the operation
         if done != operation or (isinstance(kept, type) and not done.endswith(":reset")):

@@ -44,13 +44,15 @@ MANY: Final = 100
 class Escape:
     """Raises in the lines of one thread, inside of a frame, until that is left."""
 
-    __slots__ = ("_before", "_kind", "_make", "_nudged", "_numbers", "_outer", "_raised", "_thread", "harsh")
+    __slots__ = ("_before", "_kind", "_make", "_nudged", "_numbers", "_outer", "_raised", "_thread", "harsh", "in_del")
 
     def __init__(self, kind: type[BaseException], make: Callable[[], BaseException]) -> None:
         self._kind: Final = kind
         self._make: Final = make
         self.harsh = False
         """Whether a line is raised from though an exception is on its way."""
+        self.in_del = False
+        """Whether a `__del__` is raised from as well: it is what does not end. Else it is let do its work."""
         self._outer: frozenset[FrameType] = frozenset()
         self._numbers: dict[str, int] = {}  # of instructions
         self._raised = 0
@@ -128,9 +130,12 @@ class Escape:
         code = frame.f_code
         if frame in self._outer:
             self.left()
-        elif code.co_filename in INSIDE or code.co_filename.startswith("<frozen") or code.co_name == "__del__":
-            pass
-        elif (self.harsh or not self._is_on_its_way()) and self._may_raise(code, frame.f_lasti):
+            return
+        if code.co_filename in INSIDE or code.co_filename.startswith("<frozen"):
+            return
+        if code.co_name == "__del__" and not self.in_del:
+            return
+        if (self.harsh or not self._is_on_its_way()) and self._may_raise(code, frame.f_lasti):
             self._raised += 1
             self.harsh = self.harsh or self._raised > MANY
             raise self._make()
@@ -186,7 +191,7 @@ def _is_outside(frame: FrameType) -> bool:
 
 
 def _monitor_lines() -> bool:
-    """Have `_at_event` called for each line, and each turn of a loop on one; False if that cannot be had."""
+    """Have `_at_event` called for each line, each turn of a loop on one, and each call; False if that cannot be had."""
     global _tool
     if _monitoring is None:
         return False
@@ -211,7 +216,10 @@ def _monitor_no_lines() -> None:
         _monitoring.free_tool_id(tool)
 
 
-_EVENTS: Final[list[int]] = [] if _monitoring is None else [_monitoring.events.LINE, _monitoring.events.JUMP]
+# Not every function has a line of its own: one that C calls again and again may begin, and do no more.
+_EVENTS: Final[list[int]] = (
+    [] if _monitoring is None else [getattr(_monitoring.events, name) for name in ("LINE", "JUMP", "PY_START")]
+)
 
 
 def _at_event(*_: object) -> None:  # pragma: no cover

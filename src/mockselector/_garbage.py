@@ -4,7 +4,8 @@ Owns that one question. Python's collector runs when so many objects have been m
 them: a socket in a cycle would be closed at a moment that depends on what else the process does. So
 it is off while a scenario runs, in whatever thread, and whoever runs one calls `collect()` where it
 makes a difference. What was alive before is frozen meanwhile (`gc.freeze`): it costs a collection
-nothing. Knows nothing of scenarios.
+nothing. Owns as well that what a server leaves behind goes while the run is still looked after. Knows nothing of
+scenarios.
 """
 
 from __future__ import annotations
@@ -12,8 +13,12 @@ from __future__ import annotations
 import gc
 from _thread import RLock
 
+from ._ending import EndException
+from ._standing import close_tasks
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from typing import Final
 
 _lock: Final = RLock()
@@ -58,3 +63,26 @@ def collect(*, whole: bool) -> None:
         gc.collect()
         if frozen:
             gc.freeze()
+
+
+def clear(error: BaseException | None, forced: bool, left: Callable[[], object]) -> None:
+    """Have done with what a server leaves behind, while somebody looks whether that ends.
+
+    error: the end of its run, if nobody will see that. forced: it did not go by itself, and what it has left
+    suspended may as little. left: called when that has been ended.
+    """
+    for step in (lambda: _clear_frames(error), *(close_tasks, lambda: collect(whole=False)) * forced):
+        try:
+            step()
+        except EndException:  # it did not end
+            pass
+        finally:
+            left()
+
+
+def _clear_frames(error: BaseException | None) -> None:
+    from traceback import clear_frames  # here: only where a run was ended
+
+    while error is not None:
+        clear_frames(error.__traceback__)
+        error = error.__context__ if isinstance(error.__context__, EndException) else None

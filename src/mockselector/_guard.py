@@ -206,6 +206,7 @@ def _look_for_ever() -> None:
             for watches in tuple(_watched.values()):
                 watches[-1].look()
                 seconds.append(watches[-1].seconds or 0.0)
+            watches = ()  # what has come to its end is not kept alive until the next look
             _vain = 0 if _watched else _vain + 1
             _pause = -1.0 if _vain > LINGERS else min(seconds) / LOOKS
             pause = _pause

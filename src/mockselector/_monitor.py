@@ -17,7 +17,7 @@ from selectors import EVENT_READ, EVENT_WRITE
 
 from ._buffers import Owed
 from ._errors import Circumstances, Finding, ScenarioError, scenario_error
-from ._reasons import Reason, called_from, is_the_servers, reason, reason_text
+from ._reasons import Reason, called_from, is_dropping, is_the_servers, reason, reason_text
 from ._rules import AT_END, ENDED, GONE, LIFE, LOST, MEMBERSHIP, QUIET, RULES, Breach, NotSimulated, at_sleep
 from ._standing import failed_tasks, running_loop, standing
 from ._text import SEVERAL, several, shown
@@ -91,6 +91,9 @@ TIDYING: Final = GIVES_UP | {"option"}
 
 IN_VAIN: Final = 1000
 """How many calls in a row may come to nothing without a `select()`."""
+
+CALLS_AT_THE_END: Final = 5_000
+"""So many of which nothing comes are made by no server that only cleans up when its run has failed."""
 
 MOST_HEARD: Final = 100
 """How many exceptions of handlers are kept, the last."""
@@ -171,6 +174,9 @@ class Monitor:
         self._selects = 0  # how many there were when the server last slept ...
         self._paused_at = 0  # ... and how long the trace was
         self._seen_at: dict[Record, int] = {}  # how many there had been when it first slept with that socket changed
+        self.limit = sys.maxsize  # how long the rows may grow before ...
+        self.endless: Callable[[], object] = _nothing  # ... this is asked whether that has an end
+        self._again = 0  # how often something was found since the violation
         self._vain = 0  # calls in a row that came to nothing
         self._vain_at = 0  # how long the rows were after the last of them
         self._vain_name: str = ""
@@ -241,6 +247,9 @@ class Monitor:
             record.note = self.note
             if any(record.name == mine.name for mine in self.records):
                 record.rename(self.name_for(record.name, ""))
+        for error in (self.violation, other.violation):
+            if isinstance(error, ScenarioError):
+                error.trace.keep()
         self.rows[:0] = other.rows  # in place: `note` is bound to it
         above = len(other.rows) // WIDTH
         moved = {name: (number + above, call, why) for name, (number, call, why) in self.reasons.items()}
@@ -268,6 +277,8 @@ class Monitor:
         `MockSocket.recv` and `send`, which every event passes, take the plainest step themselves:
         where the cell is None they append the same row. All else comes here.
         """
+        if len(self.rows) > self.limit:
+            self.endless()
         cell = record.moves[operation]
         frame = caller(2)
         if cell is None:
@@ -415,11 +426,15 @@ class Monitor:
         """Note an operation, on a socket or a selector, that something else refused: `selectors`, or the test."""
         record = who if isinstance(who, Record) else None
         name = who if isinstance(who, str) else who.name
+        if len(self.rows) > self.limit:
+            self.endless()
         self._append(operation, name, type(error), caller(2))
         self._in_vain(name, operation, record)
 
     def decided(self, operation: str, name: str, detail: object = None) -> None:
         """Note an operation whose result something else decided: the test, or the network."""
+        if len(self.rows) > self.limit:
+            self.endless()
         self._append(operation, name, detail, caller(2))
         if operation in GIVES_UP:
             self._note_reason(name, operation)
@@ -427,10 +442,13 @@ class Monitor:
     def drops(self, record: Record) -> None:
         """A socket is closed because nothing refers to it any more."""
         record.dropped = True
+        limit, self.limit = self.limit, sys.maxsize  # nobody is there to get the end of a run
         try:
             self.perform(record, "close", "dropped: nothing refers to it any more")
-        except Exception:  # noqa: S110  (nobody is there to get it; a violation is remembered)
+        except Exception:  # noqa: S110  (a violation is remembered)
             pass
+        finally:
+            self.limit = limit
 
     def handed_off(self, record: Record) -> bool:
         """Whether a socket that was registered is now another thread's."""
@@ -794,6 +812,11 @@ class Monitor:
 
     def raise_violation(self, finding: Finding) -> NoReturn:
         """Remember the first violation of the run, and raise this one."""
+        if self.violation is not None and self.give_up is not None and not is_dropping():
+            self._again += 1
+            end = self.give_up() if self._again > IN_VAIN else None
+            if end is not None:
+                end()  # it has swallowed one after the other
         raise self._violated(finding)
 
     def found(self, finding: Finding) -> None:
@@ -801,19 +824,26 @@ class Monitor:
         self._violated(finding)
 
     def _violated(self, finding: Finding, also: Collection[Finding] = ()) -> ScenarioError:
-        made = finding.made or next(
-            (
-                record.script._made_at()
-                for record in self.records
-                if record.name == finding.socket and record.script is not None
-            ),
-            None,
+        first = self.violation is None  # a later one is seldom looked at
+        around = self._around(finding) if first else self._around_call()
+        error = scenario_error(
+            finding, self.rows, self.script, lambda: self._made_at(finding), tuple(also), around, at_once=first
         )
-        error = scenario_error(finding, self.rows, self.script, made, tuple(also), self._around(finding))
-        if self.violation is None:
-            self.violation = error
+        if first:
+            self.fails(error)
             self.raised_under = tuple(_stack())
         return error
+
+    def fails(self, error: BaseException) -> None:
+        """The run has come to nothing: by a violation, a refusal, or what a step has raised. Only the first counts."""
+        if self.violation is None:
+            self.violation = error
+            self.limit = min(self.limit, len(self.rows) + CALLS_AT_THE_END * WIDTH)
+
+    def _made_at(self, finding: Finding) -> Place | None:
+        """Where the script of a finding's socket was written."""
+        named = (one.script for one in self.records if one.name == finding.socket and one.script is not None)
+        return finding.made or next((script._made_at() for script in named), None)
 
     def circumstances(self) -> Circumstances:
         """What the texts say beside the rows."""
@@ -824,7 +854,7 @@ class Monitor:
 
     def _around(self, finding: Finding) -> Circumstances:
         """The same for a finding: about one call, or the end of the run."""
-        around = Circumstances(self.program, self.reasons)
+        around = Circumstances(self.program, self.reasons) if finding.at_end else self._around_call()
         around.swallowed = [*self.swallowed, *failed_tasks(self.outer_loop)][::-1]
         if finding.at_end:
             around.standing = self.stood
@@ -832,9 +862,14 @@ class Monitor:
                 caught = self.on_its_way_out()[2]
                 around.handled = f"The {self.program} returned{caught and ' after '}{caught}."
             return around
-        around.called_from = called_from()
         if around.called_from is None:
             around.standing = standing(self.outer_loop)
+        return around
+
+    def _around_call(self) -> Circumstances:
+        """What belongs to the call at hand."""
+        around = Circumstances(self.program, self.reasons)
+        around.called_from = called_from()
         error = sys.exc_info()[1]
         if error is not None and self._tells(error):
             around.handled = f"The {self.program} is handling {reason_text(reason(error))}."
@@ -869,6 +904,9 @@ class Monitor:
     def trace(self) -> Trace:
         """The rows as users see them; grows with the run."""
         return Trace(self.rows)
+
+
+def _nothing() -> None: ...
 
 
 _OF_NO_PEER: Final = ("new", "bound", "listening")

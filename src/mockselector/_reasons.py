@@ -71,6 +71,14 @@ def is_the_servers(error: BaseException) -> bool:
     return error.__traceback__ is None or error.__traceback__.tb_frame.f_code.co_filename not in INSIDE
 
 
+def is_dropping() -> bool:
+    """Whether a `__del__` is under way: whoever raises there is heard by nobody."""
+    frame: FrameType | None = sys._getframe(1)
+    while frame is not None and frame.f_code.co_name != "__del__":
+        frame = frame.f_back
+    return frame is not None
+
+
 def called_from() -> Place | None:
     """The user's own line from which the call at hand comes; None: the call is the user's own, or nobody's.
 

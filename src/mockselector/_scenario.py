@@ -14,7 +14,8 @@ from heapq import heappush
 from typing import TYPE_CHECKING, Any, Final, Literal, overload
 
 from ._clock import DATE, nanoseconds
-from ._ending import EndException, add_story, interruption, is_interruption, trim
+from ._ending import PATIENCE, EndException, add_story, interruption, is_interruption, trim
+from ._garbage import clear
 from ._guard import Watch
 from ._install import Installed
 from ._loopback import LoopbackWorld, require_loopback
@@ -26,6 +27,7 @@ from ._script import require_function, require_name, require_seconds, require_si
 from ._selecting import default_selector
 from ._simulated import make
 from ._sockets import checked_rules
+from ._state_of_thread import StateOfThread
 from ._text import value_text
 from ._trace import caller, place
 from ._whose import whose
@@ -252,16 +254,18 @@ class Scenario:
         before, world.ending.outside = world.ending.outside, sys._getframe().f_code
         world.returned = False
         world.begins()
-        under = Installed(world, function)
+        under, thread = Installed(world, function), StateOfThread()
         watch = Watch(self._watchdog, world.pulse, world.too_long)
         result: R | None = None
         error: BaseException | None = None
         try:
             try:
                 with under:
-                    watch.begin()
-                    result = server()
-                    world.tidy()
+                    try:
+                        watch.begin()
+                        result = server()
+                    finally:
+                        world.comes_back()
             finally:
                 watch.end()
                 world.ending.left()
@@ -273,18 +277,47 @@ class Scenario:
             watch.end()
             world.ending.left()
             under.close()
+            if world.ending.times > PATIENCE or world.frozen:
+                thread.put_back()
             world.ending.outside = before
         world.returned = world.completed = error is None and not world.ending.times
-        if world.returned and not world.is_over:
-            try:
-                world.look_on()
-            except BaseException as one:  # of a step
-                error = one
         try:
-            self._left(error)
+            self._afterwards(error)
         finally:
             del error  # it refers to this frame
         return result
+
+    def _afterwards(self, error: BaseException | None) -> None:
+        """The server is out: steps that are left are taken, the end is judged, and what it leaves behind goes."""
+        world = self._world
+        own, forced = self._is_own(error), world.ending.times > PATIENCE or world.frozen
+        try:
+            if world.returned and not world.is_over:
+                try:
+                    self._watched(world.look_on)
+                except BaseException as one:  # of a step
+                    error, own = one, self._is_own(one)
+            self._left(error)
+        finally:
+            if own or forced:
+                self._watched(lambda: clear(error if own else None, forced, world.ending.left))
+
+    def _watched(self, function: Callable[[], object]) -> None:
+        """Do what may call code of the user's when the server is out, and look whether that ends."""
+        world = self._world
+        before, world.ending.outside = world.ending.outside, sys._getframe().f_code
+        watch = Watch(self._watchdog, world.pulse, world.too_long)
+        try:
+            watch.begin()
+            function()
+        except KeyboardInterrupt as error:
+            if watch.interrupted:
+                interruption(world, error)
+            raise
+        finally:
+            watch.end()
+            world.ending.left()
+            world.ending.outside = before
 
     def run_path(self, path: str | os.PathLike[str], argv: Sequence[str] = ()) -> dict[str, Any] | None:
         """Run a file as `python path argv...` does; returns its globals.
@@ -487,9 +520,9 @@ class Scenario:
         try:
             if not world.is_over:
                 try:
-                    world.settle()
+                    self._watched(world.settle)
                 except BaseException as error:  # of a step: it is what the test will see
-                    if error is not world.monitor.violation:
+                    if error is not world.monitor.violation and not self._is_own(error):
                         raise
             open_selectors = tuple(world.open_selectors) if returned else ()
             world.monitor.finish(

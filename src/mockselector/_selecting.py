@@ -182,7 +182,7 @@ class SimSelector(_BaseSelectorImpl):
         if monitor.finished:
             return act()
         check_world(self._world, self)
-        if len(monitor.rows) > self._world.limit:
+        if len(monitor.rows) > monitor.limit:
             self._world.endless()
         assert self._name, "from now on it has one"
         record = self._record_of(fileobj)

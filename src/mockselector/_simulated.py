@@ -27,6 +27,7 @@ from ._buffers import Given, Rest, excerpt_of, flat, let_go
 from ._clock import nanoseconds
 from ._monitor import os_error
 from ._network import AF_UNIX, ANY, Stream, without_name
+from ._reasons import is_dropping
 from ._rules import GONE, shut_operation
 from ._shell import DONTWAIT, PEEK, WAITALL, Shell, checked_flags, real_socket
 from ._text import value_text
@@ -214,11 +215,9 @@ class SimSocket(Shell):
     # -- as a whole -----------------------------------------------------------------------------
 
     def _do(self, operation: Operation, detail: object = None) -> None:
-        monitor, world = self._record.monitor, self._world
+        monitor = self._record.monitor
         if monitor.finished:
             self._too_late(operation)
-        if len(monitor.rows) > world.limit:
-            world.endless()
         monitor.perform(self._record, operation, detail)
 
     def _does(self, operation: Operation, detail: object = None) -> None:
@@ -227,8 +226,6 @@ class SimSocket(Shell):
         monitor = record.monitor
         if monitor.finished:
             self._too_late(operation)
-        if len(monitor.rows) > self._world.limit:
-            self._world.endless()
         if isinstance(record.moves[operation], int):
             monitor.decided(operation.partition(":")[0], record.name, detail)
         else:
@@ -789,7 +786,9 @@ class SimSocket(Shell):
             stream = self._descriptor.stream
             if stream is not None and stream.other.closed and not self._record.asleep:
                 self._record.unsent = None  # nobody is there to miss it
-            if not self._record.monitor.finished:
+            if self._world.is_out and is_dropping():
+                self._world.drops(self._record, self._descriptor, self._serial)
+            elif not self._record.monitor.finished:
                 self._do("close")
                 self._release()
         elif not self._closed and self._descriptor in self._world.shared and not self._record.monitor.finished:

@@ -468,6 +468,10 @@ class MockSocket(_Scripted):
     def _part(self, data: bytes, size: int) -> bytes:
         """The next bytes of an item; no copy is made of what remains."""
         start = self._read_of
+        if size < 0:  # as slices have it
+            left = data[start:]
+            self._rest, self._read_of = left[size:], 0
+            return left[:size]
         part = data[start : start + size] if start or size < len(data) else data
         if start + len(part) < len(data):
             self._rest, self._read_of = data, start + len(part)

@@ -83,6 +83,17 @@ def failed_tasks(outer: int) -> list[Reason]:
     return [reason(error) for error in errors if isinstance(error, BaseException) and type(error).__module__ != own]
 
 
+def close_tasks() -> None:
+    """Close what tasks that no loop runs any more have left suspended; what that raises is nobody's."""
+    for task in [one for one in ages if not (one.done() or one.get_loop().is_running())]:
+        try:
+            task.get_coro().close()
+        except KeyboardInterrupt:
+            raise
+        except BaseException:  # as where the collector does it
+            pass
+
+
 def _age(task: Any) -> tuple[int, str]:
     name: str = task.get_name()
     return (int(name[len(_NUMBERED) :]) if _is_numbered(name) else 0), name

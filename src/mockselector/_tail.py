@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Mapping, Sequence
     from typing import Final
 
-    from ._trace import Row
+    from ._trace import Snapshot
 
 TAIL: Final = 12
 """How many lines of the trace an error shows, or a few more."""
@@ -29,7 +29,7 @@ READY: Final = 3
 
 
 def tail(
-    rows: Sequence[Row], *, at_end: bool, proof: Collection[int] = (), reasons: Mapping[int, str] | None = None
+    rows: Snapshot, *, at_end: bool, proof: Collection[int] = (), reasons: Mapping[int, str] | None = None
 ) -> list[str]:
     """The end of the trace, one step per `select()`; marked, the offending call or the end.
 
@@ -41,9 +41,9 @@ def tail(
     groups = list(_groups(rows, at_end=at_end))[::-1]
     first = groups[0][0]
     early = sorted(number for number in proof if number < first)
-    timed = any(row[3] for row in rows)
+    timed = bool(rows[-1][3])  # time does not go back
     steps = _Steps(rows)
-    width = max(8, len(f"step {sum(1 for row in rows if row[0] == 'select')}"))
+    width = max(8, len(f"step {rows.selects(0, len(rows))}"))
     lines: list[tuple[str, str, str]] = []
 
     def add(number: int, *, opens: bool) -> None:
@@ -82,18 +82,18 @@ def _aligned(lines: Sequence[tuple[str, str, str]]) -> list[str]:
 class _Steps:
     """How many `select()`s there were up to a row; asked for in ascending order."""
 
-    def __init__(self, rows: Sequence[Row]) -> None:
+    def __init__(self, rows: Snapshot) -> None:
         self._rows = rows
         self._seen = 0
         self._count = 0
 
     def of(self, number: int) -> int:
-        self._count += sum(1 for index in range(self._seen, number + 1) if self._rows[index][0] == "select")
+        self._count += self._rows.selects(self._seen, number + 1)
         self._seen = number + 1
         return self._count
 
 
-def _groups(rows: Sequence[Row], *, at_end: bool) -> Iterator[tuple[int, int, int]]:
+def _groups(rows: Snapshot, *, at_end: bool) -> Iterator[tuple[int, int, int]]:
     """From the end on: where a group begins, how many rows it has, and how often it comes in a row."""
     end = len(rows)
     shown = 0
@@ -107,20 +107,13 @@ def _groups(rows: Sequence[Row], *, at_end: bool) -> Iterator[tuple[int, int, in
         yield end, size, times
 
 
-def _repeated(rows: Sequence[Row], end: int) -> tuple[int, int]:
+def _repeated(rows: Snapshot, end: int) -> tuple[int, int]:
     """The size of the group that repeats up to `end`, and how often it comes; (1, 1) if none does."""
     for size in range(1, LONGEST + 1):
-        number = end - 1 - size
-        while number >= 0 and _same(rows[number], rows[number + size]):
-            number -= 1
+        number = rows.differs(size, end - 1 - size)
         times = 1 + (end - 1 - size - number) // size
         if times >= OFTEN:
             calls = [row[0] for row in rows[end - size : end]]
             begins_in_the_middle = "select" in calls and calls[0] != "select"
             return (1, 1) if begins_in_the_middle else (size, times)
     return 1, 1
-
-
-def _same(one: Row, other: Row) -> bool:
-    """Whether two rows say the same, at whatever times."""
-    return one[:3] == other[:3] and one[4:] == other[4:]

@@ -54,6 +54,57 @@ def row_at(rows: Rows, number: int) -> Row:
     return operation, name, detail, time, code, instruction
 
 
+class Snapshot(Sequence["Row"]):
+    """The rows that there are now, while the list grows on; none is made before it is looked at."""
+
+    __slots__ = ("_length", "flat")
+
+    def __init__(self, flat: Rows) -> None:
+        self.flat: Final = flat
+        self._length: Final = len(flat) // WIDTH
+
+    def __len__(self) -> int:
+        return self._length
+
+    if TYPE_CHECKING:
+
+        @overload
+        def __getitem__(self, index: int) -> Row: ...
+        @overload
+        def __getitem__(self, index: slice) -> Sequence[Row]: ...
+
+    def __getitem__(self, index: int | slice) -> Row | Sequence[Row]:
+        numbers = range(self._length)[index]
+        if isinstance(numbers, int):
+            return row_at(self.flat, numbers)
+        return [row_at(self.flat, number) for number in numbers]
+
+    def selects(self, first: int, last: int) -> int:
+        """How many `select()`s there are from one row on, before another."""
+        return self.flat[first * WIDTH : last * WIDTH : WIDTH].count("select")
+
+    def differs(self, size: int, number: int) -> int:
+        """The last row up to `number` that is not the same as that `size` further on, at whatever times; -1: none."""
+        flat, away = self.flat, size * WIDTH
+        at_once = 4
+        while number >= 0:
+            start, end = max(0, number + 1 - at_once) * WIDTH, (number + 1) * WIDTH
+            if flat[start:end] == flat[start + away : end + away]:
+                number -= at_once  # at one instant: a busy loop has many that are the same
+                at_once = min(2 * at_once, _AT_ONCE)
+                continue
+            for at in range(end - WIDTH, start - WIDTH, -WIDTH):
+                other = at + away
+                if flat[at : at + 3] != flat[other : other + 3] or flat[at + 4 : at + 6] != flat[other + 4 : other + 6]:
+                    return at // WIDTH
+            number = start // WIDTH - 1
+        return -1
+
+
+_AT_ONCE: Final = 4096
+"""How many rows are compared at once, at the most."""
+
+
 def caller(depth: int) -> FrameType:
     """The innermost frame outside `INSIDE`, from `depth` frames above this function's caller."""
     frame = sys._getframe(depth + 1)  # the only way to a frame that costs nothing
@@ -155,13 +206,18 @@ class Event:
 class Trace(Sequence[Event]):
     """The record of one run, oldest first; grows while the run goes on."""
 
-    __slots__ = ("_rows",)
+    __slots__ = ("_length", "_rows")
 
-    def __init__(self, rows: Rows) -> None:
+    def __init__(self, rows: Rows, length: int | None = None) -> None:
         self._rows = rows
+        self._length = length  # if it grows no more
 
     def __len__(self) -> int:
-        return len(self._rows) // WIDTH
+        return len(self._rows) // WIDTH if self._length is None else self._length
+
+    def keep(self) -> None:
+        """The list will be changed elsewhere than at its end: have one of its own."""
+        self._rows = self._rows[: len(self) * WIDTH]
 
     if TYPE_CHECKING:
 

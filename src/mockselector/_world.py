@@ -20,9 +20,10 @@ from ._errors import Finding, told_stack
 from ._garbage import collect
 from ._guard import own_place, stack_of
 from ._kept_waiting import LookingAround
-from ._monitor import IN_VAIN, TIDYING, Monitor
+from ._monitor import CALLS_AT_THE_END, IN_VAIN, TIDYING, Monitor
 from ._network import ANY, Network, Stream
 from ._peers import ROOM, GivenUp, Peer, Raised, shorten
+from ._reasons import is_dropping
 from ._rules import GONE
 from ._standing import standing
 from ._table import SocketRow, SocketTable, interest_text
@@ -90,6 +91,7 @@ class World:
 
     completes = False  # the end of the scripts is no end: it is run until it returns
     completed = False  # the last function that was run has returned
+    is_out = False  # the program, that was run, is not under way
     begun_at = 0  # when it was run
     _listened = False  # whether the program ever has
     _idle = 0  # steps made during the run that have moved nothing since the server had a turn
@@ -101,6 +103,8 @@ class World:
     _ending_at: int = 0  # the progress when the server last polled after the end
     _tasks = 0  # of asyncio, that were made
     _running_in = 0  # the thread of the program
+    frozen = False
+    """Whether a turn of the server has taken too long in real time."""
     _collecting = False
     _settling = False
     _is_gone = False  # the process of the program has ended
@@ -119,6 +123,8 @@ class World:
         self.monitor.spare_reads = 1
         self.monitor.level_triggered = True
         self.monitor.give_up = self._how_to_give_up
+        self.monitor.limit = IDLE_CALLS * WIDTH
+        self.monitor.endless = self.endless
         self.ending: Final = Ending(self.monitor, outside)
         self.clock: Final = Clock(date, self._asked_for_time)
         self.network: Final = Network(lambda: self.clock.now / 1e9)
@@ -139,8 +145,7 @@ class World:
         self.calling_back = False  # a function of `on_end` is running
         self._acting: Peer | None = None  # whose step is being taken
         self.leaked: list[str] = []
-        self.progress = 0  # how often a byte was moved, a connection made or closed, a step taken, or time went on
-        self.limit = IDLE_CALLS * WIDTH  # how long the trace may grow before `endless()` is asked
+        self.progress: int = 0  # how often a byte was moved, a connection made or closed, a step taken, or time went on
         self.open_selectors: Final[dict[str, None]] = {}
         self.watches: Final[dict[Watch, Callable[[], Find | None]]] = {}  # what its selector, if it lives, finds
         self._handled_name = ""
@@ -449,7 +454,7 @@ class World:
         self.check_not_acting("wait")
         self._call = call
         self._idle = 0
-        if len(self.monitor.rows) > self.limit:
+        if len(self.monitor.rows) > self.monitor.limit:
             self.endless()
         if len(self.monitor.rows) > self._tidy_at:
             self.tidy()
@@ -535,7 +540,7 @@ class World:
         self._looks += 1
         if self._looks > AT_ONE_INSTANT and self._acting is None and not self.calling_back:
             self._creep()
-        if len(self.monitor.rows) > self.limit:
+        if len(self.monitor.rows) > self.monitor.limit:
             self.endless()
 
     def _creep(self) -> None:
@@ -563,7 +568,14 @@ class World:
         if self._acting is not None or self.calling_back:
             return
         rows, idle = len(self.monitor.rows), self.progress == self._still_at
-        self.limit, self._still_at = rows + IDLE_CALLS * WIDTH, self.progress
+        if is_dropping():
+            self.monitor.limit = rows + CALLS_AT_THE_END * WIDTH
+            return
+        failed = self.monitor.violation is not None or self.ending.times > 1  # else it cleans up in its own time
+        more = CALLS_AT_THE_END // (5 if self.ending.times else 1) if failed else IDLE_CALLS
+        if failed:
+            self._collect(whole=False)  # what it makes again and again would make it slower and slower
+        self.monitor.limit, self._still_at = rows + more * WIDTH, self.progress
         calls = (rows - self._still) // WIDTH
         alone = not self._playing and bool(self.peers)
         if not idle and calls < (MOST_CALLS if alone else MOST_CALLS_BESIDE):
@@ -582,7 +594,7 @@ class World:
         self.progress += 1
         self._still = len(self.monitor.rows)
         self._still_at = self.progress
-        self.limit = self._still + IDLE_CALLS * WIDTH
+        self.monitor.limit = self._still + IDLE_CALLS * WIDTH
 
     def stepped(self) -> None:
         """A peer has taken a step: something happens."""
@@ -635,8 +647,7 @@ class World:
             failed = one
         finally:
             self._acting = None
-        if self.monitor.violation is None:
-            self.monitor.violation = failed
+        self.monitor.fails(failed)
         try:
             raise failed
         finally:
@@ -753,6 +764,7 @@ class World:
 
     def too_long(self, seconds: float, frame: FrameType, thread: int) -> None:
         """A turn of the server takes so many seconds of real time: that is found, and ends the run."""
+        self.frozen = True
         try:
             if self.monitor.violation is None and not self.monitor.finished:
                 self.monitor.found(self._frozen(seconds, frame))
@@ -823,7 +835,7 @@ class World:
                 for function in self.on_end:
                     function()
             except BaseException as error:
-                self.monitor.violation = self.monitor.violation or error
+                self.monitor.fails(error)
                 raise
             finally:
                 self.calling_back = False
@@ -906,8 +918,7 @@ class World:
         error = NotImplementedError(what)
         if self.monitor.finished:
             raise error
-        if self.monitor.violation is None:
-            self.monitor.violation = error
+        self.monitor.fails(error)
         self._refusals += 1
         if self._refusals > REFUSALS:
             self.ending.again(self, None)
@@ -1012,13 +1023,22 @@ class World:
         """A program is run, from now on and in this thread."""
         self.begun_at = self.clock.now
         self._running_in = get_ident()
+        self.is_out = False
+        self._tidied = 0
+
+    def comes_back(self) -> None:
+        """It is out: from now on the collector runs when it likes, and what it finds is not the program's doing."""
+        self.is_out = True
+        if self.records:
+            self._collect(whole=False)
 
     def drops(self, record: Record, descriptor: Descriptor, serial: int) -> bool:
         """Nothing refers to a socket any more. False: it is closed now; else with all others that are found so.
 
-        What the collector finds, it finds in an order of its own; and another thread's finds what is ours.
+        What the collector finds, it finds in an order of its own; and another thread's finds what is ours. What is
+        dropped when the program is out is closed when it runs again, or with its process.
         """
-        if not self._collecting and get_ident() == self._running_in:
+        if not self._collecting and not self.is_out and get_ident() == self._running_in:
             return False
         self._dropped.append((serial, record, descriptor))
         return True
