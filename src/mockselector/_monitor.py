@@ -167,6 +167,8 @@ class Monitor:
         self.spare_reads = 0  # how often a socket may be read after its end
         self.idle_wakes = 1  # how many `select()`s in a row with nothing done about them are a busy loop
         self.give_up: Callable[[], Callable[[], NoReturn] | None] | None = None  # a weak reference: how to end the run
+        self._raised = 0  # how many violations, so far
+        self.long: Callable[[], object] | None = None  # ends a run in which calls are refused for ever
         self._held: dict[Record, int] = {}  # what was registered for what when the script was at its end
         self._selects = 0  # how many there were when the server last slept ...
         self._paused_at = 0  # ... and how long the trace was
@@ -411,6 +413,8 @@ class Monitor:
         name = who if isinstance(who, str) else who.name
         self._append(operation, name, type(error), caller(2))
         self._in_vain(name, operation, record)
+        if self.long is not None:
+            self.long()  # that may be of another socket each time
 
     def decided(self, operation: str, name: str, detail: object = None) -> None:
         """Note an operation whose result something else decided: the test, or the network."""
@@ -787,7 +791,11 @@ class Monitor:
         self.raise_violation(finding)
 
     def raise_violation(self, finding: Finding) -> NoReturn:
-        """Remember the first violation of the run, and raise this one."""
+        """Remember the first violation of the run, and raise this one; who swallows a thousand of them is ended."""
+        self._raised += 1
+        end = self.give_up() if self._raised > IN_VAIN and self.give_up is not None else None
+        if end is not None:
+            end()
         raise self._violated(finding)
 
     def found(self, finding: Finding) -> None:

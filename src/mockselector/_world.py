@@ -121,6 +121,7 @@ class World:
         self.monitor.spare_reads = 1
         self.monitor.level_triggered = True
         self.monitor.give_up = self._how_to_give_up
+        self.monitor.long = self._is_long
         self.ending: Final = Ending(self.monitor, outside)
         self.clock: Final = Clock(date, self._asked_for_time)
         self.network: Final = Network(lambda: self.clock.now / 1e9)
@@ -560,6 +561,10 @@ class World:
         self._looked_at = self.progress  # that time goes on is no doing of the server's
         self._play()
 
+    def _is_long(self) -> None:
+        if len(self.monitor.rows) > self.limit:
+            self.endless()
+
     def endless(self) -> None:
         """The server has made very many calls, and no script has taken a step since, and no time has passed."""
         if self._acting is not None or self.calling_back:
@@ -572,6 +577,8 @@ class World:
             return
         self._still = rows
         if self.is_over:
+            if self.ending.times > 1:  # it was told
+                self.limit = rows + IDLE_CALLS // 10 * WIDTH
             self.give_up()
         operation, name = self.monitor.rows[-WIDTH : 2 - WIDTH]
         if self.monitor.in_force("busy-loop"):
