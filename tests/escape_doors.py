@@ -328,6 +328,8 @@ DOORS: list[Door] = [
         "logging.getLogger('escape').info('heard by a handler'); assert 'heard' in log.getvalue()",
         "pair[0].setblocking(False); signal.set_wakeup_fd(pair[0].fileno()); signal.set_wakeup_fd(-1)",
         "os.kill(os.getpid(), 0)",
+        "os.kill(os.getpid(), signal.SIGURG)",
+        "signal.signal(signal.SIGUSR1, lambda *_: None); signal.raise_signal(signal.SIGUSR1)",
         "kept_alarm(0); signal.setitimer(signal.ITIMER_REAL, 0)",
     ),
     # -- processes, signals, threads
@@ -349,6 +351,9 @@ DOORS: list[Door] = [
         "os.spawnlp(os.P_WAIT, 'true', 'true')",
         "os.kill(os.getppid(), signal.SIGURG)",
         "os.killpg(0, signal.SIGURG)",
+        "os.kill(os.getpid(), signal.SIGTERM)",
+        "signal.raise_signal(signal.SIGTERM)",
+        "signal.pthread_kill(threading.get_ident(), signal.SIGTERM)",
         "os.wait()",
         "os.waitpid(-1, 0)",
         "os.waitid(os.P_ALL, 0, os.WEXITED)",

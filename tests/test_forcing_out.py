@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from mockselector import ListenSocket, MockSelector, MockSocket, Scenario, ScenarioError
+from mockselector import ListenSocket, MockSelector, MockSocket, Scenario, ScenarioError, _world
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator
@@ -376,3 +376,42 @@ def test_who_swallows_a_refusal_for_ever_is_ended(refused: Callable[[object], No
         with pytest.raises(NotImplementedError), Scenario() as net:
             net.client("alice")
             net.run(loop, lambda: refused(real))
+
+
+def fails_to_start_again() -> None:
+    """A server that a supervisor starts again, and whose address is still in use."""
+    global STARTED
+    listener = socket.socket()
+    listener.bind(("", 8888))
+    STARTED = listener
+    listener.listen()
+    with selectors.DefaultSelector() as selector:
+        selector.register(listener, EVENT_READ)
+        selector.select()
+
+
+STARTED: object = None
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        fails_to_start_again,
+        lambda: socket.create_connection(("db", 1)),
+        lambda: socket.getaddrinfo("nobody.example", 1),
+    ],
+    ids=["bind", "connect", "getaddrinfo"],
+)
+def test_who_makes_a_new_socket_each_time_and_swallows_what_it_gets_is_ended(
+    call: Callable[[], object], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def supervisor() -> None:
+        while True:
+            try:
+                call()
+            except Exception:
+                pass
+
+    monkeypatch.setattr(_world, "IDLE_CALLS", 5_000)  # the same sooner
+    with pytest.raises(ScenarioError), Scenario(patience=100) as net:
+        net.run(supervisor)

@@ -938,3 +938,25 @@ def test_where_tracebacks_show_no_notes_a_warning_tells_it(monkeypatch: pytest.M
             with Scenario() as net:
                 asks(net)
                 net.run(serving(handle))
+
+
+@pytest.mark.skipif(sys.version_info < (3, 11), reason="there are no groups of exceptions")
+@pytest.mark.parametrize(("tasks", "beside"), [(1, ""), (3, " (and 2 more in its group)")])
+def test_of_a_group_of_exceptions_what_is_in_it_is_told(tasks: int, beside: str) -> None:
+    async def fails() -> None:
+        raise ValueError("told by a task")
+
+    async def handle(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readline()
+        async with asyncio.TaskGroup() as group:  # type: ignore[attr-defined, unused-ignore]  # of Python 3.11
+            for _ in range(tasks):
+                group.create_task(fails())
+
+    async def main() -> None:
+        async with await asyncio.start_server(handle, "127.0.0.1", 8888) as server:
+            await server.serve_forever()
+
+    with pytest.raises(ScenarioError) as caught, Scenario() as net:
+        net.client("alice").sends(b"x\n").expects(b"y").closes()
+        net.run(main)
+    assert f"ValueError: told by a task{beside}" in " ".join(str(caught.value).split())

@@ -251,13 +251,15 @@ _REAL_TIME: Final = "it waits in real time, for what no script does"
 _ENDS: Final = "it would end, or replace, the process in which the test runs"
 _STARTS: Final = "it starts a real process (the module subprocess may be used, in real time)"
 _ANOTHER: Final = "it acts on another process"
+_ANOTHER_OR_ENDS: Final = "it acts on another process, or, without a handler, ends the one in which the test runs"
 _REAL_ALARM: Final = "its signal would come in real time; net.interrupts() raises KeyboardInterrupt in virtual time"
 
 _REFUSED: Final[dict[str, dict[str, str]]] = {
     "os": {
         **dict.fromkeys(("_exit", "abort", "execv", "execve"), _ENDS),
         **dict.fromkeys(("posix_spawn", "posix_spawnp", "startfile", "system"), _STARTS),
-        **dict.fromkeys(("kill", "killpg"), _ANOTHER),
+        "kill": _ANOTHER_OR_ENDS,
+        "killpg": _ANOTHER,
         **dict.fromkeys(("wait", "wait3", "wait4", "waitid", "waitpid"), _REAL_TIME),
         "closerange": "it would close descriptors of the test",
         "timerfd_create": "its timer would run in real time",
@@ -266,6 +268,7 @@ _REFUSED: Final[dict[str, dict[str, str]]] = {
         **dict.fromkeys(("pause", "sigwait", "sigwaitinfo", "sigtimedwait"), _REAL_TIME),
         **dict.fromkeys(("alarm", "setitimer"), _REAL_ALARM),
         "pidfd_send_signal": _ANOTHER,
+        **dict.fromkeys(("raise_signal", "pthread_kill"), _ANOTHER_OR_ENDS),
     },
     "_socket": {"sethostname": "it renames the machine"},
     "time": dict.fromkeys(("clock_settime", "clock_settime_ns"), "it sets the machine's clock"),
@@ -275,8 +278,16 @@ _REFUSED: Final[dict[str, dict[str, str]]] = {
 _NOHANG: Final = int(getattr(os, "WNOHANG", 0))
 
 
+_IGNORED: Final = {getattr(signal, name, None) for name in ("SIGCHLD", "SIGCONT", "SIGURG", "SIGWINCH")}
+
+
 def _to_itself(number: int, sent: int) -> bool:
-    return number == os.getpid() or sent == 0
+    return sent == 0 or (number == os.getpid() and _is_handled(sent))
+
+
+def _is_handled(sent: int) -> bool:
+    """Whether a signal ends no process, because somebody handles it or nobody minds."""
+    return sent in _IGNORED or signal.getsignal(sent) not in (signal.SIG_DFL, None)
 
 
 def _does_not_wait(*args: int) -> bool:
@@ -285,6 +296,8 @@ def _does_not_wait(*args: int) -> bool:
 
 _HARMLESS: Final[dict[str, Callable[..., bool]]] = {
     "kill": _to_itself,
+    "raise_signal": _is_handled,
+    "pthread_kill": lambda _, sent: sent == 0 or _is_handled(sent),
     "wait3": _does_not_wait,
     "wait4": _does_not_wait,
     "waitid": _does_not_wait,

@@ -6,6 +6,7 @@ from the call at hand to the user's own code, past the standard library and inst
 
 from __future__ import annotations
 
+import builtins
 import sys
 
 from ._text import shown, value_text
@@ -15,7 +16,7 @@ from ._whose import INSIDE, whose
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from types import FrameType
-    from typing import Final, NamedTuple
+    from typing import Any, Final, NamedTuple
 
     class Reason(NamedTuple):
         """An exception, as texts show it."""
@@ -32,17 +33,30 @@ else:
 MESSAGE: Final = 120
 """How many characters of an exception's own message are shown."""
 
+NESTED: Final = 20
+"""How many groups of exceptions in each other are looked into."""
+
+_GROUP: Final[Any] = getattr(builtins, "BaseExceptionGroup", ())  # Any: of Python 3.11
+
 _LOOP: Final = "_run_once"
 """The function of an event loop below which nobody has called what it calls."""
 
 
 def reason(error: BaseException) -> Reason:
-    """What is to be said of an exception."""
+    """What is to be said of an exception; of a group of them, what is in it."""
+    more = 0
+    for _ in range(NESTED):
+        inner: Any = getattr(error, "exceptions", None) if isinstance(error, _GROUP) else None  # Any: 3.10 has none
+        if not inner:
+            break
+        more += len(inner) - 1
+        error = inner[0]
     try:
         message = str(error)
     except Exception:
         message = value_text(error, MESSAGE)
-    return Reason(shown(type(error).__name__), shown(message, MESSAGE), _raised_at(error))
+    beside = f" (and {more:,} more in its group)" if more else ""
+    return Reason(shown(type(error).__name__), shown(message, MESSAGE) + beside, _raised_at(error))
 
 
 def reason_text(why: Reason) -> str:

@@ -90,7 +90,7 @@ def close_tasks() -> None:
             task.get_coro().close()
         except KeyboardInterrupt:
             raise
-        except BaseException:  # as where the collector does it
+        except BaseException:  # noqa: S110  (as where the collector does it)
             pass
 
 

@@ -582,6 +582,8 @@ class World:
             return
         self._still = rows
         if self.is_over:
+            if self.ending.times > 1:  # it was told
+                self.limit = rows + IDLE_CALLS // 10 * WIDTH
             self.give_up()
         operation, name = self.monitor.rows[-WIDTH : 2 - WIDTH]
         if self.monitor.in_force("busy-loop"):
