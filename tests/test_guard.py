@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import bdb
 import contextlib
+import gc
 import heapq
 import os
 import selectors
@@ -12,6 +13,7 @@ import socket
 import sys
 import threading
 import time
+import weakref
 from selectors import EVENT_READ
 from typing import TYPE_CHECKING
 
@@ -243,3 +245,12 @@ def test_it_looks_in_the_child_of_a_fork_as_well() -> None:
             os._exit(7)
         os._exit(1)
     assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 7
+
+
+def test_a_world_is_not_kept_alive_by_the_thread_that_looks() -> None:
+    with Scenario(watchdog=1) as net:
+        net.run(time.sleep, 1)
+        world = weakref.ref(net._world)
+    del net
+    gc.collect()
+    assert world() is None
