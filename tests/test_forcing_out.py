@@ -415,3 +415,103 @@ def test_who_makes_a_new_socket_each_time_and_swallows_what_it_gets_is_ended(
     monkeypatch.setattr(_world, "IDLE_CALLS", 5_000)  # the same sooner
     with pytest.raises(ScenarioError), Scenario(patience=100) as net:
         net.run(supervisor)
+
+
+# -- servers that never wait, and are refused whatever they call -----------------------------------------
+
+
+def binds_again(_: object) -> None:
+    socket.socket().bind(("", 8888))
+
+
+def listens_again(_: object) -> None:
+    selector = selectors.DefaultSelector()
+    listener = socket.create_server(("", 8888))
+    selector.register(listener, EVENT_READ)
+    selector.register(listener, EVENT_READ)
+
+
+def looks_up_again(_: object) -> None:
+    socket.create_connection(("nobody", 5432))
+
+
+def connects_again(_: object) -> None:
+    socket.create_connection(("localhost", 5432))
+
+
+def opens_and_closes(_: object) -> None:
+    socket.socket().close()
+
+
+AGAIN = pytest.mark.parametrize("act", [binds_again, listens_again, looks_up_again, connects_again, opens_and_closes])
+
+
+@AGAIN
+@pytest.mark.parametrize("swallows", [OSError, Exception, BaseException], ids=lambda kind: kind.__name__)
+def test_who_swallows_that_nothing_comes_of_its_calls_is_ended(
+    act: Callable[[object], None], swallows: type[BaseException]
+) -> None:
+    def serve() -> None:
+        listener = socket.create_server(("", 8888))
+        while True:
+            try:
+                act(None)
+                listener.fileno()
+            except swallows:
+                if act is connects_again and swallows is OSError:
+                    raise
+
+    with pytest.raises((ScenarioError, OSError)), Scenario() as net:
+        net.client().sends(b"a").expects(b"b").closes()
+        net.run(serve)
+
+
+def test_a_finding_that_is_swallowed_again_costs_no_text() -> None:
+    """Each has one all the same, if it is looked at."""
+    found: list[ScenarioError] = []
+
+    def serve() -> None:
+        for _ in range(500):
+            try:
+                socket.create_connection(("nobody", 5432))
+            except ScenarioError as error:
+                found.append(error)
+
+    with pytest.raises(ScenarioError), Scenario() as net:
+        net.run(serve)
+    assert len(found) == 500
+    assert len(found[400].args[0]) < 200 < len(str(found[0])) < 4000
+    assert str(found[400]).startswith("[unscripted-connection] ")
+    assert "... the same" in str(found[400])
+    assert len(found[400].trace) == 401
+    assert found[400].args[0] == str(found[400])
+
+
+def test_who_cleans_up_much_after_a_finding_is_let_do_so() -> None:
+    closed: list[int] = []
+
+    def serve() -> None:
+        with selectors.DefaultSelector() as selector, socket.create_server(("", 8888), backlog=3000) as listener:
+            selector.register(listener, EVENT_READ)
+            held: list[socket.socket] = []
+            try:
+                while True:
+                    for _ in selector.select():
+                        held.append(listener.accept()[0])
+                        selector.register(held[-1], EVENT_READ)
+                        if len(held) == 2000:
+                            socket.create_connection(("nobody", 5432))
+            finally:
+                for conn in held:
+                    selector.unregister(conn)
+                for conn in held:
+                    with contextlib.suppress(OSError):
+                        conn.shutdown(socket.SHUT_RDWR)
+                    conn.close()
+                    closed.append(1)
+
+    with pytest.raises(ScenarioError, match="unscripted-connection"), Scenario() as net:
+        for _ in range(2000):
+            net.client().expects_eof()
+        net.run(serve)
+    assert len(closed) == 2000

@@ -6,6 +6,7 @@ import asyncio
 import bdb
 import contextlib
 import functools
+import gc
 import heapq
 import os
 import selectors
@@ -13,6 +14,7 @@ import socket
 import sys
 import threading
 import time
+import weakref
 from selectors import EVENT_READ
 from typing import TYPE_CHECKING
 
@@ -335,3 +337,12 @@ def test_asyncio_forced_out_leaves_no_loop_running_and_no_task_that_goes_on_when
             net.run(supervisor)
         assert asyncio.events._get_running_loop() is None
         assert sys.get_asyncgen_hooks() == hooks
+
+
+def test_a_world_is_not_kept_alive_by_the_thread_that_looks() -> None:
+    with Scenario(watchdog=1) as net:
+        net.run(time.sleep, 1)
+        world = weakref.ref(net._world)
+    del net
+    gc.collect()
+    assert world() is None

@@ -280,3 +280,43 @@ def test_a_list_whose_server_returns_says_what_it_left_open_on_request() -> None
         with MockSelector([alice, alice], strict=True, pedantic=True) as selector:
             leaks(selector, alice, returns=True)
     assert listener.fileno() > 0
+
+
+class Transport:
+    """Closes its socket when it is found to be garbage, as asyncio's do."""
+
+    def __init__(self, conn: socket.socket, *, closes: bool) -> None:
+        self.conn, self.closes, self.itself = conn, closes, self
+
+    def __del__(self) -> None:
+        if self.closes:
+            self.conn.close()
+
+
+@pytest.mark.parametrize("closes", [True, False])
+def test_what_the_collector_finds_when_the_program_is_out_is_nothing_that_it_has_done(closes: bool) -> None:
+    def serve() -> None:
+        with selectors.DefaultSelector() as selector, socket.create_server(("", 8888)) as listener:
+            selector.register(listener, EVENT_READ)
+            while True:
+                selector.select()
+                Transport(listener.accept()[0], closes=closes)
+
+    def trace(threshold: int) -> list[str]:
+        before = gc.get_threshold()
+        gc.set_threshold(threshold)
+        try:
+            with Scenario(allow=["accepted-not-registered", "unmet-expectation"]) as net:
+                net.client().waits(2)
+                net.client(delay=1).waits(2)
+                net.interrupts(1.5)
+                net.run(serve)
+                number = len(net.trace)
+                for _ in range(3):
+                    _made = [[object()] for _ in range(5000)]
+                assert len(net.trace) == number
+        finally:
+            gc.set_threshold(*before)
+        return [str(event) for event in net.trace]
+
+    assert trace(1) == trace(100_000)

@@ -63,8 +63,8 @@ class Watch:
         self.seconds: Final = seconds
         self.interrupted = False
         """Whether it was got out of a call by a signal, so that a KeyboardInterrupt is the guard's."""
-        self._pulse: Final = pulse
-        self._too_long: Final = too_long
+        self._pulse: Callable[[], object] = pulse
+        self._too_long: Callable[[float, FrameType, int], object] = too_long
         self._thread = 0
         self._last: object = None
         self._idle = 0  # how often nothing had changed
@@ -103,6 +103,8 @@ class Watch:
             else:
                 _watched.pop(self._thread, None)
             self._thread = 0
+            self._pulse = self._too_long = _over  # what they belong to is not kept alive by the thread that looks
+            self._stands = None
         finally:
             _unlock()
 
@@ -134,6 +136,9 @@ class Watch:
         if self._signals <= 2 and self._thread == main_thread().ident and _interrupts_raise():
             self.interrupted = True
             signal.pthread_kill(self._thread, signal.SIGINT)
+
+
+def _over(*_: object) -> None: ...
 
 
 def stack_of(frame: FrameType | None, stop: CodeType | None) -> list[Place]:
@@ -199,18 +204,21 @@ def _unlock() -> None:
 
 
 def _look_for_ever() -> None:
-    global _pause, _vain
     while True:
-        with _lock:
-            seconds = [LONGEST * LOOKS]
-            for watches in tuple(_watched.values()):
-                watches[-1].look()
-                seconds.append(watches[-1].seconds or 0.0)
-            watches = ()  # what has come to its end is not kept alive until the next look
-            _vain = 0 if _watched else _vain + 1
-            _pause = -1.0 if _vain > LINGERS else min(seconds) / LOOKS
-            pause = _pause
-        _bell.acquire(True, pause)
+        _bell.acquire(True, _look())
+
+
+def _look() -> float:
+    """Look at each run; returns for how long to sleep then."""
+    global _pause, _vain
+    with _lock:
+        seconds = [LONGEST * LOOKS]
+        for watches in tuple(_watched.values()):
+            watches[-1].look()
+            seconds.append(watches[-1].seconds or 0.0)
+        _vain = 0 if _watched else _vain + 1
+        _pause = -1.0 if _vain > LINGERS else min(seconds) / LOOKS
+        return _pause
 
 
 def _after_fork() -> None:

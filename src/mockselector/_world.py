@@ -72,6 +72,9 @@ SCRIPTS: Final = 2
 ROWS_TO_TIDY: Final = 50_000
 """After so many calls, garbage is collected (or eight for each peer and each open socket, if that is more)."""
 
+SELECTORS_TO_TIDY: Final = 500
+"""Likewise, after so many new selectors: each may be that of an event loop, which only the collector finds."""
+
 NO_RULES: Final = frozenset["RuleId"]()
 
 IN_REAL_TIME: Final = (
@@ -287,6 +290,8 @@ class World:
     def name_selector(self) -> str:
         """What the next selector is called."""
         self._selectors += 1
+        if self._selectors % SELECTORS_TO_TIDY == 0:
+            self._tidy_at = 0
         name = "selector" if self._selectors == 1 else f"selector {self._selectors}"
         self.open_selectors[name] = None
         return name
@@ -505,6 +510,8 @@ class World:
         self.check_not_acting("call select()")
         self._call = call
         self._idle = 0
+        if len(self.monitor.rows) > self._tidy_at:
+            self.tidy()
         self._play()
         self.looks()
         self._polled = True
@@ -582,8 +589,6 @@ class World:
             return
         self._still = rows
         if self.is_over:
-            if self.ending.times > 1:  # it was told
-                self.limit = rows + IDLE_CALLS // 10 * WIDTH
             self.give_up()
         operation, name = self.monitor.rows[-WIDTH : 2 - WIDTH]
         if self.monitor.in_force("busy-loop"):
