@@ -30,6 +30,7 @@ KEPT: list[BaseException] = []
 def nothing_kept() -> Generator[None]:
     yield
     KEPT.clear()
+    STARTED.clear()
 
 
 def once(wait: Callable[[], object]) -> None:
@@ -380,17 +381,16 @@ def test_who_swallows_a_refusal_for_ever_is_ended(refused: Callable[[object], No
 
 def fails_to_start_again() -> None:
     """A server that a supervisor starts again, and whose address is still in use."""
-    global STARTED
     listener = socket.socket()
     listener.bind(("", 8888))
-    STARTED = listener
+    STARTED.append(listener)
     listener.listen()
     with selectors.DefaultSelector() as selector:
         selector.register(listener, EVENT_READ)
         selector.select()
 
 
-STARTED: object = None
+STARTED: list[socket.socket] = []
 
 
 @pytest.mark.parametrize(

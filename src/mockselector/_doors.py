@@ -290,6 +290,10 @@ def _is_handled(sent: int) -> bool:
     return sent in _IGNORED or signal.getsignal(sent) not in (signal.SIG_DFL, None)
 
 
+def _in_a_thread(_: int, sent: int) -> bool:
+    return sent == 0 or _is_handled(sent)
+
+
 def _does_not_wait(*args: int) -> bool:
     return bool(args and args[-1] & _NOHANG)
 
@@ -297,7 +301,7 @@ def _does_not_wait(*args: int) -> bool:
 _HARMLESS: Final[dict[str, Callable[..., bool]]] = {
     "kill": _to_itself,
     "raise_signal": _is_handled,
-    "pthread_kill": lambda _, sent: sent == 0 or _is_handled(sent),
+    "pthread_kill": _in_a_thread,
     "wait3": _does_not_wait,
     "wait4": _does_not_wait,
     "waitid": _does_not_wait,
