@@ -103,7 +103,7 @@ class World:
     _looked_at = 0  # ... the last progress
     _still = 0  # how long the trace was when a script or time last went on ...
     _still_at = 0  # ... and the progress when that was last looked at
-    _ending_at = 0  # the progress when the server last polled after the end
+    _ending_at: int = 0  # the progress when the server last polled after the end
     _tasks = 0  # of asyncio, that were made
     _running_in = 0  # the thread of the program
     _collecting = False
