@@ -155,7 +155,7 @@ class SimSelector(_BaseSelectorImpl):
         return None if self._over else names
 
     def __del__(self) -> None:
-        if hasattr(self, "_watched"):
+        if hasattr(self, "_watch"):
             self._let_go()
 
     def _let_go(self) -> None:
