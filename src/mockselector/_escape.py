@@ -44,7 +44,10 @@ MANY: Final = 100
 class Escape:
     """Raises in the lines of one thread, inside of a frame, until that is left."""
 
-    __slots__ = ("_before", "_kind", "_make", "_nudged", "_numbers", "_outer", "_raised", "_thread", "harsh", "in_del")
+    __slots__ = (
+        "_before", "_is_left", "_kind", "_make", "_nudged", "_numbers", "_outer", "_raised", "_thread", "harsh",
+        "in_del",
+    )  # fmt: skip
 
     def __init__(self, kind: type[BaseException], make: Callable[[], BaseException]) -> None:
         self._kind: Final = kind
@@ -59,6 +62,7 @@ class Escape:
         self._nudged = 0  # the thread in which one is to be raised from outside
         self._thread = 0
         self._before: Any = None  # what traced before, up to Python 3.11
+        self._is_left = False  # what comes now comes too late
 
     @property
     def begun(self) -> bool:
@@ -95,7 +99,9 @@ class Escape:
 
             def __init__(self) -> None:
                 super().__init__(*escape._make().args)
-                escape.begin(sys._getframe(1), stop)
+                escape._nudged = 0  # it has come
+                if not escape._is_left:
+                    escape.begin(sys._getframe(1), stop)
 
         Nudge.__name__, Nudge.__qualname__ = self._kind.__name__, self._kind.__qualname__
         Nudge.__module__ = self._kind.__module__
@@ -104,9 +110,11 @@ class Escape:
 
     def left(self) -> None:
         """The server is out: take all this back, and let trace what traced before."""
-        if self._nudged:
-            _raise_in(self._nudged, None)  # if it has not come to pass, it shall not any more
-            self._nudged = 0
+        if self._nudged == get_ident():
+            self._let_come()
+        elif self._nudged:
+            _raise_in(self._nudged, None)  # it shall not come to pass any more
+        self._nudged = 0
         with _lock:
             thread, self._thread = self._thread, 0
             if not thread:
@@ -118,6 +126,21 @@ class Escape:
                 self._untrace()
             if not _armed:
                 _monitor_no_lines()
+
+    def _let_come(self) -> None:
+        """An exception is still to be raised in this thread: now, and for nobody.
+
+        To take it back would leave Python 3.11 with a flag that is never cleared, on which a function that is traced
+        waits for ever.
+        """
+        self._is_left = True
+        try:
+            while self._nudged:
+                pass
+        except self._kind:
+            pass
+        finally:
+            self._is_left = False
 
     def _untrace(self) -> None:
         before, self._before = self._before, None
