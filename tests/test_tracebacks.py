@@ -178,7 +178,7 @@ def test_a_file_of_a_library_is_shown_by_its_name_there() -> None:
     [
         (os.path.join(OURS, "_world.py"), "ours"),
         (os.path.join(OURS, "folder", "module.py"), "ours"),
-        (OURS + "_plugin/module.py", "own"),
+        (OURS + "_plugin/module.py", "installed" if "site-packages" in OURS else "own"),  # and not ours
         (selectors.__file__, "stdlib"),
         (os.path.join(LIBRARY, "asyncio", "streams.py"), "stdlib"),
         ("<frozen importlib._bootstrap>", "stdlib"),

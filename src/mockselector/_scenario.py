@@ -315,9 +315,12 @@ class Scenario:
                 interruption(world, error)
             raise
         finally:
-            watch.end()
-            world.ending.left()
-            world.ending.outside = before
+            try:
+                watch.end()
+            finally:
+                watch.end()  # an interrupt may have come in the middle of it
+                world.ending.left()
+                world.ending.outside = before
 
     def run_path(self, path: str | os.PathLike[str], argv: Sequence[str] = ()) -> dict[str, Any] | None:
         """Run a file as `python path argv...` does; returns its globals.
