@@ -206,13 +206,14 @@ class Walk:
 
 def go(run: Callable[[], None], walk: Walk) -> bool:
     """Whether an interrupt came out."""
+    before = sys.gettrace()
     sys.settrace(walk)
     try:
         run()
     except KeyboardInterrupt:
         return True
     finally:
-        sys.settrace(None)
+        sys.settrace(before)
     return False
 
 
