@@ -293,7 +293,8 @@ def _loop_call_exception_handler(self: Any, context: dict[str, Any]) -> None:
     """As an event loop's `call_exception_handler`; a scenario keeps what a handler has raised, for its texts."""
     world = current()
     error = context.get("exception")
-    if world is not None and isinstance(error, BaseException):
+    ours = getattr(getattr(self, "_selector", None), "_world", None) is world  # not what an earlier test has left
+    if world is not None and ours and isinstance(error, BaseException):
         world.monitor.heard(error)
     _real_of_loop["call_exception_handler"](self, context)
 
@@ -349,7 +350,8 @@ def _handle_stand_in(real: Callable[..., Any]) -> Callable[..., Any]:
     def handle(self: Any, record: Any) -> Any:
         world = current()
         info: Any = record.exc_info
-        if world is not None and isinstance(info, tuple) and isinstance(info[1], BaseException):
+        told = isinstance(info, tuple) and isinstance(info[1], BaseException)
+        if world is not None and told and self.name != "asyncio":  # what that tells, its loop has told before
             world.monitor.heard(info[1])
         return real(self, record)
 
