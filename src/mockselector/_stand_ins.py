@@ -350,8 +350,8 @@ def _handle_stand_in(real: Callable[..., Any]) -> Callable[..., Any]:
     def handle(self: Any, record: Any) -> Any:
         world = current()
         info: Any = record.exc_info
-        told = isinstance(info, tuple) and isinstance(info[1], BaseException)
-        if world is not None and told and self.name != "asyncio":  # what that tells, its loop has told before
+        apart = self.name != "asyncio"  # what that tells, its loop has told before
+        if world is not None and apart and isinstance(info, tuple) and isinstance(info[1], BaseException):
             world.monitor.heard(info[1])
         return real(self, record)
 
