@@ -146,6 +146,19 @@ def test_what_traced_before_traces_again() -> None:
         sys.settrace(before)
 
 
+def test_it_traces_again_after_a_loop_in_the_test_itself() -> None:
+    def tracer(*_: object) -> None: ...
+
+    before = sys.gettrace()
+    sys.settrace(tracer)
+    try:
+        test_it_survives_a_loop_in_the_test_itself()
+        test_polls_of_an_ended_run_are_not_answered_for_ever()
+        assert sys.gettrace() is tracer
+    finally:
+        sys.settrace(before)
+
+
 # -- whose exception it is ----------------------------------------------------------------------
 
 

@@ -28,6 +28,7 @@ if sys.platform != "linux":
     pytest.skip("the table speaks of Linux", allow_module_level=True)
 
 from escape_doors import DOORS, PASSES, REFUSED, Door
+from measured import PYTHON
 
 PROGRAM = Path(__file__).parent / "escape_doors.py"
 
@@ -46,9 +47,7 @@ BY_KERNEL = {
 def tried(network: str) -> dict[str, list[tuple[str, list[str], bool]]]:
     """What has come of each door: of itself, then where the server swallows it; who has heard of it; was it slow?"""
     environment = {**os.environ, "NETWORK": network, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
-    done = subprocess.run(
-        [sys.executable, PROGRAM], env=environment, capture_output=True, text=True, timeout=120, check=False
-    )
+    done = subprocess.run([*PYTHON, PROGRAM], env=environment, capture_output=True, text=True, timeout=120, check=False)
     found: dict[str, list[tuple[str, list[str], bool]]] = {}
     for line in done.stdout.splitlines():
         name, came, heard, slow = json.loads(line)

@@ -16,7 +16,7 @@ import threading
 import time
 import weakref
 from selectors import EVENT_READ
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -339,11 +339,14 @@ def test_asyncio_forced_out_leaves_no_loop_running_and_no_task_that_goes_on_when
                 pass
 
     hooks = sys.get_asyncgen_hooks()
+    policies: Any = asyncio  # Any: checkers say that they are deprecated, which they are not here
     for text in ("once", "and again"):
         with pytest.raises(pytest.fail.Exception, match=text), Scenario(watchdog=SOON) as net:
             net.client("alice").waits(1).does(functools.partial(pytest.fail, text))
             net.run(supervisor)
         assert asyncio.events._get_running_loop() is None
+        with pytest.raises(RuntimeError, match="no current event loop"):
+            policies.get_event_loop_policy().get_event_loop()
         assert sys.get_asyncgen_hooks() == hooks
 
 

@@ -20,6 +20,9 @@ if TYPE_CHECKING:
     Server = Callable[[], object]
 
 
+pytestmark = pytest.mark.collects
+
+
 def serve(end: str, *, clients: int = 1, loops: bool = False) -> None:
     """Echo until so many clients have left; `end` says what becomes of their connections then."""
     kept: list[socket.socket] = []

@@ -312,9 +312,9 @@ def test_a_clean_up_of_asyncio_may_close_one_after_the_other() -> None:
             await reader.read()
 
         writers: list[asyncio.StreamWriter] = []
-        server = await asyncio.start_server(keep, "localhost", PORT)
+        await asyncio.start_server(keep, "localhost", PORT)
         try:
-            await server.serve_forever()
+            await asyncio.Event().wait()  # on Python 3.12, serve_forever() would first wait for the clients
         finally:
             for writer in writers:
                 writer.close()

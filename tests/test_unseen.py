@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from measured import PYTHON
+
 if TYPE_CHECKING:
     from pathlib import Path
 
@@ -42,7 +44,8 @@ def run(folder: Path, code: str, *how: str) -> str:
     """All that a process writes which runs `code`, as the file case.py."""
     file = folder / "case.py"
     file.write_text(IMPORTS + textwrap.dedent(code))
-    command = [sys.executable, *(how or ("case.py",))]
+    python = [sys.executable] if "-W" in how else PYTHON  # an option of the interpreter cannot be handed on
+    command = [*python, *(how or ("case.py",))]
     done = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=300, check=False)
     return done.stdout + done.stderr
 

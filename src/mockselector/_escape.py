@@ -45,8 +45,8 @@ class Escape:
     """Raises in the lines of one thread, inside of a frame, until that is left."""
 
     __slots__ = (
-        "_before", "_is_left", "_kind", "_make", "_nudged", "_numbers", "_outer", "_raised", "_thread", "harsh",
-        "in_del",
+        "_before", "_in_c", "_is_left", "_kind", "_make", "_nudged", "_numbers", "_outer", "_raised", "_thread",
+        "harsh", "in_del",
     )  # fmt: skip
 
     def __init__(self, kind: type[BaseException], make: Callable[[], BaseException]) -> None:
@@ -62,6 +62,7 @@ class Escape:
         self._nudged = 0  # the thread in which one is to be raised from outside
         self._thread = 0
         self._before: Any = None  # what traced before, up to Python 3.11
+        self._in_c = False  # whether this traces, up to Python 3.11
         self._is_left = False  # what comes now comes too late
 
     @property
@@ -76,15 +77,15 @@ class Escape:
         """
         if self._thread:
             return
-        from opcode import opmap  # here, as ctypes: only what cannot be ended otherwise pays for them
+        import dis  # here, as ctypes: only what cannot be ended otherwise pays for them
 
-        self._numbers = opmap
+        self._numbers = dis.opmap
         self._outer = _outer_frames(innermost, stop)
         with _lock:
             self._thread = get_ident() if thread is None else thread
             _armed[self._thread] = self
             if not _monitor_lines():
-                self._before = sys.gettrace()
+                self._before, self._in_c = sys.gettrace(), True
                 _trace_in_c(self)
 
     def begin_in(self, thread: int, innermost: FrameType, stop: CodeType) -> None:
@@ -143,13 +144,14 @@ class Escape:
             self._is_left = False
 
     def _untrace(self) -> None:
-        before, self._before = self._before, None
-        sys.settrace(before)
+        if self._in_c:  # else it has just been done: the call of this function is an event as well
+            before, self._before, self._in_c = self._before, None, False
+            sys.settrace(before)
 
     # No coverage of what follows: nothing else can trace while it runs.
 
-    def at_line(self, frame: FrameType) -> None:  # pragma: no cover
-        """A line is about to be executed."""
+    def at_line(self, frame: FrameType, at: int) -> None:  # pragma: no cover
+        """A line is about to be executed; at: the instruction from which an exception would come."""
         code = frame.f_code
         if frame in self._outer:
             self.left()
@@ -158,7 +160,7 @@ class Escape:
             return
         if code.co_name == "__del__" and not self.in_del:
             return
-        if (self.harsh or not self._is_on_its_way()) and self._may_raise(code, frame.f_lasti):
+        if (self.harsh or not self._is_on_its_way()) and self._may_raise(code, at):
             self._raised += 1
             self.harsh = self.harsh or self._raised > MANY
             raise self._make()
@@ -168,6 +170,8 @@ class Escape:
         numbers, instructions = self._numbers, code.co_code
         if at < 0 or instructions[at] in [numbers.get(name) for name in _LEAVES]:
             return at < 0
+        if instructions[at] == numbers["NOP"]:
+            return not _begins_a_try(code, at)
         if instructions[at] != numbers.get("PUSH_EXC_INFO"):
             return True
         # It begins to handle an exception, which nobody knows before that is done; and a `with` is to be left in order.
@@ -187,7 +191,15 @@ class Escape:
         if not self._thread:
             self._untrace()  # it was left in another thread
         else:
-            self.at_line(frame)
+            self.at_line(frame, frame.f_lasti)
+
+
+def _begins_a_try(code: CodeType, at: int) -> bool:  # pragma: no cover
+    """Whether it is the `try:` itself, which up to Python 3.12 no `with` or `finally:` around it protects."""
+    from dis import Bytecode
+
+    protected = [range(one.start, one.end) for one in getattr(Bytecode(code), "exception_entries", ())]
+    return not any(at in one for one in protected) and any(at + 2 in one for one in protected)
 
 
 def _outer_frames(innermost: FrameType, stop: CodeType) -> frozenset[FrameType]:
@@ -224,7 +236,7 @@ def _monitor_lines() -> bool:
             return False
         _monitoring.use_tool_id(_tool, "mockselector")
         for event in _EVENTS:
-            _monitoring.register_callback(_tool, event, _at_event)
+            _monitoring.register_callback(_tool, event, _at_jump if event == _JUMP else _at_event)
         _monitoring.set_events(_tool, sum(_EVENTS))
     return True
 
@@ -240,15 +252,30 @@ def _monitor_no_lines() -> None:
 
 
 # Not every function has a line of its own: one that C calls again and again may begin, and do no more.
+_JUMP: Final[int] = 0 if _monitoring is None else _monitoring.events.JUMP
 _EVENTS: Final[list[int]] = (
-    [] if _monitoring is None else [getattr(_monitoring.events, name) for name in ("LINE", "JUMP", "PY_START")]
+    [] if _monitoring is None else [getattr(_monitoring.events, name) for name in ("JUMP", "LINE", "PY_START")]
 )
 
 
 def _at_event(*_: object) -> None:  # pragma: no cover
     one = _armed.get(get_ident())
     if one is not None:
-        one.at_line(sys._getframe(1))  # whose line it is
+        frame = sys._getframe(1)  # whose line it is
+        one.at_line(frame, frame.f_lasti)
+
+
+def _at_jump(code: CodeType, here: int, to: int) -> None:  # pragma: no cover
+    """A jump: where that leads to another line, it is for that line to raise.
+
+    What is raised from a jump itself, Python 3.12 does not look for a handler for.
+    """
+    one = _armed.get(get_ident())
+    if (
+        one is not None
+        and len({line for start, end, line in code.co_lines() if start <= here < end or start <= to < end}) == 1
+    ):
+        one.at_line(sys._getframe(1), to)
 
 
 # -- before that: a trace function of Python's is given up when it raises; one in C is not ---------------

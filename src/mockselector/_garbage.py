@@ -21,8 +21,13 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from typing import Final
 
+OF_PYTHON: Final = 2000
+"""More objects than a Python itself freezes as it starts, some hundred in 3.12; a program that freezes has more."""
+
 _lock: Final = RLock()
 _open: Final[dict[Held, None]] = {}  # in all threads
+_freezes = False
+"""Whether the program has been seen to freeze objects of its own: they are its business from then on."""
 _before: tuple[bool, bool] | None = None
 """Whether it was on, and whether what was alive is frozen; None: all is put back."""
 
@@ -32,11 +37,12 @@ class Held:
 
     def begin(self) -> None:
         """From now on."""
-        global _before
+        global _before, _freezes
         with _lock:
             _open[self] = None
             if _before is None:
-                _before = gc.isenabled(), not gc.get_freeze_count()  # what a program has frozen is its own business
+                _freezes = _freezes or gc.get_freeze_count() > OF_PYTHON  # to count them takes a while if they are many
+                _before = gc.isenabled(), not _freezes
                 gc.disable()
                 if _before[1]:
                     gc.freeze()
@@ -69,9 +75,12 @@ def clear(error: BaseException | None, forced: bool, left: Callable[[], object])
     """Have done with what a server leaves behind, while somebody looks whether that ends.
 
     error: the end of its run, if nobody will see that. forced: it did not go by itself, and what it has left
-    suspended may as little. left: called when that has been ended.
+    in a cycle may as little. left: called when that has been ended.
     """
-    for step in (lambda: _clear_frames(error), *(close_tasks, lambda: collect(whole=False)) * forced):
+    steps: list[Callable[[], object]] = [lambda: _clear_frames(error), close_tasks]
+    if forced:
+        steps.append(lambda: collect(whole=False))
+    for step in steps:
         try:
             step()
         except EndException:  # it did not end

@@ -12,7 +12,7 @@ import os
 import signal
 import sys
 from _thread import RLock, allocate_lock, get_ident, start_new_thread
-from threading import main_thread
+from threading import gettrace, main_thread
 
 from ._trace import place, shown_path
 from ._whose import INSIDE
@@ -203,7 +203,8 @@ def _unlock() -> None:
         _lock.release()
 
 
-def _look_for_ever() -> None:
+def _look_for_ever() -> None:  # pragma: no cover  (what it calls is followed from here on)
+    sys.settrace(gettrace())  # who follows all threads follows this one
     while True:
         _bell.acquire(True, _look())
 
@@ -221,7 +222,7 @@ def _look() -> float:
         return _pause
 
 
-def _after_fork() -> None:
+def _after_fork() -> None:  # pragma: no cover  (a child ends without a word to whoever measures)
     """In the child of a fork there is no such thread, and nobody to let go of the locks."""
     global _lock, _bell, _started, _pause
     _lock, _bell, _started, _pause = RLock(), allocate_lock(), False, -1.0

@@ -299,7 +299,7 @@ class Scenario:
                     error, own = one, self._is_own(one)
             self._left(error)
         finally:
-            if own or forced:
+            if own or forced or self._told:
                 self._watched(lambda: clear(error if own else None, forced, world.ending.left))
 
     def _watched(self, function: Callable[[], object]) -> None:

@@ -1,7 +1,8 @@
 """What a server that is forced out may leave changed in its thread, as it is kept from putting it back.
 
-Owns that list: the event loop of asyncio that runs in the thread, the hooks that a loop sets, and the handler of
-SIGINT that `asyncio.run` puts there. A later test would find them, and fail. Knows nothing of scenarios.
+Owns that list: the event loop of asyncio that runs in the thread and is its current one, the hooks
+that a loop sets, and the handler of SIGINT that `asyncio.run` puts there. A later test would find
+them, and fail. Knows nothing of scenarios.
 """
 
 from __future__ import annotations
@@ -29,7 +30,9 @@ class StateOfThread:
     def put_back(self) -> None:
         """Make it as it was."""
         if _running_loop() is not self._loop:
-            sys.modules["asyncio.events"]._set_running_loop(self._loop)
+            events = sys.modules["asyncio.events"]
+            events._set_running_loop(self._loop)
+            events.set_event_loop(self._loop)  # as the end of `asyncio.run()` would have done
         sys.set_asyncgen_hooks(*self._hooks)
         sys.set_coroutine_origin_tracking_depth(self._origin)
         of_asyncio = getattr(getattr(signal.getsignal(signal.SIGINT), "func", None), "__name__", "") == "_on_sigint"

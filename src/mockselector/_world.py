@@ -292,6 +292,8 @@ class World:
         self._selectors += 1
         if self._selectors % SELECTORS_TO_TIDY == 0:
             self._tidy_at = 0
+            if self.is_over:
+                self._collect(whole=False)  # it may never wait again
         name = "selector" if self._selectors == 1 else f"selector {self._selectors}"
         self.open_selectors[name] = None
         return name
@@ -1059,7 +1061,7 @@ class World:
 
     def tidy(self) -> None:
         """Collect garbage, and close the sockets that are found in it, in the order in which they were made."""
-        if self.is_over or not self.records:
+        if self.is_over:
             return
         rows = len(self.monitor.rows)
         self._tidied = rows
