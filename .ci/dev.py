@@ -21,7 +21,7 @@ import threading
 import time
 import venv
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
@@ -322,18 +322,16 @@ def all_tests() -> None:
             # From elsewhere: inside of the checkout, pyright would look at the checkout.
             begin(Step("types of the wheel", dev, "-m", "pyright", "--verifytypes", "mockselector", "--ignoreexternal",
                        PATH=f"{installed.parent}{os.pathsep}{path}", cwd=ENVS))  # fmt: skip
-            in_each: dict[int, Path] = {}
             tested: list[Future[None]] = []
-            for minor, python in found.items():
-                in_each[minor] = inside = for_tests(minor, python)
+            for minor, python in sorted(found.items(), reverse=True):  # what takes longest first
+                inside = for_tests(minor, python)
                 run(inside, *PIP, "--force-reinstall", wheel)  # that is what is tested: the sources are on no path
-                tested += begin(*tests_of(minor, inside, measured=minor in (min(found), max(found))))
+                tested += begin(*tests_of(minor, inside, of=found))
             for one in tested:
                 one.result()
             combined = Step("coverage", dev, "-m", "coverage", "combine", "--quiet")
             begin(combined)[0].result()
             begin(Step("coverage report", dev, "-m", "coverage", "report"))
-            begin(Step("benchmarks", in_each[min(found)], "benchmarks", "--quick"))
         except FailedError as error:
             broken.append(str(error))
         except BaseException:
@@ -367,12 +365,14 @@ def checks(dev: Path, path: str) -> list[Step]:
     return steps
 
 
-def tests_of(minor: int, inside: Path, *, measured: bool) -> list[Step]:
-    """The suites and the examples, on one Python; measured: what of the package they cover."""
-    measure = ("-m", "coverage", "run", "--parallel-mode") if measured else ()
+def tests_of(minor: int, inside: Path, *, of: Iterable[int]) -> list[Step]:
+    """The suites and the examples, on one Python of several; the newest measures what the tests cover."""
+    measure = ("-m", "coverage", "run", "--parallel-mode") if minor == max(of) else ()
     steps = [suite(f"3.{minor} tests", minor, inside, *measure, "-m", "pytest", "-q", "--deselect", DIFFERENTIAL)]
     if minor == OLDEST:
         steps.append(suite(f"3.{minor} tests against 0.2.3", minor, inside, "-m", "pytest", "-q", DIFFERENTIAL))
+    if minor == min(of):
+        steps.append(Step("benchmarks", inside, "benchmarks", "--quick"))
     return [*steps, Step(f"3.{minor} examples", inside, "examples")]
 
 

@@ -75,6 +75,8 @@ class Program:
         self.choices: Final = choices
         self.planted: Final = wrong
         self.network: Final = network
+        self.sizes = SIZES
+        """How much is sent at once."""
         self._lines: Final[list[str]] = []
         self._depth = 0
 
@@ -649,11 +651,11 @@ PLANTED: Final[dict[Callable[[Program], str], tuple[str, ...]]] = {
 
 # -- scripts ----------------------------------------------------------------------------------------
 
-SIZES: Final = (3, 1, 100, 1000, 5000, 70_000, 200_000)
+SIZES: Final[Sequence[int]] = (3, 1, 100, 1000, 5000, 70_000, 200_000)
 
 
 def _bytes(make: Program, letter: str = "") -> str:
-    size = make.choices.of(*SIZES, plain=0.4)
+    size = make.choices.of(*make.sizes, plain=0.4)
     return f'b"{letter or make.choices.of("a", "b")}" * {size:_}'
 
 
@@ -740,7 +742,8 @@ def options(make: Program) -> str:
     if choose.chance(0.1):
         given.append(f"grace={choose.of(1, 0, 5000)}")
     if simulated and choose.chance(0.2):
-        given.append(f"buffer={choose.of(10, 1, 1000, 1_000_000)}")
+        given.append(f"buffer={(buffer := choose.of(10, 1, 1000, 1_000_000))}")
+        make.sizes = [size for size in SIZES if size <= 5000 * buffer]  # a million calls are right, but take a while
     return ", ".join(given)
 
 

@@ -443,7 +443,16 @@ def opens_and_closes(_: object) -> None:
     socket.socket().close()
 
 
-AGAIN = pytest.mark.parametrize("act", [binds_again, listens_again, looks_up_again, connects_again, opens_and_closes])
+def lets_go_of_a_selector_and_binds(_: object) -> None:
+    selector = selectors.DefaultSelector()
+    selector.register(socket.socket(), EVENT_READ, selector)  # a cycle: it is closed when it is collected
+    binds_again(_)
+
+
+AGAIN = pytest.mark.parametrize(
+    "act",
+    [binds_again, listens_again, looks_up_again, connects_again, opens_and_closes, lets_go_of_a_selector_and_binds],
+)
 
 
 @AGAIN
@@ -466,6 +475,48 @@ def test_who_swallows_that_nothing_comes_of_its_calls_is_ended(
     with pytest.raises((ScenarioError, OSError)), Scenario() as net:
         net.client().sends(b"a").expects(b"b").closes()
         net.run(serve)
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="there is no loopback")
+@pytest.mark.parametrize("act", [binds_again, listens_again, opens_and_closes, lets_go_of_a_selector_and_binds])
+def test_likewise_over_the_loopback(act: Callable[[object], None], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(_world, "IDLE_CALLS", 5_000)
+
+    def serve() -> None:
+        with socket.create_server(("", 8888)):
+            while True:
+                try:
+                    act(None)
+                except OSError:
+                    pass
+
+    with pytest.raises(ScenarioError, match=r"\A\[busy-loop\]"), Scenario(network="loopback") as net:
+        net.client().sends(b"a").expects(b"b").closes()
+        net.run(serve)
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="there is no loopback")
+def test_a_system_that_has_no_descriptors_left_keeps_nobody_for_ever() -> None:
+    resource = pytest.importorskip("resource")
+    before = resource.getrlimit(resource.RLIMIT_NOFILE)
+
+    def serve() -> None:
+        kept: list[object] = []
+        with socket.create_server(("", 8888)):
+            while True:
+                try:
+                    kept.append(selectors.DefaultSelector())
+                except OSError:
+                    pass
+
+    # What the peers do needs descriptors, too.
+    with pytest.raises(OSError, match="Too many open files"), Scenario(network="loopback", watchdog=None) as net:
+        net.client().sends(b"a").expects(b"b").closes()
+        try:
+            resource.setrlimit(resource.RLIMIT_NOFILE, (100, before[1]))
+            net.run(serve)
+        finally:
+            resource.setrlimit(resource.RLIMIT_NOFILE, before)
 
 
 def test_a_finding_that_is_swallowed_again_costs_no_text() -> None:

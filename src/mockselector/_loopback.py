@@ -395,9 +395,17 @@ class LoopbackWorld(World):
 
     def own_socket(self, family: int, proto: int, made: Place) -> LoopbackSocket:
         """A new real socket."""
-        number = Raw(family, SOCK_STREAM, proto).detach()
+        number = self._made(lambda: Raw(family, SOCK_STREAM, proto)).detach()
         descriptor = Descriptor(number, family, made)
         return LoopbackSocket(self, descriptor, self.admit(descriptor, None, "socket"), proto, Far())
+
+    def _made(self, make: Callable[[], T]) -> T:
+        """Something of the system's; a program that tries that in vain for ever sees time pass."""
+        try:
+            return make()
+        except OSError:
+            self.looks()
+            raise
 
     def own_socket_of(self, number: int) -> LoopbackSocket | None:
         """A socket for a number that another one was detached from."""
@@ -410,7 +418,7 @@ class LoopbackWorld(World):
 
     def own_selector(self, kind: type[selectors.BaseSelector]) -> selectors.BaseSelector:
         """A real selector, whose waiting is the world's."""
-        selector = kind()
+        selector = self._made(kind)
         real_select = selector.select
         name = self.name_selector()
         keys: dict[int, selectors.SelectorKey] = vars(selector)["_fd_to_key"]
@@ -580,7 +588,7 @@ class LoopbackWorld(World):
         sock.far.closed, sock.far.number = True, -1
         if sock.far.counted:
             self.closed()
-        self.progress += 1
+            self.progress += 1  # to close what was never connected is no doing
 
     def owns(self, number: int) -> bool:
         """Whether it is the number of one of the server's sockets."""

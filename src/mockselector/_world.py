@@ -291,9 +291,7 @@ class World:
         """What the next selector is called."""
         self._selectors += 1
         if self._selectors % SELECTORS_TO_TIDY == 0:
-            self._tidy_at = 0
-            if self.is_over:
-                self._collect(whole=False)  # it may never wait again
+            self.tidy()  # now: it may never wait
         name = "selector" if self._selectors == 1 else f"selector {self._selectors}"
         self.open_selectors[name] = None
         return name
@@ -326,7 +324,7 @@ class World:
             self.monitor.decided("close", record.name, "by its number")
         if descriptor.stream is not None:
             self.closed()
-        self.progress += 1
+            self.progress += 1
         self.network.close(descriptor, reset=descriptor.lingers)
 
     def own_socket(self, family: int, proto: int, made: Place) -> real_socket | None:
@@ -1061,8 +1059,6 @@ class World:
 
     def tidy(self) -> None:
         """Collect garbage, and close the sockets that are found in it, in the order in which they were made."""
-        if self.is_over:
-            return
         rows = len(self.monitor.rows)
         self._tidied = rows
         self._tidy_at = rows + max(ROWS_TO_TIDY, 8 * (len(self.peers) + len(self.network.descriptors))) * WIDTH
