@@ -654,8 +654,8 @@ PLANTED: Final[dict[Callable[[Program], str], tuple[str, ...]]] = {
 SIZES: Final[Sequence[int]] = (3, 1, 100, 1000, 5000, 70_000, 200_000)
 
 
-def _bytes(make: Program, letter: str = "") -> str:
-    size = make.choices.of(*make.sizes, plain=0.4)
+def _bytes(make: Program, letter: str = "", *, most: int = SIZES[-1]) -> str:
+    size = make.choices.of(*(size for size in make.sizes if size <= most), plain=0.4)
     return f'b"{letter or make.choices.of("a", "b")}" * {size:_}'
 
 
@@ -663,7 +663,8 @@ def wild_steps(make: Program) -> str:
     """Any steps in any order."""
     choose, steps = make.choices, ""
     for _ in range(choose.below(6)):
-        data = _bytes(make)
+        # A server that polls while hours pass asks for the time a million times.
+        data = _bytes(make, most=SIZES[-1] if "reads_slowly(10," not in steps else 1000)
         if steps.endswith((".closes()", ".resets()")) and not choose.chance(0.05):
             return steps
         steps += choose.of(
