@@ -126,6 +126,29 @@ def test_likewise_in_another_thread(endless: Callable[[object], None]) -> None:
     assert ended == [1]
 
 
+@pytest.fixture
+def monitored() -> Generator[None]:
+    """Others monitor, and have left no number free; none of them is a debugger."""
+    monitoring: Any = vars(sys)["monitoring"]
+    free = [number for number in range(1, 6) if monitoring.get_tool(number) is None]
+    for number in free:
+        monitoring.use_tool_id(number, "another")
+    yield
+    for number in free:
+        monitoring.free_tool_id(number)
+
+
+@pytest.mark.skipif(sys.version_info < (3, 12), reason="there is no sys.monitoring")
+@pytest.mark.usefixtures("monitored")
+@ENDLESS
+def test_where_others_monitor_it_is_ended_as_well(endless: Callable[[object], None]) -> None:
+    before = sys.gettrace()
+    with pytest.raises(ScenarioError, match="busy-loop"), Scenario(watchdog=SOON) as net:
+        net.client("alice").sends(b"hi").closes()
+        net.run(serve, endless)
+    assert sys.gettrace() is before
+
+
 def test_a_step_that_never_ends_is_told_as_such() -> None:
     with pytest.raises(ScenarioError, match=r"\[busy-loop\] a step of alice has called nothing"):
         with Scenario(watchdog=SOON) as net:

@@ -73,7 +73,7 @@ class Escape:
     def begin(self, innermost: FrameType, stop: CodeType, thread: int | None = None) -> None:
         """Raise from now on, inside of the frames of `stop`.
 
-        thread: another one than this, which takes Python 3.12.
+        thread: another one than this, whose lines must be monitored.
         """
         if self._thread:
             return
@@ -90,7 +90,7 @@ class Escape:
 
     def begin_in(self, thread: int, innermost: FrameType, stop: CodeType) -> None:
         """The same in another thread, whatever it does; one that does not come back to Python is not reached."""
-        if _monitoring is not None:
+        if _can_monitor():
             self.begin(innermost, stop, thread)
             return
         escape = self
@@ -225,13 +225,22 @@ def _is_outside(frame: FrameType) -> bool:
 # -- with Python 3.12: a callback may raise as often as it likes ----------------------------------------
 
 
+def _free_tool() -> int | None:
+    """A number that no tool has; None: a debugger, a profiler and others have them all."""
+    return next((number for number in (4, 3, 2, 5) if _monitoring.get_tool(number) is None), None)
+
+
+def _can_monitor() -> bool:
+    return _monitoring is not None and (_tool is not None or _free_tool() is not None)
+
+
 def _monitor_lines() -> bool:
     """Have `_at_event` called for each line, each turn of a loop on one, and each call; False if that cannot be had."""
     global _tool
     if _monitoring is None:
         return False
     if _tool is None:
-        _tool = next((number for number in (4, 3, 2, 5) if _monitoring.get_tool(number) is None), None)
+        _tool = _free_tool()
         if _tool is None:
             return False
         _monitoring.use_tool_id(_tool, "mockselector")
@@ -278,7 +287,7 @@ def _at_jump(code: CodeType, here: int, to: int) -> None:  # pragma: no cover
         one.at_line(sys._getframe(1), to)
 
 
-# -- before that: a trace function of Python's is given up when it raises; one in C is not ---------------
+# -- before that, or where others monitor: a trace function of Python's is given up when it raises; one in C is not --
 
 
 def _raise_in(thread: int, kind: type[BaseException] | None) -> None:
