@@ -1666,3 +1666,73 @@ def test_it_cannot_be_pickled_as_a_real_one_cannot() -> None:
     with scenario():
         with pytest.raises(TypeError, match="cannot pickle"):
             pickle.dumps(socket.socket())
+
+
+# -- what is seldom done ------------------------------------------------------------------------
+
+
+def test_all_that_is_asked_for_is_waited_for_and_only_looked_at() -> None:
+    with scenario("blocking-read") as net:
+        net.client().sends(b"ab").waits(1).sends(b"cd")
+        conn = accept()
+        assert (b"abcd", 1.0) == (conn.recv(4, MSG_PEEK | MSG_WAITALL), net.now)
+        assert b"abcd" == conn.recv(4, MSG_WAITALL)
+
+
+def test_without_waiting_what_is_there_is_looked_at() -> None:
+    with scenario() as net:
+        net.client().sends(b"ab").waits(1).sends(b"cd")
+        conn = accept(5)
+        assert b"a" == conn.recv(1, MSG_PEEK)
+        conn.setblocking(False)
+        assert b"ab" == conn.recv(4, MSG_PEEK | MSG_WAITALL)
+        assert b"ab" == conn.recv(2)
+        assert errno.EAGAIN == error_of(conn.recv, 4, MSG_PEEK | MSG_WAITALL)
+
+
+def test_a_bound_socket_does_not_change_its_mind_about_ipv4() -> None:
+    with scenario(), socket.socket(AF_INET6) as sock:
+        sock.bind(("::", 8888))
+        assert errno.EINVAL == error_of(sock.setsockopt, socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+        assert 0 == sock.getsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY)
+
+
+@on_unix
+def test_a_socket_that_is_bound_to_nothing_gets_a_name_of_its_own() -> None:
+    with scenario(), socket.socket(AF_UNIX) as one, socket.socket(AF_UNIX) as other:  # type: ignore[arg-type]  # see above
+        one.bind("")
+        other.bind("")
+        names = one.getsockname(), other.getsockname()
+        assert all(len(name) == 6 and bytes(name)[:1] == b"\0" for name in names)
+        assert names[0] != names[1]
+        one.bind("")  # once more: it has one
+        assert names[0] == one.getsockname()
+
+
+@on_unix
+def test_where_nobody_may_make_a_socket_file_there_is_one_all_the_same(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refused(*_: object) -> None:
+        raise PermissionError
+
+    monkeypatch.setattr(os, "mknod", refused, raising=False)
+    path = str(tmp_path / "sock")
+    with scenario() as net:
+        net.client("alice", to=path).sends(b"x")
+        with socket.socket(AF_UNIX) as listener:  # type: ignore[arg-type]  # see above
+            listener.bind(path)
+            assert os.path.exists(path)
+            listener.listen()
+            assert b"x" == listener.accept()[0].recv(9)
+
+
+@pytest.mark.parametrize("late", [lambda sock: sock.listen(), lambda sock: sock.shutdown(socket.SHUT_WR)])
+def test_when_the_scenario_is_over_a_socket_does_nothing_more(late: Callable[[socket.socket], object]) -> None:
+    with scenario() as net:
+        net.client()
+        sock = accept()
+    with pytest.raises(OSError, match="belongs to a scenario that is over") as caught:
+        late(sock)
+    assert caught.value.errno == errno.EBADF
+    sock.close()

@@ -20,7 +20,8 @@ from typing import TYPE_CHECKING, NoReturn
 import pytest
 
 from mockselector import ListenSocket, MockSelector, MockSocket, Scenario, ScenarioError
-from mockselector._reasons import called_from
+from mockselector._reasons import called_from, reason, reason_text
+from mockselector._text import number_text, several, value_text
 from scenario_servers import PORT, echo
 
 if TYPE_CHECKING:
@@ -961,3 +962,23 @@ def test_of_a_group_of_exceptions_what_is_in_it_is_told(tasks: int, beside: str)
         net.client("alice").sends(b"x\n").expects(b"y").closes()
         net.run(main)
     assert f"ValueError: told by a task{beside}" in " ".join(str(caught.value).split())
+
+
+# -- values ------------------------------------------------------------------------------------------------------------
+
+
+class Broken:
+    def __repr__(self) -> str:
+        raise ZeroDivisionError
+
+
+def test_what_is_to_be_shown_may_be_of_any_kind_and_size() -> None:
+    assert value_text(Broken()) == "<Broken, whose repr() raises ZeroDivisionError>"
+    assert number_text(10**400) == "more than 1e308"
+    assert number_text(0.5) == "0.5"
+    assert several(["a", "b", "c"], 2) == "a, b, c"  # to say that there is one more takes as long
+    assert several(["a", "b", "c", "d"], 2) == "a, b and 2 more"
+
+
+def test_an_exception_that_was_never_raised_has_no_place() -> None:
+    assert reason_text(reason(ValueError("4x"))) == "ValueError: 4x"
