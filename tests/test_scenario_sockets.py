@@ -1736,3 +1736,40 @@ def test_when_the_scenario_is_over_a_socket_does_nothing_more(late: Callable[[so
         late(sock)
     assert caught.value.errno == errno.EBADF
     sock.close()
+
+
+def test_only_the_first_address_has_the_canonical_name() -> None:
+    with scenario():
+        found = socket.getaddrinfo("localhost", 80, type=socket.SOCK_STREAM, flags=socket.AI_CANONNAME)
+        assert ["localhost", ""] == [one[3] for one in found]
+
+
+def test_from_behind_the_end_of_a_file_nothing_is_sent(tmp_path: Path) -> None:
+    path = tmp_path / "file"
+    path.write_bytes(b"abc")
+    with scenario() as net:
+        net.client().expects(b"bc")
+        conn = accept()
+        with path.open("rb") as file:
+            assert (0, 0, 2) == (conn.sendfile(file, 3), conn.sendfile(file, 9), conn.sendfile(file, 1))
+
+
+def test_at_the_port_of_the_program_in_the_other_family_nobody_is() -> None:
+    with scenario():
+        with socket.create_server(("127.0.0.1", 8888)), socket.socket(AF_INET6) as sock:
+            assert errno.ECONNREFUSED == error_of(sock.connect, ("::1", 8888))
+
+
+def test_a_selector_of_an_earlier_scenario_is_told_as_such() -> None:
+    with scenario() as net:
+        kept = net.selector()
+    with pytest.raises(NotImplementedError, match="belongs to an earlier scenario"), scenario():
+        kept.select(0)
+
+
+def test_what_is_not_simulated_is_refused_when_the_scenario_is_over_as_well() -> None:
+    with scenario() as net:
+        net.client()
+        sock: Any = accept()
+    with pytest.raises(NotImplementedError, match="sendmsg_afalg"):
+        sock.sendmsg_afalg(op=1)

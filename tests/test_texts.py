@@ -967,13 +967,13 @@ def test_of_a_group_of_exceptions_what_is_in_it_is_told(tasks: int, beside: str)
 # -- values ------------------------------------------------------------------------------------------------------------
 
 
-class Broken:
+class Unshowable:
     def __repr__(self) -> str:
         raise ZeroDivisionError
 
 
 def test_what_is_to_be_shown_may_be_of_any_kind_and_size() -> None:
-    assert value_text(Broken()) == "<Broken, whose repr() raises ZeroDivisionError>"
+    assert value_text(Unshowable()) == "<Unshowable, whose repr() raises ZeroDivisionError>"
     assert number_text(10**400) == "more than 1e308"
     assert number_text(0.5) == "0.5"
     assert several(["a", "b", "c"], 2) == "a, b, c"  # to say that there is one more takes as long
