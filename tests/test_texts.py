@@ -249,6 +249,15 @@ def test_tasks_that_stand_at_one_place_are_counted_and_only_some_places_are_show
     assert re.search(r"\.\.\. and 1[0-9] more places\n", text)
 
 
+def test_a_task_that_stands_in_a_library_alone_is_shown_there() -> None:
+    async def main() -> None:
+        tasks = [asyncio.ensure_future(asyncio.sleep(1e9))]
+        async with await asyncio.start_server(reads_on, "127.0.0.1", PORT):
+            await asyncio.gather(*tasks)
+
+    assert re.search(r"\n  +sleep\(\) +asyncio/tasks\.py:\d+ ", str(error_of(lambda: asyncio.run(main()))))
+
+
 def test_a_loop_that_runs_the_test_is_none_of_the_scenarios() -> None:
     async def test() -> str:
         other = asyncio.ensure_future(asyncio.sleep(0))
