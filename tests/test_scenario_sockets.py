@@ -12,7 +12,7 @@ import struct
 import time
 from contextlib import contextmanager
 from socket import AF_INET6, MSG_DONTWAIT, MSG_PEEK, MSG_WAITALL, SO_ERROR, SOL_SOCKET
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import pytest
 
@@ -1773,3 +1773,24 @@ def test_what_is_not_simulated_is_refused_when_the_scenario_is_over_as_well() ->
         sock: Any = accept()
     with pytest.raises(NotImplementedError, match="sendmsg_afalg"):
         sock.sendmsg_afalg(op=1)
+
+
+def test_the_number_of_a_socket_that_is_connected_to_nothing_can_be_closed() -> None:
+    with scenario():
+        sock = socket.socket()
+        os.close(sock.fileno())
+        assert errno.EBADF == error_of(sock.listen)
+        sock.detach()
+
+
+@pytest.mark.parametrize("network", ["simulated", "loopback"])
+def test_a_long_answer_is_compared_to_its_end(network: Literal["simulated", "loopback"]) -> None:
+    def serve() -> None:
+        with socket.create_server(("", 8888)) as listener, listener.accept()[0] as conn:
+            conn.sendall(b"x" * 5000)
+
+    with pytest.raises(ScenarioError) as caught, Scenario(network=network) as net:
+        net.client("alice").waits(1).expects(b"x" * 4999 + b"y").closes()
+        net.run(serve)
+    assert caught.value.socket == "alice"
+    assert "4,999" in str(caught.value) or "4999" in str(caught.value)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import builtins
 import gc
 import http.server
 import logging
@@ -20,7 +21,7 @@ from typing import TYPE_CHECKING, NoReturn
 import pytest
 
 from mockselector import ListenSocket, MockSelector, MockSocket, Scenario, ScenarioError
-from mockselector._reasons import called_from, reason, reason_text
+from mockselector._reasons import NESTED, called_from, reason, reason_text
 from mockselector._text import number_text, several, value_text
 from scenario_servers import PORT, echo
 
@@ -991,3 +992,12 @@ def test_what_is_to_be_shown_may_be_of_any_kind_and_size() -> None:
 
 def test_an_exception_that_was_never_raised_has_no_place() -> None:
     assert reason_text(reason(ValueError("4x"))) == "ValueError: 4x"
+
+
+@pytest.mark.skipif(sys.version_info < (3, 11), reason="there are no groups")
+def test_groups_in_groups_are_looked_into_so_far_and_no_further() -> None:
+    error: Any = ValueError("4x")
+    for _ in range(2 * NESTED):
+        error = vars(builtins)["ExceptionGroup"]("several", [error])
+    assert reason(error).kind == "ExceptionGroup"
+    assert reason(error.exceptions[0]).message.startswith("several")

@@ -343,7 +343,7 @@ def test_what_a_script_has_caught_it_has_seen(tmp_path: Path) -> None:
         try: serve(selector, alice)
         except ScenarioError as error: print("caught", error)
         selector.unregister(alice); alice.close()
-        del selector
+        import atexit; atexit._run_exitfuncs()
     """
     written = run(tmp_path, code)
     assert written.count("[read-without-data]") == 1, written

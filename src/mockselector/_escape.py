@@ -111,7 +111,7 @@ class Escape:
 
     def left(self) -> None:
         """The server is out: take all this back, and let trace what traced before."""
-        if self._nudged == get_ident():
+        if self._nudged == get_ident():  # pragma: no cover  (up to Python 3.11)
             self._let_come()
         elif self._nudged:
             _raise_in(self._nudged, None)  # it shall not come to pass any more
@@ -128,7 +128,7 @@ class Escape:
             if not _armed:
                 _monitor_no_lines()
 
-    def _let_come(self) -> None:
+    def _let_come(self) -> None:  # pragma: no cover  (up to Python 3.11)
         """An exception is still to be raised in this thread: now, and for nobody.
 
         To take it back would leave Python 3.11 with a flag that is never cleared, on which a function that is traced
@@ -143,7 +143,7 @@ class Escape:
         finally:
             self._is_left = False
 
-    def _untrace(self) -> None:
+    def _untrace(self) -> None:  # pragma: no cover  (up to Python 3.11)
         if self._in_c:  # else it has just been done: the call of this function is an event as well
             before, self._before, self._in_c = self._before, None, False
             sys.settrace(before)
