@@ -1727,7 +1727,15 @@ def test_where_nobody_may_make_a_socket_file_there_is_one_all_the_same(
             assert b"x" == listener.accept()[0].recv(9)
 
 
-@pytest.mark.parametrize("late", [lambda sock: sock.listen(), lambda sock: sock.shutdown(socket.SHUT_WR)])
+def listens(sock: socket.socket) -> None:
+    sock.listen()
+
+
+def shuts_down(sock: socket.socket) -> None:
+    sock.shutdown(socket.SHUT_WR)
+
+
+@pytest.mark.parametrize("late", [listens, shuts_down])
 def test_when_the_scenario_is_over_a_socket_does_nothing_more(late: Callable[[socket.socket], object]) -> None:
     with scenario() as net:
         net.client()
