@@ -227,7 +227,8 @@ def _is_outside(frame: FrameType) -> bool:
 
 def _free_tool() -> int | None:
     """A number that no tool has; None: a debugger, a profiler and others have them all."""
-    return next((number for number in (4, 3, 2, 5) if _monitoring.get_tool(number) is None), None)
+    monitoring: Any = _monitoring  # Any: asked where there is one
+    return next((number for number in (4, 3, 2, 5) if monitoring.get_tool(number) is None), None)
 
 
 def _can_monitor() -> bool:
