@@ -249,6 +249,36 @@ def test_nothing_is_monitored_afterwards() -> None:
     assert tools == [monitoring.get_tool(number) for number in range(6)]
 
 
+@pytest.fixture
+def monitored() -> Generator[None]:
+    """Others monitor, and have left no number free; none of them is a debugger."""
+    monitoring: Any = vars(sys)["monitoring"]
+    free = [number for number in range(1, 6) if monitoring.get_tool(number) is None]
+    for number in free:
+        monitoring.use_tool_id(number, "another")
+    yield
+    for number in free:
+        monitoring.free_tool_id(number)
+
+
+@pytest.mark.skipif(sys.version_info < (3, 12), reason="there is no sys.monitoring")
+@pytest.mark.usefixtures("monitored")
+@FOR_EVER
+def test_where_others_monitor_it_is_ended_as_well(loop: Loop) -> None:
+    def run() -> None:
+        before = sys.gettrace()
+        with Scenario() as net:
+            net.client("alice").closes()
+            net.run(serves(loop))
+        ended.append(sys.gettrace() is before)
+
+    ended: list[bool] = []
+    thread = threading.Thread(target=run)  # so traced, Python 3.12 may leave a thread with an exception in hand
+    thread.start()
+    thread.join()
+    assert ended == [True]
+
+
 def test_who_cleans_up_on_the_way_out_does_so_whole() -> None:
     done: list[str] = []
 

@@ -126,6 +126,25 @@ def test_likewise_in_another_thread(endless: Callable[[object], None]) -> None:
     assert ended == [1]
 
 
+@pytest.fixture
+def monitored() -> Generator[None]:
+    """Others monitor, and have left no number free; none of them is a debugger."""
+    monitoring: Any = vars(sys)["monitoring"]
+    free = [number for number in range(1, 6) if monitoring.get_tool(number) is None]
+    for number in free:
+        monitoring.use_tool_id(number, "another")
+    yield
+    for number in free:
+        monitoring.free_tool_id(number)
+
+
+@pytest.mark.skipif(sys.version_info < (3, 12), reason="there is no sys.monitoring")
+@pytest.mark.usefixtures("monitored")
+@ENDLESS
+def test_where_others_monitor_it_is_ended_as_well(endless: Callable[[object], None]) -> None:
+    test_likewise_in_another_thread(endless)  # so traced, Python 3.12 may leave a thread with an exception in hand
+
+
 def test_a_step_that_never_ends_is_told_as_such() -> None:
     with pytest.raises(ScenarioError, match=r"\[busy-loop\] a step of alice has called nothing"):
         with Scenario(watchdog=SOON) as net:
@@ -357,3 +376,49 @@ def test_a_world_is_not_kept_alive_by_the_thread_that_looks() -> None:
     del net
     gc.collect()
     assert world() is None
+
+
+@pytest.mark.parametrize("debugger", ["pydevd", "one that monitors"])
+def test_nobody_looks_where_a_debugger_is_there(debugger: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    def work(sock: socket.socket) -> None:
+        until = time.thread_time() + 5 * SOON
+        while time.thread_time() < until:
+            pass
+        sock.send(b"done")
+
+    monitoring: Any = getattr(sys, "monitoring", None)
+    if debugger == "pydevd":
+        monkeypatch.setitem(sys.modules, "pydevd", time)
+    elif monitoring is None:
+        pytest.skip("there is no sys.monitoring")
+    else:
+        monitoring.use_tool_id(monitoring.DEBUGGER_ID, debugger)
+    try:
+        with Scenario(watchdog=SOON) as net:
+            net.client("alice").sends(b"hi").expects(b"done").closes()
+            net.run(serve, work)
+    finally:
+        if debugger != "pydevd":
+            monitoring.free_tool_id(monitoring.DEBUGGER_ID)
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+def test_a_task_that_swallows_its_end_leaves_no_loop_running_and_the_other_tasks_closed() -> None:
+    async def waits() -> None:
+        try:
+            await asyncio.sleep(1e6)
+        except BaseException as error:
+            closed.append(type(error))
+            raise ValueError from error
+
+    async def main() -> None:
+        kept.append(asyncio.create_task(waits()))
+        await asyncio.sleep(1)
+        swallows(None)
+
+    closed: list[type[BaseException]] = []
+    kept: list[object] = []
+    with pytest.raises(ScenarioError, match="busy-loop"), Scenario(watchdog=SOON) as net:
+        net.run(asyncio.run, main())
+    assert asyncio.events._get_running_loop() is None
+    assert len(closed) == 1

@@ -138,6 +138,26 @@ def test_one_that_has_only_left_is_not_kept_waiting() -> None:
         net.run(loop, whole_line)
 
 
+def test_one_that_has_had_room_all_along_is_not_kept_waiting() -> None:
+    def serve() -> None:
+        with selectors.DefaultSelector() as selector, socket.create_server(("", 8888)) as listener:
+            bob, alice = listener.accept()[0], listener.accept()[0]
+            with bob, alice:
+                selector.register(bob, EVENT_WRITE)
+                selector.register(alice, EVENT_READ)
+                alice.sendall(whole_line(alice))
+                for key, _ in selector.select():
+                    assert key.fileobj is bob
+                    bob.sendall(b"hello")
+                selector.unregister(bob)
+                selector.unregister(alice)
+
+    with Scenario() as net:
+        net.client("bob").expects(b"hello").expects_eof()
+        net.client("alice", delay=1).sends(b"1234").waits(600).sends(b"567\n").expects(b"1234567\n").expects_eof()
+        net.run(serve)
+
+
 def test_whoever_comes_in_the_moment_in_which_it_ends_has_not_waited() -> None:
     with Scenario() as net:
         half_a_line(net)

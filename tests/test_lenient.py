@@ -6,14 +6,20 @@ import gc
 import importlib.metadata
 import selectors
 import socket
+import subprocess
 from selectors import EVENT_READ, EVENT_WRITE
+from typing import TYPE_CHECKING
 from unittest.mock import Mock, call, patch
 
 import pytest
 
 import echoserver
 import mockselector.selector
+from measured import PYTHON
 from mockselector import ListenSocket, MockSelector, MockSocket
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 
 class Wrapper:
@@ -340,3 +346,21 @@ def test_a_checkout_that_is_not_installed_has_a_version_all_the_same(monkeypatch
 
     monkeypatch.setattr(importlib.metadata, "version", missing)
     assert mockselector.__version__ == "0+unknown"
+
+
+def test_a_negative_size_counts_from_the_end_as_slices_have_it() -> None:
+    sock = MockSocket([b"abcd"])
+    assert (sock.recv(1), sock.recv(-1), sock.recv(9)) == (b"a", b"bc", b"d")
+
+
+def test_where_nobody_has_imported_mock_calls_are_counted_as_well(tmp_path: Path) -> None:
+    file = tmp_path / "program.py"
+    file.write_text(
+        "import sys\n"
+        "from mockselector import MockSocket\n"
+        "sock = MockSocket([b'x'])\n"
+        "sock.send(b'y')\n"
+        "print(sock.send.__class__.__name__, 'unittest.mock' in sys.modules, sock.send.call_count)\n"
+    )
+    done = subprocess.run([*PYTHON, str(file)], capture_output=True, text=True, timeout=300, check=True)
+    assert done.stdout.split() == ["Recorded", "False", "1"]

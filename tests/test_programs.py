@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import functools
+import io
 import selectors
 import socket
 import subprocess
@@ -22,6 +23,7 @@ from scenario_servers import PORT, echo, headline, one, step
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Callable, Coroutine, Generator
+    from pathlib import Path
 
 DB = ("db", 5432)
 
@@ -478,3 +480,51 @@ def awaits(coroutine: Coroutine[Any, Any, int]) -> int:
 def test_a_function_may_be_given_a_coroutine() -> None:
     with Scenario() as net:
         assert net.run(awaits, main(4)) == 4
+
+
+# -- what is seldom run ------------------------------------------------------------------
+
+
+def test_a_future_that_is_done_is_a_result_like_any_other() -> None:
+    with contextlib.closing(asyncio.new_event_loop()) as loop:
+        done = loop.create_future()
+        done.set_result(3)
+        with Scenario() as net:
+            assert net.run(lambda: done) is done
+
+
+def test_a_program_may_derive_a_class_from_one_that_is_looked_after(tmp_path: Path) -> None:
+    def program() -> type[io.FileIO]:
+        class Log(io.FileIO):
+            def says(self, text: str) -> None:
+                self.write(text.encode())
+
+        assert io.FileIO.readinto.__name__ == "readinto"  # an attribute of the real class
+        with Log(str(tmp_path / "log"), "w") as log:
+            log.says("hello")
+        return Log
+
+    with Scenario() as net:
+        kind = net.run(program)
+    assert (tmp_path / "log").read_bytes() == b"hello"
+    assert kind is not None
+    assert issubclass(kind, io.FileIO)
+
+
+def test_a_program_that_was_to_let_clients_in_and_never_listened_is_told_so() -> None:
+    with pytest.raises(ScenarioError, match="never listened"), Scenario() as net:
+        net.client("alice").closes()
+        net.run(asyncio.run, asyncio.sleep(1e9))
+
+
+def test_a_program_may_test_another_one() -> None:
+    def inner() -> None:
+        with Scenario() as net:
+            net.client("bob").sends(b"x").expects(b"x").closes()
+            net.run(one, lambda conn: conn.sendall(conn.recv(9)))
+        done.append(net.now)
+
+    done: list[float] = []
+    with Scenario() as outer:
+        outer.run(inner)
+    assert done == [0.0]

@@ -12,7 +12,7 @@ import struct
 import time
 from contextlib import contextmanager
 from socket import AF_INET6, MSG_DONTWAIT, MSG_PEEK, MSG_WAITALL, SO_ERROR, SOL_SOCKET
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import pytest
 
@@ -1666,3 +1666,139 @@ def test_it_cannot_be_pickled_as_a_real_one_cannot() -> None:
     with scenario():
         with pytest.raises(TypeError, match="cannot pickle"):
             pickle.dumps(socket.socket())
+
+
+# -- what is seldom done ------------------------------------------------------------------------
+
+
+def test_all_that_is_asked_for_is_waited_for_and_only_looked_at() -> None:
+    with scenario("blocking-read") as net:
+        net.client().sends(b"ab").waits(1).sends(b"cd")
+        conn = accept()
+        assert (b"abcd", 1.0) == (conn.recv(4, MSG_PEEK | MSG_WAITALL), net.now)
+        assert b"abcd" == conn.recv(4, MSG_WAITALL)
+
+
+def test_without_waiting_what_is_there_is_looked_at() -> None:
+    with scenario() as net:
+        net.client().sends(b"ab").waits(1).sends(b"cd")
+        conn = accept(5)
+        assert b"a" == conn.recv(1, MSG_PEEK)
+        conn.setblocking(False)
+        assert b"ab" == conn.recv(4, MSG_PEEK | MSG_WAITALL)
+        assert b"ab" == conn.recv(2)
+        assert errno.EAGAIN == error_of(conn.recv, 4, MSG_PEEK | MSG_WAITALL)
+
+
+def test_a_bound_socket_does_not_change_its_mind_about_ipv4() -> None:
+    with scenario(), socket.socket(AF_INET6) as sock:
+        sock.bind(("::", 8888))
+        assert errno.EINVAL == error_of(sock.setsockopt, socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+        assert 0 == sock.getsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY)
+
+
+@on_unix
+def test_a_socket_that_is_bound_to_nothing_gets_a_name_of_its_own() -> None:
+    with scenario(), socket.socket(AF_UNIX) as one, socket.socket(AF_UNIX) as other:  # type: ignore[arg-type]  # see above
+        one.bind("")
+        other.bind("")
+        names = one.getsockname(), other.getsockname()
+        assert all(len(name) == 6 and bytes(name)[:1] == b"\0" for name in names)
+        assert names[0] != names[1]
+        one.bind("")  # once more: it has one
+        assert names[0] == one.getsockname()
+
+
+@on_unix
+def test_where_nobody_may_make_a_socket_file_there_is_one_all_the_same(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refused(*_: object) -> None:
+        raise PermissionError
+
+    monkeypatch.setattr(os, "mknod", refused, raising=False)
+    path = str(tmp_path / "sock")
+    with scenario() as net:
+        net.client("alice", to=path).sends(b"x")
+        with socket.socket(AF_UNIX) as listener:  # type: ignore[arg-type]  # see above
+            listener.bind(path)
+            assert os.path.exists(path)
+            listener.listen()
+            assert b"x" == listener.accept()[0].recv(9)
+
+
+def listens(sock: socket.socket) -> None:
+    sock.listen()
+
+
+def shuts_down(sock: socket.socket) -> None:
+    sock.shutdown(socket.SHUT_WR)
+
+
+@pytest.mark.parametrize("late", [listens, shuts_down])
+def test_when_the_scenario_is_over_a_socket_does_nothing_more(late: Callable[[socket.socket], object]) -> None:
+    with scenario() as net:
+        net.client()
+        sock = accept()
+    with pytest.raises(OSError, match="belongs to a scenario that is over") as caught:
+        late(sock)
+    assert caught.value.errno == errno.EBADF
+    sock.close()
+
+
+def test_only_the_first_address_has_the_canonical_name() -> None:
+    with scenario():
+        found = socket.getaddrinfo("localhost", 80, type=socket.SOCK_STREAM, flags=socket.AI_CANONNAME)
+        assert ["localhost", ""] == [one[3] for one in found]
+
+
+def test_from_behind_the_end_of_a_file_nothing_is_sent(tmp_path: Path) -> None:
+    path = tmp_path / "file"
+    path.write_bytes(b"abc")
+    with scenario() as net:
+        net.client().expects(b"bc")
+        conn = accept()
+        with path.open("rb") as file:
+            assert (0, 0, 2) == (conn.sendfile(file, 3), conn.sendfile(file, 9), conn.sendfile(file, 1))
+
+
+def test_at_the_port_of_the_program_in_the_other_family_nobody_is() -> None:
+    with scenario():
+        with socket.create_server(("127.0.0.1", 8888)), socket.socket(AF_INET6) as sock:
+            assert errno.ECONNREFUSED == error_of(sock.connect, ("::1", 8888))
+
+
+def test_a_selector_of_an_earlier_scenario_is_told_as_such() -> None:
+    with scenario() as net:
+        kept = net.selector()
+    with pytest.raises(NotImplementedError, match="belongs to an earlier scenario"), scenario():
+        kept.select(0)
+
+
+def test_what_is_not_simulated_is_refused_when_the_scenario_is_over_as_well() -> None:
+    with scenario() as net:
+        net.client()
+        sock: Any = accept()
+    with pytest.raises(NotImplementedError, match="sendmsg_afalg"):
+        sock.sendmsg_afalg(op=1)
+
+
+def test_the_number_of_a_socket_that_is_connected_to_nothing_can_be_closed() -> None:
+    with scenario():
+        sock = socket.socket()
+        os.close(sock.fileno())
+        assert errno.EBADF == error_of(sock.listen)
+        sock.detach()
+
+
+@pytest.mark.parametrize("network", ["simulated", "loopback"])
+def test_a_long_answer_is_compared_to_its_end(network: Literal["simulated", "loopback"]) -> None:
+    def serve() -> None:
+        with socket.create_server(("", 8888)) as listener, listener.accept()[0] as conn:
+            conn.sendall(b"x" * 5000)
+
+    with pytest.raises(ScenarioError) as caught, Scenario(network=network) as net:
+        net.client("alice").waits(1).expects(b"x" * 4999 + b"y").closes()
+        net.run(serve)
+    assert caught.value.socket == "alice"
+    assert "4,999" in str(caught.value) or "4999" in str(caught.value)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import builtins
 import gc
 import http.server
 import logging
@@ -20,7 +21,8 @@ from typing import TYPE_CHECKING, NoReturn
 import pytest
 
 from mockselector import ListenSocket, MockSelector, MockSocket, Scenario, ScenarioError
-from mockselector._reasons import called_from
+from mockselector._reasons import NESTED, called_from, reason, reason_text
+from mockselector._text import number_text, several, value_text
 from scenario_servers import PORT, echo
 
 if TYPE_CHECKING:
@@ -246,6 +248,15 @@ def test_tasks_that_stand_at_one_place_are_counted_and_only_some_places_are_show
     assert re.search(r"1,000 x \S*waits\(\)", text)
     assert text.count("waits()\n") + text.count(".wait()\n") <= 10
     assert re.search(r"\.\.\. and 1[0-9] more places\n", text)
+
+
+def test_a_task_that_stands_in_a_library_alone_is_shown_there() -> None:
+    async def main() -> None:
+        tasks = [asyncio.ensure_future(asyncio.sleep(1e9))]
+        async with await asyncio.start_server(reads_on, "127.0.0.1", PORT):
+            await asyncio.gather(*tasks)
+
+    assert re.search(r"\n  +sleep\(\) +asyncio/tasks\.py:\d+ ", str(error_of(lambda: asyncio.run(main()))))
 
 
 def test_a_loop_that_runs_the_test_is_none_of_the_scenarios() -> None:
@@ -961,3 +972,32 @@ def test_of_a_group_of_exceptions_what_is_in_it_is_told(tasks: int, beside: str)
         net.client("alice").sends(b"x\n").expects(b"y").closes()
         net.run(main)
     assert f"ValueError: told by a task{beside}" in " ".join(str(caught.value).split())
+
+
+# -- values ------------------------------------------------------------------------------------------------------------
+
+
+class Unshowable:
+    def __repr__(self) -> str:
+        raise ZeroDivisionError
+
+
+def test_what_is_to_be_shown_may_be_of_any_kind_and_size() -> None:
+    assert value_text(Unshowable()) == "<Unshowable, whose repr() raises ZeroDivisionError>"
+    assert number_text(10**400) == "more than 1e308"
+    assert number_text(0.5) == "0.5"
+    assert several(["a", "b", "c"], 2) == "a, b, c"  # to say that there is one more takes as long
+    assert several(["a", "b", "c", "d"], 2) == "a, b and 2 more"
+
+
+def test_an_exception_that_was_never_raised_has_no_place() -> None:
+    assert reason_text(reason(ValueError("4x"))) == "ValueError: 4x"
+
+
+@pytest.mark.skipif(sys.version_info < (3, 11), reason="there are no groups")
+def test_groups_in_groups_are_looked_into_so_far_and_no_further() -> None:
+    error: Any = ValueError("4x")
+    for _ in range(2 * NESTED):
+        error = vars(builtins)["ExceptionGroup"]("several", [error])
+    assert reason(error).kind == "ExceptionGroup"
+    assert reason(error.exceptions[0]).message.startswith("several")

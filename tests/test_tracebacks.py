@@ -20,7 +20,7 @@ import mockselector
 from mockselector import MockSelector, MockSocket, Scenario, ScenarioError
 from mockselector._frames import leave_out_ours
 from mockselector._trace import shown_path
-from mockselector._whose import whose
+from mockselector._whose import in_its_library, whose
 from scenario_servers import echo, one
 
 if TYPE_CHECKING:
@@ -203,3 +203,18 @@ def test_a_file_of_a_library_is_shown_by_its_name_there() -> None:
 )
 def test_whose_code_a_file_is(file: str, is_whose: str) -> None:
     assert whose(file) == is_whose
+
+
+@pytest.mark.parametrize(
+    ("file", "inside"),
+    [
+        (asyncio.streams.__file__, os.path.join("asyncio", "streams.py")),
+        ("/usr/lib/python3/dist-packages/flask/app.py", "flask/app.py"),
+        ("/home/me/.venv/lib/python3.12/site-packages/flask/app.py", "flask/app.py"),
+        (os.path.join(sys.prefix, "bin", "flask"), os.path.join(sys.prefix, "bin", "flask")),
+        ("<frozen importlib._bootstrap>", "<frozen importlib._bootstrap>"),
+        ("/home/me/server.py", "/home/me/server.py"),
+    ],
+)
+def test_what_a_file_is_called_in_its_library(file: str, inside: str) -> None:
+    assert in_its_library(file) == inside

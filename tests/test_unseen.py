@@ -319,3 +319,57 @@ def test_thousands_that_nobody_verified_cost_no_more_each(tmp_path: Path) -> Non
         print("linear" if last < 5 * first + 0.1 else (first, last))
     """
     assert run(tmp_path, code).strip() == "linear"
+
+
+EXITS = {
+    "as a warning": "kept = case()",
+    "as an error": "import warnings; warnings.simplefilter('error'); kept = case()",
+    "beside one that was dropped": "kept = case(); MockSelector([], strict=True)",
+}
+
+
+@pytest.mark.parametrize("name", EXITS)
+def test_a_program_that_does_by_itself_what_is_to_be_done_at_exit_is_told_once(tmp_path: Path, name: str) -> None:
+    written = run(tmp_path, f"{EXITS[name]}\nimport atexit; atexit._run_exitfuncs()")
+    assert written.count(FOUND) == 1, written
+    assert "Traceback" not in written, written
+
+
+def test_what_a_script_has_caught_it_has_seen(tmp_path: Path) -> None:
+    code = """
+        def serve(selector, alice):
+            selector.register(alice, EVENT_READ); selector.select(); alice.recv(9); alice.recv(9)
+        selector, alice = script()
+        try: serve(selector, alice)
+        except ScenarioError as error: print("caught", error)
+        selector.unregister(alice); alice.close()
+        import atexit; atexit._run_exitfuncs()
+    """
+    written = run(tmp_path, code)
+    assert written.count("[read-without-data]") == 1, written
+    assert "seen what it found" not in written
+
+
+IN_USE = {
+    "its block is open": [
+        "global kept, alice; kept, alice = script('more'); kept.__enter__()",
+        "play(kept, alice, 2); kept.__exit__(None, None, None)",
+    ],
+    "its test runs another one": [
+        """
+        alice = MockSocket([b"x", b"more"], name="alice")
+        selector = MockSelector([alice, alice], strict=True)
+        class Inner(unittest.TestCase):
+            def test(self): MockSelector([], strict=True).verify()
+        Inner("test").run()
+        play(selector, alice, 2); selector.verify()
+        """
+    ],
+}
+
+
+@pytest.mark.parametrize("name", IN_USE)
+def test_a_later_test_ends_none_that_is_in_use(tmp_path: Path, name: str) -> None:
+    written = run(tmp_path, suite(*IN_USE[name]), *RUNNERS["unittest"])
+    assert "seen what it found" not in written, written
+    assert "\nOK" in written, written

@@ -203,7 +203,7 @@ if sys.version_info >= (3, 11):
     def _add_note(error: BaseException, note: str, *, warns: bool = True) -> None:
         error.add_note(note)
 
-else:
+else:  # pragma: no cover  (up to Python 3.10)
 
     def _add_note(error: BaseException, note: str, *, warns: bool = True) -> None:
         # No traceback shows notes on 3.10. pytest reads them all the same; a warning reaches the rest.

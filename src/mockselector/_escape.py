@@ -73,7 +73,7 @@ class Escape:
     def begin(self, innermost: FrameType, stop: CodeType, thread: int | None = None) -> None:
         """Raise from now on, inside of the frames of `stop`.
 
-        thread: another one than this, which takes Python 3.12.
+        thread: another one than this, whose lines must be monitored.
         """
         if self._thread:
             return
@@ -90,7 +90,7 @@ class Escape:
 
     def begin_in(self, thread: int, innermost: FrameType, stop: CodeType) -> None:
         """The same in another thread, whatever it does; one that does not come back to Python is not reached."""
-        if _monitoring is not None:
+        if _can_monitor():
             self.begin(innermost, stop, thread)
             return
         escape = self
@@ -111,7 +111,7 @@ class Escape:
 
     def left(self) -> None:
         """The server is out: take all this back, and let trace what traced before."""
-        if self._nudged == get_ident():
+        if self._nudged == get_ident():  # pragma: no cover  (up to Python 3.11)
             self._let_come()
         elif self._nudged:
             _raise_in(self._nudged, None)  # it shall not come to pass any more
@@ -128,7 +128,7 @@ class Escape:
             if not _armed:
                 _monitor_no_lines()
 
-    def _let_come(self) -> None:
+    def _let_come(self) -> None:  # pragma: no cover  (up to Python 3.11)
         """An exception is still to be raised in this thread: now, and for nobody.
 
         To take it back would leave Python 3.11 with a flag that is never cleared, on which a function that is traced
@@ -143,7 +143,7 @@ class Escape:
         finally:
             self._is_left = False
 
-    def _untrace(self) -> None:
+    def _untrace(self) -> None:  # pragma: no cover  (up to Python 3.11)
         if self._in_c:  # else it has just been done: the call of this function is an event as well
             before, self._before, self._in_c = self._before, None, False
             sys.settrace(before)
@@ -225,13 +225,23 @@ def _is_outside(frame: FrameType) -> bool:
 # -- with Python 3.12: a callback may raise as often as it likes ----------------------------------------
 
 
+def _free_tool() -> int | None:
+    """A number that no tool has; None: a debugger, a profiler and others have them all."""
+    monitoring: Any = _monitoring  # Any: asked where there is one
+    return next((number for number in (4, 3, 2, 5) if monitoring.get_tool(number) is None), None)
+
+
+def _can_monitor() -> bool:
+    return _monitoring is not None and (_tool is not None or _free_tool() is not None)
+
+
 def _monitor_lines() -> bool:
     """Have `_at_event` called for each line, each turn of a loop on one, and each call; False if that cannot be had."""
     global _tool
     if _monitoring is None:
         return False
     if _tool is None:
-        _tool = next((number for number in (4, 3, 2, 5) if _monitoring.get_tool(number) is None), None)
+        _tool = _free_tool()
         if _tool is None:
             return False
         _monitoring.use_tool_id(_tool, "mockselector")
@@ -278,7 +288,7 @@ def _at_jump(code: CodeType, here: int, to: int) -> None:  # pragma: no cover
         one.at_line(sys._getframe(1), to)
 
 
-# -- before that: a trace function of Python's is given up when it raises; one in C is not ---------------
+# -- before that, or where others monitor: a trace function of Python's is given up when it raises; one in C is not --
 
 
 def _raise_in(thread: int, kind: type[BaseException] | None) -> None:

@@ -54,7 +54,7 @@ class Installed(ContextDecorator):
             _check_no_loop(self._world)
         try:
             self._begin()
-        except BaseException:
+        except BaseException:  # pragma: no cover  (an interrupt, while it is put there)
             self.close()
             raise
 

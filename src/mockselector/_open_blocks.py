@@ -244,7 +244,7 @@ class Watching:
 
     def __del__(self) -> None:
         if self._key() in _holders and not sys.is_finalizing():
-            self.let_go()  # an interrupt has come before it was asked to
+            self.let_go()  # pragma: no cover  (an interrupt has come before it was asked to)
 
 
 def opened(world: World) -> None:
@@ -255,7 +255,7 @@ def opened(world: World) -> None:
         _of_thread[thread] = (*_of_thread.get(thread, ()), world)
         _holders[world] = None
         _match()
-    except BaseException:  # an interrupt: the block is not entered
+    except BaseException:  # pragma: no cover  (an interrupt: the block is not entered)
         closed(world)
         raise
 

@@ -172,7 +172,7 @@ if sys.version_info >= (3, 11):
         with asyncio.Runner(loop_factory=asyncio.SelectorEventLoop) as runner:
             return runner.run(coroutine)
 
-else:
+else:  # pragma: no cover  (up to Python 3.10)
 
     def _run_coroutine(coroutine: Coroutine[Any, Any, Any]) -> Any:
         """As `asyncio.run`, whatever the policy says: on an event loop that stands on `selectors`."""

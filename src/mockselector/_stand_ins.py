@@ -158,7 +158,7 @@ def getaddrinfo(
         world.unknown_host(name)
         raise _socket_module.gaierror(_socket_module.EAI_NONAME, "Name or service not known")
     if flags & _socket_module.AI_CANONNAME and name:
-        found[0] = (*found[0][:3], name, found[0][4])
+        found = [(*one[:3], "" if at else name, one[4]) for at, one in enumerate(found)]
     return [Found(one) for one in found]
 
 
