@@ -10,6 +10,7 @@ import gc
 import heapq
 import os
 import selectors
+import signal
 import socket
 import sys
 import threading
@@ -23,7 +24,7 @@ import pytest
 from mockselector import Scenario, ScenarioError, _guard
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Generator
+    from collections.abc import Callable, Generator, Iterator
 
 SOON = 0.05
 """Real seconds that a turn may take here: nothing depends on how long it really takes."""
@@ -164,7 +165,16 @@ def test_a_task_that_never_waits_is_ended() -> None:
         net.run(asyncio.run, main())
 
 
+@pytest.fixture
+def interruptible() -> Iterator[None]:
+    """SIGINT raises, as it does not in what a shell has put into the background."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="there is no signal to a thread")
+@pytest.mark.usefixtures("interruptible")
 @pytest.mark.parametrize("what", ["a pipe", "a lock", "a real selector"])
 def test_a_call_that_waits_for_something_real_is_ended(what: str, capfd: pytest.CaptureFixture[str]) -> None:
     def block(_: object) -> None:

@@ -40,7 +40,7 @@ if TYPE_CHECKING:
 
 try:
     import fcntl
-except ImportError:  # Windows
+except ImportError:  # pragma: no cover  (Windows)
     fcntl = None  # type: ignore[assignment]  # there, nobody asks for it
 
 __tracebackhide__ = True  # pytest: end tracebacks at the server's own line
