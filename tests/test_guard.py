@@ -381,7 +381,7 @@ def test_asyncio_forced_out_leaves_no_loop_running_and_no_task_that_goes_on_when
 
 def test_a_world_is_not_kept_alive_by_the_thread_that_looks() -> None:
     with Scenario(watchdog=1) as net:
-        net.run(time.sleep, 1)
+        net.run(lambda: time.sleep(1))
         world = weakref.ref(net._world)
     del net
     gc.collect()

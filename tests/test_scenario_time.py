@@ -130,6 +130,15 @@ def test_a_sleep_takes_its_time() -> None:
     assert lasts(lambda _: time.sleep(600)) == 600.0
 
 
+@pytest.mark.parametrize("how", ["run", "run_until_complete"])
+def test_a_function_that_stands_for_itself_is_the_scenarios_own(how: str) -> None:
+    """It was looked up before anything was replaced."""
+    with Scenario(watchdog=None) as net:
+        getattr(net, how)(time.sleep, 3000)
+        assert net.run(time.monotonic) == 4000.0
+    assert net.now == 3000
+
+
 def test_a_sleep_of_zero_takes_none() -> None:
     assert lasts(lambda _: time.sleep(0)) == 0.0
 

@@ -27,6 +27,7 @@ from ._script import require_function, require_name, require_seconds, require_si
 from ._selecting import default_selector
 from ._simulated import make
 from ._sockets import checked_rules
+from ._stand_ins import stand_in
 from ._state_of_thread import StateOfThread
 from ._text import value_text
 from ._trace import caller, place
@@ -213,7 +214,7 @@ class Scenario:
         `ScenarioError` of the run if it has one.
         """
         try:
-            return self._run(program(function, args, kwargs, "run"), function)
+            return self._run(program(stand_in(function), args, kwargs, "run"), function)
         except BaseException as error:
             trim(error)
             raise
@@ -234,7 +235,7 @@ class Scenario:
         world = self._world
         world.completes = True
         try:
-            result = self._run(program(function, args, kwargs, "run_until_complete"), function)
+            result = self._run(program(stand_in(function), args, kwargs, "run_until_complete"), function)
         except BaseException as error:
             trim(error)
             raise

@@ -429,6 +429,12 @@ def _replacements() -> dict[int, tuple[object, object]]:
 REPLACEMENTS: Final = _replacements()
 
 
+def stand_in(thing: Any) -> Any:  # Any: whatever was given, and that or its like
+    """What is in the place of a thing while a scenario runs: for one that was looked up before."""
+    real, ours = REPLACEMENTS.get(id(thing), (thing, thing))
+    return ours if real is thing else thing
+
+
 def in_classes() -> list[tuple[Any, str, object]]:  # Any: classes of the standard library
     """Methods that are replaced in their class: its owner, its name, its stand-in."""
     wanted: list[tuple[Any, str, object]] = [
