@@ -792,7 +792,7 @@ def reads(_: object, sock: socket.socket) -> None:
 
 def test_idle_polls_are_counted() -> None:
     text = str(error_of(serving(reads, tick=1), patience=300))
-    assert re.search(r"select\(\) -> nothing .*\n +\.\.\. the same 300 times, until 300 s\n", text)
+    assert re.search(r"select\(\) -> nothing .*\n +\.\.\. 300 times in all, until 300 s\n", text)
     assert r"alice.recv() -> b'4x\n'" in text
     assert "listener.accept() -> alice" in text
 
@@ -813,7 +813,7 @@ def test_polls_between_naps_are_counted() -> None:
                 time.sleep(0.5)
 
     text = str(error_of(serve, patience=300))
-    assert re.search(r"select\(\) -> nothing .*\n +time\.sleep\(0\.5\) .*\n +\.\.\. the same 6\d\d times", text)
+    assert re.search(r"select\(\) -> nothing .*\n +time\.sleep\(0\.5\) .*\n +\.\.\. 6\d\d times in all", text)
     assert "alice.recv()" in text
 
 
@@ -827,7 +827,7 @@ def test_a_group_that_repeats_is_shown_once_and_begins_with_its_select() -> None
     error = error_of(echo, script)
     text = str(error)
     assert re.search(
-        r"step 2 +select\(\) -> alice READ .*\n +alice\.recv\(\).*\n +alice\.send\(.*\n +\.\.\. the same 50 times\n",
+        r"step 2 +select\(\) -> alice READ .*\n +alice\.recv\(\).*\n +alice\.send\(.*\n +\.\.\. 50 times in all\n",
         text,
     )
     assert re.search(r"step 52 +select\(\)", text)

@@ -430,8 +430,8 @@ RULES: Final[Mapping[RuleId, Rule]] = {
         " or the server never waits again, sending for ever.",
         says="{what}",
         suffers="this repeats at once, and for ever, at 100 % CPU.",
-        mend="Handle what select() returns, or stop asking for it: EVENT_WRITE only while there is output"
-        " to send. After BlockingIOError go back to select().",
+        mend="Let every loop end, or wait: handle what select() returns, or stop asking for it (EVENT_WRITE only while"
+        " there is output to send); after BlockingIOError go back to select().",
         proof=(("register", "registered"), ("modify", "modified"), ("select", "returned")),
         now="{moment}",
     ),

@@ -67,7 +67,7 @@ def tail(
         if times > 1:
             last = rows[start + size * times - 1][3]
             until = f", until {seconds_text(last)}" if last != rows[start][3] else ""
-            lines.append(("", f"... the same {times:,} times{until}", ""))
+            lines.append(("", f"... {times:,} times in all{until}", ""))
     shown = _aligned(lines)
     hidden = first - len(early)
     return shown[:above] + [f"  ... {hidden:,} earlier"] * bool(hidden) + shown[above:] + ["> end"] * at_end
