@@ -522,7 +522,13 @@ def main() -> int:
     parser.add_argument("--show", action="store_true", help="print the program of the seed, and run it here")
     parser.add_argument("--into", metavar="FOLDER", help="write each kind of failure into a file there")
     parser.add_argument("--shrink", type=float, default=60.0, metavar="SECONDS", help="for each kind (default: 60)")
-    parser.add_argument("--limit", type=float, default=20.0, metavar="SECONDS", help="of the processor (default: 20)")
+    parser.add_argument(
+        "--limit",
+        type=float,
+        default=20.0,
+        metavar="SECONDS",
+        help="of the processor (default: 20; over the loopback four times that)",
+    )
     options = parser.parse_args()
     if options.show:
         network: Network = "loopback" if options.network == "loopback" else "simulated"
@@ -535,7 +541,8 @@ def main() -> int:
     of = Seeds(options.seed, options.runs, options.mode, "simulated", options.limit)
     fallen = 0 if options.network == "loopback" else fuzz(of, options.into, options.shrink)
     if options.network != "simulated":
-        real = of._replace(network="loopback", number=max(1, of.number // (10 if options.network == "both" else 1)))
+        number = max(1, of.number // (10 if options.network == "both" else 1))
+        real = of._replace(network="loopback", number=number, limit=4 * of.limit)  # a call of the system's takes longer
         fallen += fuzz(real, options.into, options.shrink)
     return 1 if fallen else 0
 
