@@ -10,6 +10,7 @@ import subprocess
 import sys
 import textwrap
 import threading
+import time
 from pathlib import Path
 from selectors import EVENT_READ
 from typing import TYPE_CHECKING
@@ -145,6 +146,36 @@ def test_what_the_test_has_frozen_stays_frozen() -> None:
         assert gc.get_freeze_count() == many
     finally:
         gc.unfreeze()
+
+
+def suspended() -> Iterator[None]:
+    try:
+        yield
+    finally:
+        time.sleep(0)
+
+
+@pytest.mark.parametrize("frozen", [False, True])
+def test_what_an_earlier_run_has_left_suspended_does_nothing_in_this_one(frozen: bool) -> None:
+    class Left:
+        def __init__(self) -> None:
+            self.me = self
+            self.task = suspended()
+            next(self.task)
+
+    try:
+        if frozen:
+            gc.freeze()
+        gc.disable()
+        Left()
+        with Scenario() as net:
+            net.client("alice").closes()
+            net.run(forgets_to_close)  # garbage is collected before its end is judged
+    finally:
+        gc.unfreeze()
+        gc.enable()
+        gc.collect()
+    assert [row for row in trace(net) if "sleep" in row] == []
 
 
 def test_the_collector_is_off_until_the_last_of_several_threads_is_done() -> None:

@@ -42,9 +42,11 @@ class Held:
             _open[self] = None
             if _before is None:
                 _freezes = _freezes or gc.get_freeze_count() > OF_PYTHON  # to count them takes a while if they are many
+                if _freezes:
+                    gc.collect()  # else what an earlier run has left as garbage would be collected in this one
                 _before = gc.isenabled(), not _freezes
                 gc.disable()
-                if _before[1]:
+                if not _freezes:
                     gc.freeze()
 
     def close(self) -> None:
