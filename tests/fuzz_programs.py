@@ -100,7 +100,8 @@ class Program:
         self._lines.extend(["", ""])
 
     def text(self) -> str:
-        return HEAD + "\n".join(self._lines) + "\n"
+        text = HEAD + "\n".join(self._lines) + "\n"
+        return text.replace("8888", "0") if self.network == "loopback" else text  # some real port that is free
 
     # -- what is wrong --------------------------------------------------------------------------
 

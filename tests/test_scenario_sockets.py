@@ -1794,7 +1794,7 @@ def test_the_number_of_a_socket_that_is_connected_to_nothing_can_be_closed() -> 
 @pytest.mark.parametrize("network", ["simulated", "loopback"])
 def test_a_long_answer_is_compared_to_its_end(network: Literal["simulated", "loopback"]) -> None:
     def serve() -> None:
-        with socket.create_server(("", 8888)) as listener, listener.accept()[0] as conn:
+        with socket.create_server(("", 0)) as listener, listener.accept()[0] as conn:
             conn.sendall(b"x" * 5000)
 
     with pytest.raises(ScenarioError) as caught, Scenario(network=network) as net:

@@ -15,6 +15,7 @@ import sys
 import warnings
 import weakref
 import wsgiref.simple_server
+from functools import partial
 from selectors import EVENT_READ
 from typing import TYPE_CHECKING, NoReturn
 
@@ -539,7 +540,7 @@ def resets(net: Scenario) -> None:
 
 
 def leaves_all_open() -> NoReturn:
-    selector, listener = selectors.DefaultSelector(), socket.create_server(("", PORT))
+    selector, listener = selectors.DefaultSelector(), socket.create_server(("", 0))
     selector.register(listener, EVENT_READ)
     while True:
         for key, _ in selector.select():
@@ -551,7 +552,7 @@ def leaves_all_open() -> NoReturn:
 
 
 @pytest.mark.parametrize("network", ["simulated", "loopback"])
-@pytest.mark.parametrize("serve", [echo, leaves_all_open])
+@pytest.mark.parametrize("serve", [partial(echo, 0), leaves_all_open], ids=["echo", "leaves all open"])
 def test_a_server_that_dies_of_one_client_has_returned_for_the_others(
     serve: Callable[[], object], network: str
 ) -> None:
