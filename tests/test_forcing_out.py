@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import gc
 import itertools
 import os
 import selectors
@@ -506,9 +507,16 @@ def test_who_swallows_that_nothing_comes_of_its_calls_is_ended(
         net.run(serve)
 
 
+def descriptors() -> int:
+    return len(os.listdir("/dev/fd"))
+
+
 @pytest.mark.skipif(sys.platform == "win32", reason="there is no loopback")
 @pytest.mark.parametrize("act", [binds_again, listens_again, opens_and_closes, lets_go_of_a_selector_and_binds])
-def test_likewise_over_the_loopback(act: Callable[[socket.socket], None], monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("swallows", [OSError, BaseException], ids=lambda kind: kind.__name__)
+def test_likewise_over_the_loopback(
+    act: Callable[[socket.socket], None], swallows: type[BaseException], monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(_world, "IDLE_CALLS", 5_000)
 
     def serve() -> None:
@@ -516,12 +524,16 @@ def test_likewise_over_the_loopback(act: Callable[[socket.socket], None], monkey
             while True:
                 try:
                     act(listener)
-                except OSError:
+                except swallows:
                     pass
 
+    before = descriptors()
     with pytest.raises(ScenarioError, match=r"\A\[busy-loop\]"), Scenario(network="loopback") as net:
         net.client().sends(b"a").expects(b"b").closes()
         net.run(serve)
+    del net
+    gc.collect()
+    assert descriptors() == before  # also that which was being closed when it was found
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="there is no loopback")

@@ -80,8 +80,10 @@ class LoopbackSocket(real_socket):
 
     def __del__(self) -> None:
         if getattr(self, "_record", None) is not None and self.fileno() >= 0:
-            self._world.let_go(self)
-            Raw.close(self)
+            try:
+                self._world.let_go(self)
+            finally:
+                Raw.close(self)
 
     # -- waiting ----------------------------------------------------------------------------------
 
@@ -369,10 +371,14 @@ class LoopbackSocket(real_socket):
         self._world.refuse("dup() is not simulated; pass the socket itself on")
 
     def _real_close(self) -> None:  # called when the last `makefile()` is closed, too
-        if self.fileno() >= 0:
-            self._record.monitor.decided("close", self._record.name)
-            self._world.let_go(self)
-        Raw.close(self)
+        try:
+            if self.fileno() >= 0:
+                try:
+                    self._record.monitor.decided("close", self._record.name)
+                finally:
+                    self._world.let_go(self)
+        finally:
+            Raw.close(self)  # whatever is found, or ended, by that
 
 
 class LoopbackWorld(World):
