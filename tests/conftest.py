@@ -1,10 +1,15 @@
-"""What the tests have in common: what pytest holds is not looked through whenever a scenario collects garbage."""
+"""What the tests have in common: how the process is in which they run."""
 
 from __future__ import annotations
 
 import gc
+import sys
+from typing import TYPE_CHECKING, Any
 
 import pytest
+
+if TYPE_CHECKING:
+    from collections.abc import Generator
 
 
 @pytest.fixture(autouse=True)
@@ -21,3 +26,15 @@ def _what_pytest_holds_is_frozen(  # pyright: ignore[reportUnusedFunction]
     else:
         gc.unfreeze()
         monkeypatch.setattr("mockselector._garbage._freezes", False)
+
+
+@pytest.fixture
+def monitored() -> Generator[None]:
+    """Others monitor, and have left no number free; none of them is a debugger."""
+    monitoring: Any = vars(sys)["monitoring"]
+    free = [number for number in range(1, 6) if monitoring.get_tool(number) is None]
+    for number in free:
+        monitoring.use_tool_id(number, "another")
+    yield
+    for number in free:
+        monitoring.free_tool_id(number)

@@ -132,28 +132,27 @@ def test_a_server_that_swallows_the_end_of_the_script_is_forced_out() -> None:
     assert sel.trace[-1].operation == "select"
 
 
-def test_what_traced_before_traces_again() -> None:
-    def tracer(*_: object) -> None: ...
-
-    before = sys.gettrace()
+def forgets_under_a_loop() -> None:
     sel, listener = script()
-    sys.settrace(tracer)
-    try:
-        with pytest.raises(ScenarioError, match="accepted-not-registered"), sel:
-            forgets_to_register(sel, listener, around_select=BaseException)
-        assert sys.gettrace() is tracer
-    finally:
-        sys.settrace(before)
+    with pytest.raises(ScenarioError, match="accepted-not-registered"), sel:
+        forgets_to_register(sel, listener, around_select=BaseException)
 
 
-def test_it_traces_again_after_a_loop_in_the_test_itself() -> None:
+@pytest.mark.parametrize(
+    "ended",
+    [
+        forgets_under_a_loop,
+        test_it_survives_a_loop_in_the_test_itself,
+        test_polls_of_an_ended_run_are_not_answered_for_ever,
+    ],
+)
+def test_what_traced_before_traces_again(ended: Callable[[], None]) -> None:
     def tracer(*_: object) -> None: ...
 
     before = sys.gettrace()
     sys.settrace(tracer)
     try:
-        test_it_survives_a_loop_in_the_test_itself()
-        test_polls_of_an_ended_run_are_not_answered_for_ever()
+        ended()
         assert sys.gettrace() is tracer
     finally:
         sys.settrace(before)

@@ -127,18 +127,6 @@ def test_likewise_in_another_thread(endless: Callable[[object], None]) -> None:
     assert ended == [1]
 
 
-@pytest.fixture
-def monitored() -> Generator[None]:
-    """Others monitor, and have left no number free; none of them is a debugger."""
-    monitoring: Any = vars(sys)["monitoring"]
-    free = [number for number in range(1, 6) if monitoring.get_tool(number) is None]
-    for number in free:
-        monitoring.use_tool_id(number, "another")
-    yield
-    for number in free:
-        monitoring.free_tool_id(number)
-
-
 @pytest.mark.skipif(sys.version_info < (3, 12), reason="there is no sys.monitoring")
 @pytest.mark.usefixtures("monitored")
 @ENDLESS

@@ -959,4 +959,4 @@ def test_an_interrupt_at_whatever_moment_leaves_nothing_behind(how: tuple[str, .
     done = subprocess.run(
         [sys.executable, "-W", "ignore", script, *how], capture_output=True, text=True, timeout=600, check=False
     )
-    assert (done.returncode, "left behind" in done.stdout) == (0, False), done.stdout
+    assert (done.returncode, "left behind" in done.stdout) == (0, False), done.stdout + done.stderr

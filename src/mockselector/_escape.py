@@ -12,6 +12,7 @@ from __future__ import annotations
 import sys
 from _thread import RLock, get_ident
 
+from ._trace import place
 from ._whose import INSIDE
 
 TYPE_CHECKING = False
@@ -61,8 +62,8 @@ class Escape:
         self._raised = 0
         self._nudged = 0  # the thread in which one is to be raised from outside
         self._thread = 0
-        self._before: Any = None  # what traced before, up to Python 3.11
-        self._in_c = False  # whether this traces, up to Python 3.11
+        self._before: Any = None  # what traced before, up to Python 3.11, or where others monitor
+        self._in_c = False  # whether this traces, likewise
         self._is_left = False  # what comes now comes too late
 
     @property
@@ -143,7 +144,7 @@ class Escape:
         finally:
             self._is_left = False
 
-    def _untrace(self) -> None:  # pragma: no cover  (up to Python 3.11)
+    def _untrace(self) -> None:  # pragma: no cover  (up to Python 3.11, or where others monitor)
         if self._in_c:  # else it has just been done: the call of this function is an event as well
             before, self._before, self._in_c = self._before, None, False
             sys.settrace(before)
@@ -281,10 +282,7 @@ def _at_jump(code: CodeType, here: int, to: int) -> None:  # pragma: no cover
     What is raised from a jump itself, Python 3.12 does not look for a handler for.
     """
     one = _armed.get(get_ident())
-    if (
-        one is not None
-        and len({line for start, end, line in code.co_lines() if start <= here < end or start <= to < end}) == 1
-    ):
+    if one is not None and place(code, here).line == place(code, to).line:
         one.at_line(sys._getframe(1), to)
 
 

@@ -28,8 +28,8 @@ _lock: Final = RLock()
 _open: Final[dict[Held, None]] = {}  # in all threads
 _freezes = False
 """Whether the program has been seen to freeze objects of its own: they are its business from then on."""
-_before: tuple[bool, bool] | None = None
-"""Whether it was on, and whether what was alive is frozen; None: all is put back."""
+_before: bool | None = None
+"""Whether it was on; None: all is put back."""
 
 
 class Held:
@@ -44,7 +44,7 @@ class Held:
                 _freezes = _freezes or gc.get_freeze_count() > OF_PYTHON  # to count them takes a while if they are many
                 if _freezes:
                     gc.collect()  # else what an earlier run has left as garbage would be collected in this one
-                _before = gc.isenabled(), not _freezes
+                _before = gc.isenabled()
                 gc.disable()
                 if not _freezes:
                     gc.freeze()
@@ -54,9 +54,9 @@ class Held:
         global _before
         with _lock:
             if not _open.keys() - {self} and _before is not None:
-                if _before[1]:
+                if not _freezes:
                     gc.unfreeze()
-                if _before[0]:
+                if _before:
                     gc.enable()
                 _before = None
             _open.pop(self, None)
@@ -65,7 +65,7 @@ class Held:
 def collect(*, whole: bool) -> None:
     """Collect what has become garbage since; whole: also with what was alive before."""
     with _lock:
-        frozen = whole and _before is not None and _before[1]
+        frozen = whole and _before is not None and not _freezes
         if frozen:
             gc.unfreeze()
         gc.collect()

@@ -80,10 +80,14 @@ class LoopbackSocket(real_socket):
 
     def __del__(self) -> None:
         if getattr(self, "_record", None) is not None and self.fileno() >= 0:
-            try:
-                self._world.let_go(self)
-            finally:
-                Raw.close(self)
+            self._let_go()
+
+    def _let_go(self) -> None:
+        """Close it, whatever is found, or ended, by that."""
+        try:
+            self._world.let_go(self)
+        finally:
+            Raw.close(self)
 
     # -- waiting ----------------------------------------------------------------------------------
 
@@ -371,14 +375,12 @@ class LoopbackSocket(real_socket):
         self._world.refuse("dup() is not simulated; pass the socket itself on")
 
     def _real_close(self) -> None:  # called when the last `makefile()` is closed, too
+        if self.fileno() < 0:
+            return
         try:
-            if self.fileno() >= 0:
-                try:
-                    self._record.monitor.decided("close", self._record.name)
-                finally:
-                    self._world.let_go(self)
+            self._record.monitor.decided("close", self._record.name)
         finally:
-            Raw.close(self)  # whatever is found, or ended, by that
+            self._let_go()
 
 
 class LoopbackWorld(World):
