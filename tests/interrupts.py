@@ -1,9 +1,10 @@
 """Ctrl-C at every moment: runs scenarios, interrupts them, and looks for what was not put back.
 
-`python interrupts.py walk` raises KeyboardInterrupt at each instruction of the files that put a
-scenario under code and take it away, the first and the last time that it is executed; `python
+`python interrupts.py walk` raises KeyboardInterrupt at each instruction of the package, the first
+and the last time that it is executed (`walk 3 211`: at each 211th, from the third on); `python
 interrupts.py timed 2000` by a timer, at so many random instants. Both print how often, and fail
-with what was left behind. A process of its own, as what is left behind would be others' trouble.
+with what was left behind, or with whatever else came out than the interrupt. A process of its
+own, as what is left behind would be others' trouble.
 """
 
 from __future__ import annotations
@@ -24,6 +25,7 @@ from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import mockselector
 from mockselector import Scenario, _guard, _install, _simulated
 from mockselector._selecting import SimSelector
 from mockselector._stand_ins import REPLACEMENTS, in_classes
@@ -32,7 +34,10 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from types import CodeType, FrameType
 
-WALKED = ("_install.py", "_scenario.py", "_guard.py")
+WALKED = os.path.dirname(mockselector.__file__)
+
+AROUND = ("_install.py", "_scenario.py", "_guard.py")
+"""What acts before asyncio begins and after it has ended: interrupted within, it leaves its own loop open."""
 
 STAND_INS = {id(ours) for _, ours in REPLACEMENTS.values()}
 
@@ -193,7 +198,7 @@ class Walk:
     def __call__(self, frame: FrameType, event: str, _: object) -> Any:
         if event == "call":
             code = frame.f_code
-            if os.path.basename(code.co_filename) not in WALKED or (self.at is not None and self.at[0] is not code):
+            if not code.co_filename.startswith(WALKED) or (self.at is not None and self.at[0] is not code):
                 return None
             frame.f_trace_opcodes = True
         elif event == "opcode":
@@ -221,13 +226,21 @@ def walk_through(run: Callable[[], None], before: dict[str, object], start: int 
     """Interrupt at each instruction in turn; returns at how many."""
     first = Walk()
     go(run, first)
-    places = sorted(first.seen.items(), key=lambda one: (one[0][0].co_name, one[0][1]))[start::step]
+    seen = sorted(first.seen.items(), key=lambda one: (one[0][0].co_filename, one[0][0].co_name, one[0][1]))
+    if run is tasks:
+        seen = [one for one in seen if os.path.basename(one[0][0].co_filename) in AROUND]
+    places = seen[start::step]
     for (code, instruction), times in places:
         for time_ in {1, times}:
-            go(run, Walk((code, instruction), time_))
+            where = f"{run.__name__}, at instruction {instruction} of {code.co_name}"
+            try:
+                go(run, Walk((code, instruction), time_))
+            except BaseException:
+                print(f"{where}: this came out", flush=True)
+                raise
             found = left_behind(before)
             if found:
-                tell(f"{run.__name__}, at instruction {instruction} of {code.co_name}", found)
+                tell(where, found)
                 raise SystemExit(1)
     return len(places)
 
@@ -249,7 +262,7 @@ def timed(many: int, before: dict[str, object]) -> int:
     signal.signal(signal.SIGALRM, interrupt)
     came = 0
     longest: dict[str, float] = {}
-    runs = [run for run in RUNS if run is not tasks]  # asyncio itself leaves loops open when it is interrupted
+    runs = [run for run in RUNS if run is not tasks]  # asyncio leaves its loop open
     for run in runs:
         begun = time.perf_counter()
         run()

@@ -953,10 +953,25 @@ def test_a_block_in_the_loop_of_its_own_scenario_is_none_the_worse() -> None:
 
 
 @pytest.mark.skipif(os.name != "posix", reason="there is no such timer")
-@pytest.mark.parametrize("how", [("timed", "100"), ("walk", "3", "211")], ids=" ".join)
+@pytest.mark.parametrize("how", [("timed", "100"), ("walk", "3", "499")], ids=" ".join)
 def test_an_interrupt_at_whatever_moment_leaves_nothing_behind(how: tuple[str, ...]) -> None:
     script = os.path.join(os.path.dirname(__file__), "interrupts.py")
     done = subprocess.run(
         [sys.executable, "-W", "ignore", script, *how], capture_output=True, text=True, timeout=600, check=False
     )
     assert (done.returncode, "left behind" in done.stdout) == (0, False), done.stdout + done.stderr
+
+
+def test_an_interrupt_within_listen_comes_out_as_itself(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Interrupting(list[object]):
+        def append(self, _: object, /) -> None:
+            raise KeyboardInterrupt
+
+    def serve() -> None:
+        with socket.create_server(("", 1)):
+            pass
+
+    with pytest.raises(KeyboardInterrupt), Scenario() as net:
+        net.client().closes()
+        monkeypatch.setattr(net._world.network, "listeners", Interrupting())
+        net.run(serve)

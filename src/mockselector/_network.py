@@ -574,7 +574,8 @@ class Network:
             return
         if descriptor.backlog is not None:
             descriptor.stop_listening()
-            self.listeners.remove(descriptor)
+            if descriptor in self.listeners:  # not if an interrupt came out of `listen()`
+                self.listeners.remove(descriptor)
         stream = descriptor.stream
         if stream is not None:
             port = stream.local[1] if descriptor.family in ANY else None
