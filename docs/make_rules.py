@@ -5,7 +5,7 @@ from __future__ import annotations
 from errno import errorcode
 from pathlib import Path
 
-from mockselector._rules import LIFE, MEMBERSHIP, PHASES, RULES, Breach, NotSimulated, Rule
+from mockselector._judge.rules import LIFE, MEMBERSHIP, PHASES, RULES, Breach, NotSimulated, Rule
 
 INTRODUCTION = """# The rules
 

@@ -25,7 +25,7 @@ def _what_pytest_holds_is_frozen(  # pyright: ignore[reportUnusedFunction]
         gc.freeze()
     else:
         gc.unfreeze()
-        monkeypatch.setattr("mockselector._garbage._freezes", False)
+        monkeypatch.setattr("mockselector._ending.garbage._freezes", False)
 
 
 @pytest.fixture

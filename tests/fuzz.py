@@ -40,8 +40,12 @@ from typing import Any, Final, Literal, NamedTuple, get_args
 import fuzz_programs
 import mockselector
 from fuzz_programs import PLANTED, SERVERS, Choices, Network, Program
-from mockselector import MockSelector, Scenario, ScenarioError, _install, _selecting, _simulated, _stand_ins
-from mockselector._doors import LATE
+from mockselector import MockSelector, Scenario, ScenarioError
+from mockselector._current import current
+from mockselector._install import installing
+from mockselector._install.doors import LATE
+from mockselector._install.stand_ins import REPLACEMENTS, in_classes, in_late_classes
+from mockselector._simulated.selectors import STAND_INS
 
 Mode = Literal["wild", "right", "planted"]
 
@@ -255,8 +259,8 @@ def _again(program: str, verdict: str, trace: list[str]) -> Iterator[Failure]:
 
 def _left_behind(run: Run, open_before: set[str], threads_before: int) -> Iterator[Failure]:
     """Nothing of ours is left: no stand-in, no descriptor, no thread, no exception that nobody could catch."""
-    if _install._put or _install._classes or _simulated.current() is not None:
-        yield Failure("left installed", "", f"{len(_install._put)} names, {len(_install._classes)} of classes")
+    if installing._put or installing._classes or current() is not None:
+        yield Failure("left installed", "", f"{len(installing._put)} names, {len(installing._classes)} of classes")
     if threading.active_count() != threads_before:
         yield Failure("a thread is left", "", str(threading.enumerate()))
     more = _descriptors() - open_before
@@ -282,8 +286,8 @@ def _descriptors() -> set[str]:
 
 def stand_ins() -> list[str]:
     """Where one of ours stands in the place of something real: in any module, or in a class."""
-    ours = {id(pair[1]) for pair in _stand_ins.REPLACEMENTS.values()}
-    kinds = {id(one) for one in _selecting.STAND_INS} if hasattr(_selecting, "STAND_INS") else set[int]()
+    ours = {id(pair[1]) for pair in REPLACEMENTS.values()}
+    kinds = {id(one) for one in STAND_INS.values()}
     left: list[str] = []
     for name, module in tuple(sys.modules.items()):
         if name.partition(".")[0] in ("mockselector", "fuzz"):
@@ -298,7 +302,7 @@ def stand_ins() -> list[str]:
 
 def classes() -> list[tuple[str, object]]:
     """The attributes of the classes that are replaced during a run."""
-    wanted = [*_stand_ins.in_classes(), *(one for name in LATE for one in _stand_ins.in_late_classes(name))]
+    wanted = [*in_classes(), *(one for name in LATE for one in in_late_classes(name))]
     return [(f"{owner.__name__}.{name}", owner.__dict__.get(name)) for owner, name, _ in wanted]
 
 

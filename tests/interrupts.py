@@ -26,9 +26,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import mockselector
-from mockselector import Scenario, _guard, _install, _simulated
-from mockselector._selecting import SimSelector
-from mockselector._stand_ins import REPLACEMENTS, in_classes
+from mockselector import Scenario, _current
+from mockselector._ending import watchdog
+from mockselector._install import installing
+from mockselector._install.stand_ins import REPLACEMENTS, in_classes
+from mockselector._simulated.selectors import SimSelector
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -36,7 +38,7 @@ if TYPE_CHECKING:
 
 WALKED = os.path.dirname(mockselector.__file__)
 
-AROUND = ("_install.py", "_scenario.py", "_guard.py")
+AROUND = ("installing.py", "_scenario.py", "watchdog.py")
 """What acts before asyncio begins and after it has ended: interrupted within, it leaves its own loop open."""
 
 STAND_INS = {id(ours) for _, ours in REPLACEMENTS.values()}
@@ -176,11 +178,11 @@ def _left_behind(before: dict[str, object]) -> list[str]:
             if id(value) in STAND_INS or isinstance(value, SimSelector):
                 found.append(f"{name}.{key}")
     found += [f"{key} in __main__" for key, value in globals().items() if id(value) in STAND_INS]
-    found += ["a current world"] * bool(_simulated._current)
-    found += ["an open installation"] * bool(_install._open)
-    found += ["something to be put back"] * bool(_install._put or _install._classes)
-    found += ["a run that is looked after"] * bool(_guard._watched)
-    found += ["a lock"] * bool(_install._state._is_owned() or _guard._lock._is_owned())
+    found += ["a current world"] * bool(_current._current)
+    found += ["an open installation"] * bool(installing._open)
+    found += ["something to be put back"] * bool(installing._put or installing._classes)
+    found += ["a run that is looked after"] * bool(watchdog._watched)
+    found += ["a lock"] * bool(installing._state._is_owned() or watchdog._lock._is_owned())
     return found
 
 

@@ -16,8 +16,8 @@ import pytest
 
 from mockselector import MockSelector, MockSocket, Receives, Scenario, ScenarioError, Sends
 from mockselector._buffers import Given, Owed, flat
-from mockselector._network import Stream
-from mockselector._rules import RULES
+from mockselector._judge.rules import RULES
+from mockselector._kernel.streams import Stream
 
 Network: TypeAlias = Literal["simulated", "loopback"]
 on_both = pytest.mark.parametrize("network", ["simulated", "loopback"])

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 import pytest
 
 from mockselector import Scenario
-from mockselector._rules import RULES
+from mockselector._judge.rules import RULES
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -11,22 +11,23 @@ from typing import TYPE_CHECKING, get_args
 
 import pytest
 
-from mockselector import ListenSocket, MockSelector, MockSocket, Peer, Scenario, ScenarioError, _rules
-from mockselector._monitor import Monitor
-from mockselector._rules import LIFE, MEMBERSHIP, PHASES, Breach, NotSimulated
-from mockselector._simulated import SimSocket
+from mockselector import ListenSocket, MockSelector, MockSocket, Peer, Scenario, ScenarioError
+from mockselector._judge import rules
+from mockselector._judge.monitor import Monitor
+from mockselector._judge.rules import LIFE, MEMBERSHIP, PHASES, Breach, NotSimulated
+from mockselector._simulated.sockets import SimSocket
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from mockselector import RuleId
-    from mockselector._rules import Membership, Operation, Phase, Registration
+    from mockselector._judge.rules import Membership, Operation, Phase, Registration
 else:  # the names exist for type checkers only; here they are read back from the source
     import ast
     from pathlib import Path
     from typing import Literal
 
-    tree = ast.parse(Path(_rules.__file__).read_text())
+    tree = ast.parse(Path(rules.__file__).read_text())
     literals = {
         node.targets[0].id: eval(ast.unparse(node.value), {"Literal": Literal})
         for node in ast.walk(tree)

@@ -22,7 +22,7 @@ from typing import Any
 import pytest
 
 from mockselector import Scenario
-from mockselector._stand_ins import REPLACEMENTS
+from mockselector._install.stand_ins import REPLACEMENTS
 
 if sys.platform != "linux":
     pytest.skip("the table speaks of Linux", allow_module_level=True)

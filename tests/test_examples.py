@@ -12,7 +12,7 @@ from examples.scenarios import CORRECT, TWINS, Correct, Example, Twin, received,
 from examples.servers import callbacks
 
 from mockselector import ListenSocket, MockSelector, MockSocket, ScenarioError
-from mockselector._rules import RULES
+from mockselector._judge.rules import RULES
 
 ROOT = Path(__file__).parents[1]
 KEEPING = tuple(example for example in CORRECT if example.breaks is None)

@@ -17,7 +17,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from mockselector import ListenSocket, MockSelector, MockSocket, Scenario, ScenarioError, _world
+from mockselector import ListenSocket, MockSelector, MockSocket, Scenario, ScenarioError
+from mockselector._play import world as _world
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator

@@ -21,7 +21,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from mockselector import Scenario, ScenarioError, _guard
+from mockselector import Scenario, ScenarioError
+from mockselector._ending import watchdog
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterator
@@ -245,7 +246,7 @@ def test_a_run_that_is_over_is_not_looked_after() -> None:
             net.client("alice").sends(b"hi").closes()
             with contextlib.suppress(ScenarioError):
                 net.run(serve, id)
-    assert not _guard._watched
+    assert not watchdog._watched
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="nothing is forked here")

@@ -17,7 +17,7 @@ from hypothesis import HealthCheck, event, given, settings
 from hypothesis import strategies as st
 
 from mockselector import Closes, Peer, Play, Receives, Resets, Scenario, Sends, ShutsDown, Step
-from mockselector._rules import RULES
+from mockselector._judge.rules import RULES
 
 Network: TypeAlias = Literal["simulated", "loopback"]
 

@@ -6,39 +6,75 @@ import ast
 import subprocess
 import sys
 from pathlib import Path
+from typing import TypeAlias
 
 import pytest
 
 import mockselector
 
 PACKAGE = Path(mockselector.__file__).parent
-FILES = sorted(PACKAGE.glob("*.py"))
-READING_ORDER = [
-    line.split()[0].removesuffix(".py")
-    for line in (mockselector.__doc__ or "").splitlines()
-    if line.startswith("    ") and line.split()[0].endswith(".py")
-]
+FILES = sorted(PACKAGE.rglob("*.py"))
+FOLDERS = ["", *sorted(path.parent.name for path in PACKAGE.glob("*/__init__.py"))]
+CODE = [path for path in FILES if path.name != "__init__.py"]
+WINGS = {"_lists"}, {"_kernel", "_play", "_current", "_loopback", "_simulated", "_install"}
+"""Event lists, and scenarios."""
+
+Importing: TypeAlias = tuple[str, ...]
+"""A module by the names on its way, below the package."""
 
 
-def test_the_map_names_every_file() -> None:
-    assert sorted(READING_ORDER) == sorted(path.stem for path in PACKAGE.glob("*.py") if path.stem != "__init__")
+def rooms(folder: str) -> list[str]:
+    """What the map of a folder names, in its order."""
+    docstring = ast.get_docstring(ast.parse((PACKAGE / folder / "__init__.py").read_text())) or ""
+    first = [line.split()[0] for line in docstring.splitlines() if line.startswith("    ")]
+    return [name.removesuffix(".py").removesuffix("/") for name in first if name.endswith((".py", "/"))]
 
 
-@pytest.mark.parametrize("module", READING_ORDER)
-def test_a_file_imports_only_from_those_above_it(module: str) -> None:
-    above = READING_ORDER[: READING_ORDER.index(module)]
-    tree = ast.parse((PACKAGE / f"{module}.py").read_text())
-    imported = [node.module for node in ast.walk(tree) if isinstance(node, ast.ImportFrom) and node.level]
-    assert set(imported) <= set(above)
+def name_of(path: Path) -> Importing:
+    return path.relative_to(PACKAGE).with_suffix("").parts
 
 
-@pytest.mark.parametrize("path", FILES, ids=lambda path: path.name)
+def imports(path: Path) -> set[Importing]:
+    """What a file imports of the package."""
+    inside = name_of(path)[:-1]
+    nodes = ast.walk(ast.parse(path.read_text()))
+    return {
+        (*inside[: len(inside) + 1 - node.level], *(node.module or "").split("."))
+        for node in nodes
+        if isinstance(node, ast.ImportFrom) and node.level
+    }
+
+
+@pytest.mark.parametrize("folder", FOLDERS)
+def test_the_map_names_every_room(folder: str) -> None:
+    there = [path.parent.name for path in (PACKAGE / folder).glob("*/__init__.py")]
+    there += [path.stem for path in (PACKAGE / folder).glob("*.py") if path.stem != "__init__"]
+    assert sorted(rooms(folder)) == sorted(there)
+
+
+@pytest.mark.parametrize("path", CODE, ids=lambda path: "/".join(name_of(path)))
+def test_a_file_imports_only_from_those_above_it(path: Path) -> None:
+    room, *more = name_of(path)
+    above = rooms("")[: rooms("").index(room)]
+    beside = rooms(room)[: rooms(room).index(more[0])] if more else []
+    for other, *inside in imports(path):
+        assert (inside[0] in beside) if other == room else other in above, (other, inside)
+
+
+@pytest.mark.parametrize("path", CODE, ids=lambda path: "/".join(name_of(path)))
+def test_the_two_wings_know_nothing_of_each_other(path: Path) -> None:
+    room = name_of(path)[0]
+    for one, other in (WINGS, WINGS[::-1]):
+        assert room not in one or not {name[0] for name in imports(path)} & other
+
+
+@pytest.mark.parametrize("path", CODE, ids=lambda path: "/".join(name_of(path)))
 def test_every_file_says_what_it_owns(path: Path) -> None:
     docstring = ast.get_docstring(ast.parse(path.read_text())) or ""
-    assert "Owns" in docstring or path.name in ("__init__.py", "_rules.py")
+    assert "Owns" in docstring or path.name == "rules.py"
 
 
-@pytest.mark.parametrize("path", FILES, ids=lambda path: path.name)
+@pytest.mark.parametrize("path", FILES, ids=lambda path: "/".join(name_of(path)))
 def test_no_function_is_longer_than_a_page(path: Path) -> None:
     for node in ast.walk(ast.parse(path.read_text())):
         if isinstance(node, ast.FunctionDef):

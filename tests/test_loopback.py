@@ -22,7 +22,9 @@ from typing import Any, Literal
 import pytest
 from examples import echo, proxy
 
-from mockselector import Play, Receives, Scenario, ScenarioError, Sends, _loopback, _wire
+from mockselector import Play, Receives, Scenario, ScenarioError, Sends
+from mockselector._loopback import wire as _wire
+from mockselector._loopback import world as _loopback
 
 NETWORKS: list[Literal["simulated", "loopback"]] = ["simulated", "loopback"]
 on_both = pytest.mark.parametrize("network", NETWORKS)

@@ -9,7 +9,7 @@ from typing import get_args
 import pytest
 
 from mockselector import RuleId, ScenarioError
-from mockselector._rules import RULES
+from mockselector._judge.rules import RULES
 from rule_cases import CASES, Case, play
 from scenario_cases import SCENARIO_CASES
 

@@ -23,8 +23,9 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from mockselector import Scenario, ScenarioError
-from mockselector._selecting import SimSelector
-from mockselector._simulated import SimSocket, current
+from mockselector._current import current
+from mockselector._simulated.selectors import SimSelector
+from mockselector._simulated.sockets import SimSocket
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator

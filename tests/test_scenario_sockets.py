@@ -17,8 +17,8 @@ from typing import TYPE_CHECKING, Any, Literal
 import pytest
 
 from mockselector import Scenario, ScenarioError
-from mockselector._shell import Shell
-from mockselector._simulated import SimSocket
+from mockselector._methods import Shell
+from mockselector._simulated.sockets import SimSocket
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator

@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, NoReturn
 import pytest
 
 from mockselector import ListenSocket, MockSelector, MockSocket, Scenario, ScenarioError
-from mockselector._reasons import NESTED, called_from, reason, reason_text
+from mockselector._judge.reasons import NESTED, called_from, reason, reason_text
 from mockselector._text import number_text, several, value_text
 from scenario_servers import PORT, echo
 

@@ -18,8 +18,8 @@ import pytest
 
 import mockselector
 from mockselector import MockSelector, MockSocket, Scenario, ScenarioError
-from mockselector._frames import leave_out_ours
-from mockselector._trace import shown_path
+from mockselector._ending.frames import leave_out_ours
+from mockselector._judge.trace import shown_path
 from mockselector._whose import in_its_library, whose
 from scenario_servers import echo, one
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from bisect import bisect_right
 
-from ._trace import BYTES_SHOWN
+from ._text import BYTES_SHOWN
 from ._whose import INSIDE
 
 TYPE_CHECKING = False
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from typing_extensions import Buffer, Self
 
-    from ._trace import Kept
+    from ._text import Kept
 
     Outgoing: TypeAlias = "bytes | Given | Rest"
     """What is to be sent: it has a length, and slices of it are bytes."""

@@ -13,26 +13,26 @@ import warnings
 from heapq import heappush
 from typing import TYPE_CHECKING, Any, Final, Literal, overload
 
-from ._clock import DATE, nanoseconds
-from ._ending import PATIENCE, EndException, add_story, interruption, is_interruption, trim
-from ._garbage import clear
-from ._guard import Watch
-from ._install import Installed
-from ._loopback import LoopbackWorld, require_loopback
-from ._network import AF_UNIX, ANY
-from ._open_blocks import check_surroundings, closed, opened
-from ._peers import Peer
+from ._ending.ending import PATIENCE, EndException, add_story, interruption, is_interruption, trim
+from ._ending.garbage import clear
+from ._ending.thread_state import StateOfThread
+from ._ending.watchdog import Watchdog
+from ._install.installing import Installed
+from ._install.open_blocks import check_surroundings, closed, opened
+from ._install.stand_ins import stand_in
+from ._judge.rules import checked_rules
+from ._judge.trace import caller, place
+from ._kernel.addresses import AF_UNIX, ANY
+from ._loopback.world import LoopbackWorld, require_loopback
+from ._play.clock import DATE, nanoseconds
+from ._play.peers import Peer
+from ._play.steps import require_function, require_name, require_seconds, require_size
+from ._play.world import World
 from ._program import program
-from ._script import require_function, require_name, require_seconds, require_size
-from ._selecting import default_selector
-from ._simulated import make
-from ._sockets import checked_rules
-from ._stand_ins import stand_in
-from ._state_of_thread import StateOfThread
+from ._simulated.selectors import default_selector
+from ._simulated.sockets import make
 from ._text import value_text
-from ._trace import caller, place
 from ._whose import whose
-from ._world import World
 
 if TYPE_CHECKING:
     import selectors
@@ -44,11 +44,11 @@ if TYPE_CHECKING:
 
     from typing_extensions import ParamSpec, Self
 
-    from ._rules import RuleId
-    from ._script import Step
-    from ._shell import Address
-    from ._table import SocketTable
-    from ._trace import Trace
+    from ._judge.rules import RuleId
+    from ._judge.trace import Trace
+    from ._play.netstat import SocketTable
+    from ._play.steps import Step
+    from ._system import Address
 
     P = ParamSpec("P")
     R = TypeVar("R")
@@ -256,7 +256,7 @@ class Scenario:
         world.returned = False
         world.begins()
         under, thread = Installed(world, function), StateOfThread()
-        watch = Watch(self._watchdog, world.pulse, world.too_long)
+        watch = Watchdog(self._watchdog, world.pulse, world.too_long)
         result: R | None = None
         error: BaseException | None = None
         try:
@@ -307,7 +307,7 @@ class Scenario:
         """Do what may call code of the user's when the server is out, and look whether that ends."""
         world = self._world
         before, world.ending.outside = world.ending.outside, sys._getframe().f_code
-        watch = Watch(self._watchdog, world.pulse, world.too_long)
+        watch = Watchdog(self._watchdog, world.pulse, world.too_long)
         try:
             watch.begin()
             function()

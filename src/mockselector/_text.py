@@ -1,7 +1,7 @@
 """What somebody else has named, as a text of ours may show it: short, and with nothing in it but what can be printed.
 
-Owns how names, values and lists of them are shortened and escaped. A name may be a megabyte long, end lines, steer
-a terminal or be in no encoding at all; an error is read on one. Knows nothing of what the texts are about.
+Owns how names, values, messages and lists of them are shortened and escaped. A name may be a megabyte long, end
+lines, steer a terminal or be in no encoding at all; an error is read on one. Knows nothing of what the texts are about.
 """
 
 from __future__ import annotations
@@ -9,7 +9,10 @@ from __future__ import annotations
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Sequence
-    from typing import Final
+    from typing import Final, TypeAlias
+
+    Kept: TypeAlias = bytes | tuple[bytes, int, int]
+    """A message, or its start, its length, and how much of it was taken."""
 
 NAME: Final = 80
 """How many characters of a name are shown."""
@@ -19,6 +22,9 @@ VALUE: Final = 120
 
 SEVERAL: Final = 5
 """How many of a list are named in a sentence."""
+
+BYTES_SHOWN: Final = 32
+"""How many bytes of a message are kept, and shown."""
 
 
 def escaped(text: str) -> str:
@@ -75,3 +81,16 @@ def several(names: Sequence[str], most: int = SEVERAL) -> str:
     if more <= 1:
         return ", ".join(names)
     return f"{', '.join(names[:most])} and {more:,} more"
+
+
+def excerpt(data: bytes) -> Kept:
+    """What a row keeps of a message: all of a short one, else its start and its length."""
+    return data if len(data) <= BYTES_SHOWN else (data[:BYTES_SHOWN], len(data), len(data))
+
+
+def bytes_text(kept: Kept) -> str:
+    """An `excerpt` as text."""
+    if isinstance(kept, bytes):
+        return repr(kept)
+    start, length, _ = kept
+    return f"{start!r}... ({length} bytes)" if length > len(start) else repr(start)

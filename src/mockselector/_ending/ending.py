@@ -1,0 +1,216 @@
+"""How a strict run comes to its end: which exception the server gets, and which one the test.
+
+Owns `EndException` and what becomes of a violation: raised in place by whoever found it, once more
+from the next `select()`, then the run is ended; and when the test's block is left, the violation
+comes out of it, but never in the place of an earlier exception. Knows the monitor, and no selector.
+"""
+
+from __future__ import annotations
+
+import sys
+import warnings
+
+from .._judge.errors import TOLD, ScenarioError, told
+from .displaced import displaced
+from .forcing_out import Escape
+from .frames import leave_out_ours
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+    from types import CodeType, FrameType
+    from typing import Final, NoReturn
+
+    from .._judge.monitor import Monitor
+
+__tracebackhide__ = True  # pytest: end tracebacks at the server's own line
+
+PATIENCE: Final = 3
+"""How often a run is ended by an exception before the server is forced out."""
+
+MANY: Final = 200
+"""After so many more, made in handlers of the very exceptions that end it, it is not let handle them."""
+
+POLLS: Final = 1_000_000
+"""How many polls, select(0), an ended run still answers, so that an event loop can clean up, however large."""
+
+
+class EndException(BaseException):
+    """The script is at its end. Raised by `select()`; `with selector:` swallows it."""
+
+    __module__ = "mockselector"
+    __qualname__ = "MockSelector.EndException"
+
+    def __str__(self) -> str:
+        return "the script is at its end"
+
+
+def interruption(run: object, error: KeyboardInterrupt | None = None) -> KeyboardInterrupt:
+    """The KeyboardInterrupt that a scenario raises in its server, exactly as the real one but for a mark."""
+    error = error or KeyboardInterrupt()
+    vars(error)[_MARK] = run
+    return error
+
+
+def is_interruption(error: BaseException | None, run: object = None) -> bool:
+    """Whether it is that one (of whatever run), or one that the server has raised in its place; not one of the user."""
+    if not isinstance(error, KeyboardInterrupt):
+        return False
+    ours = [error, *(_chain(error) if _is_raised_by_code(error) else ())]
+    return any(run in (None, vars(one)[_MARK]) for one in ours if _MARK in vars(one))
+
+
+_MARK: Final = "_mockselector_run"
+
+
+def _is_raised_by_code(error: BaseException) -> bool:
+    """Whether a `raise` has raised it, and not a signal, which does that between two instructions."""
+    import dis  # here: only where an interrupt comes out of a server
+
+    last = error.__traceback__
+    while last is not None and last.tb_next is not None:
+        last = last.tb_next
+    return last is not None and last.tb_frame.f_code.co_code[last.tb_lasti] == dis.opmap["RAISE_VARARGS"]
+
+
+def _chain(error: BaseException) -> Iterator[BaseException]:
+    """An exception, and all that were being handled when it was raised, the latest first."""
+    seen: set[int] = set()
+    one: BaseException | None = error
+    while one is not None and id(one) not in seen:
+        yield one
+        seen.add(id(one))
+        one = one.__context__
+
+
+class Ending:
+    """How far a run has come in being ended."""
+
+    __slots__ = ("_repeated", "_run", "escape", "monitor", "outside", "polls", "times")
+
+    def __init__(self, monitor: Monitor, outside: CodeType) -> None:
+        self.monitor: Final = monitor
+        self.outside = outside
+        """Whose frames are the test's, and are left alone."""
+        self.times = 0
+        """How often the run was ended by an exception."""
+        self._repeated = False  # whether the violation was raised once more
+        self.polls = 0
+        """How many were answered since the end, or since something was last done."""
+        self._run: object = None  # what is ended, while that takes force: not for longer, as it refers to this
+        self.escape: Final = Escape(EndException, self._end_exception)
+
+    def again(self, run: object, timeout: float | None) -> None:
+        """A `select()` or another call that may wait, after a violation or the end.
+
+        Returns if it is a poll, which finds nothing: an event loop that cleans up does that.
+        """
+        violation = self.monitor.violation
+        if timeout is not None and timeout <= 0 and self.polls < POLLS:
+            self.polls += 1
+            return
+        if violation is not None and not self._repeated:
+            self._repeated = True
+            raise violation
+        self.end(run)
+
+    def end(self, run: object) -> NoReturn:
+        """End the run by an exception; if that was in vain often enough, from outside."""
+        self.monitor.ended = True
+        self.times += 1
+        if self.times > PATIENCE:
+            self.escape.harsh = self.escape.harsh or self.times > PATIENCE + MANY
+            self._run = run
+            self.escape.begin(sys._getframe(1), self.outside)  # the server's frames are what is wanted
+        raise EndException(run) from self.monitor.violation
+
+    def force(self, run: object, thread: int, frame: FrameType) -> None:
+        """End a run from another thread, as its server calls nothing that could end it; `frame` is where it stands."""
+        self.monitor.ended = True
+        self._run = run
+        self.times += 1
+        self._repeated = True
+        self.escape.harsh = self.escape.begun
+        self.escape.in_del = _is_in_del(frame, self.outside)
+        self.escape.begin_in(thread, frame, self.outside)
+
+    def _end_exception(self) -> EndException:
+        end = EndException(self._run)
+        end.__cause__ = self.monitor.violation
+        return end
+
+    def left(self) -> None:
+        """The server is out: take back what forced it."""
+        self.escape.left()
+        self._run = None
+
+    def settle(self, error: BaseException | None, *, own: bool, before: BaseException | None) -> bool:
+        """What the test sees of a block left by `error`: that, else the violation. Whether `error` is swallowed.
+
+        own: `error` is the `EndException` of this run, or its interrupt. before: the violation before the
+        end was judged.
+        """
+        violation = self.monitor.violation
+        if error is not None and (own or error is violation):
+            earlier = displaced(error)
+            if earlier is not None and earlier is not violation and not _is_ours(earlier):
+                if violation is not None:
+                    _add_note(earlier, str(violation))
+                raise earlier from earlier.__cause__
+        if violation is None or error is violation:
+            return own
+        if error is None or own:
+            raise violation from violation.__cause__  # not from the end that it displaces
+        by_user = isinstance(error, KeyboardInterrupt)  # which nothing takes the place of
+        if before is not None and not by_user and (isinstance(error, Exception) or violation in _chain(error)):
+            raise violation from error
+        _add_note(error, str(violation))
+        return False
+
+
+def _is_in_del(frame: FrameType | None, stop: CodeType) -> bool:
+    while frame is not None and frame.f_code is not stop:
+        if frame.f_code.co_name == "__del__":
+            return True
+        frame = frame.f_back
+    return False
+
+
+def _is_ours(error: BaseException) -> bool:
+    return isinstance(error, EndException) or is_interruption(error)
+
+
+def trim(error: BaseException | None) -> None:
+    """Take our frames out of what the test gets to see of an exception."""
+    if error is not None:
+        leave_out_ours(error, (ScenarioError, NotImplementedError, OSError, EndException, KeyboardInterrupt))
+
+
+def add_story(error: BaseException, monitor: Monitor, scripts: Sequence[str]) -> None:
+    """Tell with an exception that comes out of a run what the server did last, and how far its peers came; once."""
+    notes: list[str] = getattr(error, "__notes__", [])
+    if error is monitor.violation or isinstance(error, (EndException, ScenarioError)):
+        return
+    if any(note.startswith(TOLD) or note == str(monitor.violation) for note in notes):
+        return
+    story = told(error, monitor.rows, monitor.circumstances(), scripts)
+    if story:
+        _add_note(error, story, warns="pytest" not in sys.modules)
+
+
+if sys.version_info >= (3, 11):
+
+    def _add_note(error: BaseException, note: str, *, warns: bool = True) -> None:
+        error.add_note(note)
+
+else:  # pragma: no cover  (up to Python 3.10)
+
+    def _add_note(error: BaseException, note: str, *, warns: bool = True) -> None:
+        # No traceback shows notes on 3.10. pytest reads them all the same; a warning reaches the rest.
+        error.__notes__ = [*getattr(error, "__notes__", ()), note]  # type: ignore[attr-defined]  # as PEP 678
+        if not warns:
+            return
+        try:
+            warnings.warn(f"besides {type(error).__name__}: {note}", UserWarning, stacklevel=5)
+        except UserWarning:
+            pass  # turned into an error, it would replace the one it is a note to

@@ -1,0 +1,99 @@
+"""When garbage is collected while a scenario is under a program.
+
+Owns that one question. Python's collector runs when so many objects have been made, whoever made
+them: a socket in a cycle would be closed at a moment that depends on what else the process does. So
+it is off while a scenario runs, in whatever thread, and whoever runs one calls `collect()` where it
+makes a difference. What was alive before is frozen meanwhile (`gc.freeze`): it costs a collection
+nothing. Owns as well that what a server leaves behind goes while the run is still looked after. Knows nothing of
+scenarios.
+"""
+
+from __future__ import annotations
+
+import gc
+from _thread import RLock
+
+from .._judge.standing import close_tasks
+from .ending import EndException
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import Final
+
+OF_PYTHON: Final = 2000
+"""More objects than a Python itself freezes as it starts, some hundred in 3.12; a program that freezes has more."""
+
+_lock: Final = RLock()
+_open: Final[dict[Held, None]] = {}  # in all threads
+_freezes = False
+"""Whether the program has been seen to freeze objects of its own: they are its business from then on."""
+_before: bool | None = None
+"""Whether it was on; None: all is put back."""
+
+
+class Held:
+    """As long as one of these is open, the collector runs only when it is called."""
+
+    def begin(self) -> None:
+        """From now on."""
+        global _before, _freezes
+        with _lock:
+            _open[self] = None
+            if _before is None:
+                _freezes = _freezes or gc.get_freeze_count() > OF_PYTHON  # to count them takes a while if they are many
+                if _freezes:
+                    gc.collect()  # else what an earlier run has left as garbage would be collected in this one
+                _before = gc.isenabled()
+                gc.disable()
+                if not _freezes:
+                    gc.freeze()
+
+    def close(self) -> None:
+        """Put back, with the last one, what was before. Does nothing when that is done."""
+        global _before
+        with _lock:
+            if not _open.keys() - {self} and _before is not None:
+                if not _freezes:
+                    gc.unfreeze()
+                if _before:
+                    gc.enable()
+                _before = None
+            _open.pop(self, None)
+
+
+def collect(*, whole: bool) -> None:
+    """Collect what has become garbage since; whole: also with what was alive before."""
+    with _lock:
+        frozen = whole and _before is not None and not _freezes
+        if frozen:
+            gc.unfreeze()
+        gc.collect()
+        if frozen:
+            gc.freeze()
+
+
+def clear(error: BaseException | None, forced: bool, left: Callable[[], object]) -> None:
+    """Have done with what a server leaves behind, while somebody looks whether that ends.
+
+    error: the end of its run, if nobody will see that. forced: it did not go by itself, and what it has left
+    in a cycle may as little. left: called when that has been ended.
+    """
+    steps: list[Callable[[], object]] = [lambda: _clear_frames(error), close_tasks]
+    if forced:
+        steps.append(lambda: collect(whole=False))
+    for step in steps:
+        try:
+            step()
+        except EndException:  # it did not end
+            pass
+        finally:
+            left()
+
+
+def _clear_frames(error: BaseException | None) -> None:
+    from traceback import clear_frames  # here: only where a run was ended
+
+    while error is not None:
+        clear_frames(error.__traceback__)
+        error = error.__context__ if isinstance(error.__context__, EndException) else None

@@ -1,0 +1,180 @@
+"""Putting a scenario's world under code that knows nothing of it, and taking it away again.
+
+Owns which names are replaced, and where: in every module that holds one of the real things by
+name, and in a few classes. Everything is put back, whatever happens.
+"""
+
+from __future__ import annotations
+
+import sys
+from _thread import RLock, get_ident
+from contextlib import ContextDecorator
+from typing import TYPE_CHECKING, Any, Final
+
+from .._current import enter, leave
+from .._ending.garbage import Held
+from .._simulated.selectors import KINDS, of_kind
+from .._system import REAL_SELECTORS
+from .doors import LATE, LEFT_ALONE
+from .open_blocks import Watching, when_module_comes
+from .stand_ins import REPLACEMENTS, in_classes, in_late_classes
+
+if TYPE_CHECKING:
+    from .._play.world import World
+
+__tracebackhide__ = True  # pytest: end tracebacks at the server's own line
+
+_SELECTORS: Final = {id(kind) for kind in (*REAL_SELECTORS.values(), *KINDS.values())}
+_STDLIB: Final = sys.stdlib_module_names
+
+_put: list[tuple[dict[str, Any], str, object, object]] = []  # module's names, name, what was there, what is now
+_classes: list[tuple[Any, str, object, object]] = []  # Any: classes; then the same
+_open: dict[Installed, None] = {}  # in all threads
+_lock: Final = RLock()  # scenarios may run in several threads at once, each in its own
+_state: Any = _lock  # Any: the stubs do not tell of the method that tells who holds it
+
+
+class Installed(ContextDecorator):
+    """Puts a world under all code of this thread, for the time of a block; also under `function`, of whatever module.
+
+    An interrupt may come at any moment. So what is replaced is written down before it is, and is put
+    back before that is forgotten; and `close()` may be called again, by whoever is left later.
+    """
+
+    def __init__(self, world: World, function: object = None, *, in_block: bool = False) -> None:
+        self._world: Final = world
+        self._in_block: Final = in_block  # whether it is the test's own code under which it is put
+        self._function: Final = function
+        self._thread = 0  # where it was entered
+        self._watching: Final = Watching()
+        self._held: Final = Held()
+
+    def __enter__(self) -> None:
+        if self._in_block:
+            _check_no_loop(self._world)
+        try:
+            self._begin()
+        except BaseException:  # pragma: no cover  (an interrupt, while it is put there)
+            self.close()
+            raise
+
+    def _begin(self) -> None:
+        try:
+            self._thread = get_ident()
+            _lock.acquire()
+            self._watching.begin()
+            self._held.begin()
+            enter(self._world, self)
+            _open[self] = None
+            if len(_open) == 1:
+                _put_back()  # what an interrupt may have left
+                _put_classes(in_classes())
+                for name in LATE:
+                    _replace_late_classes(name)
+                _replace_names(self._world)
+            space: dict[str, Any] | None = getattr(self._function, "__globals__", None)
+            if space is not None and sys.modules.get(space.get("__name__", "")) is None:  # run from a text, or by runpy
+                _replace_in(space, self._world, ours=True)
+        finally:
+            _unlock()
+
+    def __exit__(self, *_: object) -> None:
+        try:
+            self.close()
+        finally:
+            self.close()
+
+    def close(self) -> None:
+        """Take the world away, and put everything back with the last one. Does nothing when that is done."""
+        if self not in _open and not self._thread:
+            _unlock()
+            return
+        try:
+            _lock.acquire()
+            leave(self._thread, self)
+            if not _open.keys() - {self}:
+                _put_back()
+            self._held.close()
+            self._watching.let_go()
+            _open.pop(self, None)
+            self._thread = 0
+        finally:
+            _unlock()
+
+
+def _check_no_loop(world: World) -> None:
+    """Raise RuntimeError where an event loop runs that knows nothing of this world."""
+    events: Any = sys.modules.get("asyncio.events")  # Any: imported by whoever uses it
+    loop = None if events is None else events._get_running_loop()
+    if loop is not None and getattr(getattr(loop, "_selector", None), "_world", None) is not world:
+        raise RuntimeError(
+            "net.installed() in a running event loop would put the scenario under that loop, which waits in real time,"
+            " and for ever: make the test a plain function (`def`, not `async def`), and let the scenario run the"
+            " coroutine: net.run(asyncio.run, main())"
+        )
+
+
+def _unlock() -> None:
+    """Let go of the lock, however often this thread has taken it."""
+    while _state._is_owned():
+        _lock.release()
+
+
+def _replace_names(world: World) -> None:
+    for name, module in tuple(sys.modules.items()):
+        top = name.partition(".")[0]
+        if top not in LEFT_ALONE:
+            _replace_in(getattr(module, "__dict__", {}), world, ours=top not in _STDLIB)
+
+
+def _replace_in(space: dict[str, Any], world: World, *, ours: bool) -> None:  # Any: whatever a module holds
+    """Replace in the names of one module; in one that is no part of Python, selectors as well."""
+    replacements, selectors, known = REPLACEMENTS, _SELECTORS, _put.append
+    for key, value in tuple(space.items()):
+        if id(value) in replacements:
+            real, stand_in = replacements[id(value)]
+            if real is value:
+                known((space, key, value, stand_in))
+                space[key] = stand_in
+        elif ours and id(type(value)) in selectors and _is_free(value, world):  # pyright: ignore[reportUnknownArgumentType]
+            in_its_place: object = of_kind(type(value), world)  # pyright: ignore[reportUnknownArgumentType]
+            known((space, key, value, in_its_place))
+            space[key] = in_its_place
+
+
+def _is_free(selector: Any, world: World) -> bool:  # Any: of either kind
+    """Whether one of this world may take its place: made at an import and not used, or of an earlier scenario."""
+    made_in: World | None = getattr(selector, "_world", None)
+    return not selector._fd_to_key if made_in is None else made_in is not world
+
+
+def _replace_late_classes(name: str) -> None:
+    with _lock:
+        if _open:
+            _put_classes(in_late_classes(name))
+
+
+when_module_comes.append(_replace_late_classes)
+
+
+def _put_classes(wanted: list[tuple[Any, str, object]]) -> None:
+    for owner, name, ours in wanted:
+        _classes.append((owner, name, owner.__dict__.get(name), ours))
+        setattr(owner, name, ours)
+
+
+def _put_back() -> None:
+    """First put back, then forget: an interrupt may come in between."""
+    while _classes:
+        owner, name, before, ours = _classes[-1]
+        if owner.__dict__.get(name) is ours:
+            if before is None:
+                delattr(owner, name)  # it was inherited
+            else:
+                setattr(owner, name, before)
+        del _classes[-1]
+    while _put:
+        space, key, before, ours = _put[-1]
+        if space.get(key) is ours:  # else the code has put something else there
+            space[key] = before
+        del _put[-1]

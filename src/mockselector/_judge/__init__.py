@@ -1,0 +1,13 @@
+"""What a server does, and what is to be said of it.
+
+In reading order; a file imports only from those above it:
+
+    trace.py    what happened: the record that errors print and tests assert on
+    tail.py     the end of a trace as errors show it: folded, with the rows that prove what is said
+    reasons.py  which exception was being handled, and the user's own line further up
+    standing.py where the tasks of an asyncio program stand
+    rules.py    what a server may do: two tables, and each rule's texts. Pure data
+    errors.py   ScenarioError, and every text that a user reads of it
+    watching.py which sockets are registered with which selector, and for what
+    monitor.py  the door: everything a server does in strict mode passes here
+"""

@@ -1,0 +1,325 @@
+"""`ScenarioError`, and every text that a user reads of it.
+
+Owns how a broken rule is told: who, what, the server's and the script's lines, what production
+would suffer, how to mend it, the end of the trace. Whatever its size and names, a text is a few
+kilobytes long and can be printed. Knows the trace and the rules, and nothing of sockets, selectors
+or the monitor.
+"""
+
+from __future__ import annotations
+
+from .._text import escaped, shown
+from .._whose import INSIDE
+from .reasons import reason, reason_text
+from .rules import AT_END, RULES
+from .standing import MOST
+from .tail import tail
+from .trace import WIDTH, Place, Snapshot, Trace, place, shown_path
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+    from typing import Any, Final
+
+    from .reasons import Reason
+    from .rules import RuleId
+    from .trace import Row, Rows
+
+ALSO: Final = 10
+"""How many further findings an error names."""
+
+SWALLOWED: Final = 3
+"""How many exceptions of handlers an error names."""
+
+SOURCE: Final = 110
+"""How many characters of a line of source are shown."""
+
+COLUMNS: Final = 98
+"""How wide the prose of an error is."""
+
+
+class ScenarioError(AssertionError):
+    """The server broke a rule that production would let it break in silence.
+
+    The message says who and what, shows the lines of the server and of the script, what
+    production would suffer and how to mend it, and the end of the trace.
+    """
+
+    __module__ = "mockselector"  # tracebacks show where users import it from
+
+    def __init__(self, message: str, rule: RuleId, socket: str | None = None, trace: Trace | None = None) -> None:
+        super().__init__(message)
+        self._text: Callable[[], str] | None = None
+        self.rule: Final = rule
+        """The id of the broken rule, as `allow=` takes it."""
+        self.socket: Final = socket
+        """The name of the socket, as the message has it; None if it is about no single one."""
+        self.trace: Final = Trace([]) if trace is None else trace
+        """All that had happened when the rule was broken, the offending call last."""
+
+    def __str__(self) -> str:
+        if self._text is not None:
+            super().__init__(self._text())
+            self._text = None
+        return super().__str__()
+
+    def __reduce__(self) -> tuple[type[ScenarioError], tuple[str, RuleId, str | None]]:
+        # A trace points at code objects, which do not travel between processes; the text does.
+        return type(self), (str(self), self.rule, self.socket)
+
+
+class Circumstances:
+    """What is known of a run beside its rows: who the program is, and what went before."""
+
+    __slots__ = ("called_from", "handled", "program", "reasons", "standing", "swallowed")
+
+    def __init__(self, program: str = "server", reasons: Mapping[str, tuple[int, str, Reason]] | None = None) -> None:
+        self.program: Final = program  # "server", or "program" if it only connects
+        # By socket: the number of the row of its last close(), unregister() or shutdown(), what was done, and why.
+        self.reasons: Final = reasons or {}
+        self.called_from: Place | None = None  # the user's own line, if the offending call is a library's
+        self.handled = ""  # which exception is, or was, being handled, as a sentence
+        self.swallowed: Sequence[Reason] = ()  # what handlers raised, and only a log has told
+        self.standing: Sequence[tuple[str, Place]] = ()  # where tasks wait
+
+
+class Finding:
+    """A broken rule, with what its texts need."""
+
+    __slots__ = ("_block", "at_end", "fields", "made", "note", "rule", "socket")
+
+    def __init__(
+        self,
+        rule: RuleId,
+        socket: str | None,
+        fields: Mapping[str, str] | None = None,
+        *,
+        note: str = "",
+        block: str | Callable[[], str] = "",
+        made: Place | None = None,
+        at_end: bool = False,
+    ) -> None:
+        self.rule: Final = rule
+        self.socket: Final = socket
+        self.fields: Final = {"socket": socket or "", "server": "server", **(fields or {})}
+        self.note: Final = note
+        self._block: Final = block
+        self.made: Final = made  # where the script was written, if it is no socket's
+        self.at_end: bool = at_end or RULES[rule].now == AT_END
+
+    @property
+    def headline(self) -> str:
+        """What was broken, in one line."""
+        return escaped(RULES[self.rule].says.format_map(self.fields))
+
+    @property
+    def left_by_closing(self) -> bool:
+        """Whether it says that a connection was closed: that the program then returned is to be added."""
+        return self.rule == "unmet-expectation" and "returned" not in self.headline
+
+    @property
+    def block(self) -> str:
+        """What is shown line by line, as it is. Made only when it is asked for: of thousands, one is shown."""
+        return self._block if isinstance(self._block, str) else self._block()
+
+
+def scenario_error(
+    finding: Finding,
+    flat: Rows,
+    script: Place | None,
+    made: Callable[[], Place | None],
+    also: Sequence[Finding] = (),
+    around: Circumstances | None = None,
+    *,
+    at_once: bool = True,
+) -> ScenarioError:
+    """The error for a finding.
+
+    flat: the trace so far, the offending call last. script, made: where the events were written,
+    and the socket's own script. at_once: False: the text is made when somebody asks for it.
+    """
+    around = around or Circumstances()
+    rows = Snapshot(flat)
+    trace = Trace(flat, len(rows))
+    if at_once:
+        return ScenarioError(_text(finding, rows, script, made(), also, around), finding.rule, finding.socket, trace)
+    error = ScenarioError(f"[{finding.rule}] {finding.headline}", finding.rule, finding.socket, trace)
+    error._text = lambda: _text(finding, rows, script, made(), also, around)
+    return error
+
+
+def _text(
+    finding: Finding,
+    rows: Snapshot,
+    script: Place | None,
+    made: Place | None,
+    also: Sequence[Finding],
+    around: Circumstances,
+) -> str:
+    rule = RULES[finding.rule]
+    for one in (finding, *also[:ALSO]):
+        one.fields["server"] = around.program
+    proof = _proof(finding, rows)
+    reasons = {number: reason_text(why) for number, _, why in around.reasons.values()}
+    parts = [
+        f"[{finding.rule}] {finding.headline}",  # the rule first: summaries cut lines at their end
+        "\n".join(_lines(finding, rows, proof, around.called_from)),
+        *map(_paragraph, _why(finding, around)),
+        _paragraph(finding.note),
+        _indented(finding.block),
+        "\n".join(_standing(around.standing)),
+        _paragraph("In production " + rule.suffers.format_map(finding.fields))
+        + "\n"
+        + _paragraph(rule.mend.format_map(finding.fields)),
+        "\n".join(_also(also)),
+        "\n".join(tail(rows, at_end=finding.at_end, proof=[number for number, _ in proof], reasons=reasons)),
+        "\n".join(_footer(finding, script, made)),
+    ]
+    text = "\n\n".join(part for part in parts if part)
+    return "\n".join(map(escaped, text.split("\n")))
+
+
+TOLD: Final = "In the scenario, the "
+"""How a story begins."""
+
+
+def told(error: BaseException, flat: Rows, around: Circumstances, scripts: Sequence[str]) -> str:
+    """What the server did last, and how far the peers have come, as a note to an exception of its own."""
+    if not flat:
+        return ""
+    rows = Snapshot(flat)
+    own = reason(error)
+    reasons = {number: reason_text(why) for number, _, why in around.reasons.values() if why != own}
+    parts = [
+        f"{TOLD}{around.program} did last:",
+        "\n".join(tail(rows, at_end=False, reasons=reasons)),
+        *map(_indented, scripts),
+        "\n".join(_standing(around.standing)),
+    ]
+    text = "\n\n".join(part for part in parts if part)
+    return "\n".join(map(escaped, text.split("\n")))
+
+
+def told_stack(shown: Sequence[Place]) -> str:
+    """Where a program stands, the line in question first."""
+    labelled = [("" if number else "at", one) for number, one in enumerate(shown)]
+    return "\n".join(line[2:] for line in _columns(labelled))
+
+
+def _why(finding: Finding, around: Circumstances) -> list[str]:
+    """Which exceptions have to do with it."""
+    said: list[str] = []
+    number, what, why = around.reasons.get(finding.socket or "", (-1, "", None))
+    if why is not None and number >= 0:
+        said.append(f"{what} while the {around.program} handled {reason_text(why)}.")
+    if around.handled:
+        again = why is not None and reason_text(why) in around.handled
+        said.append(f"The {around.program} then returned." if again and finding.at_end else around.handled)
+        if not again and around.handled.endswith(" returned.") and not finding.left_by_closing:
+            said.pop()
+    texts = list(dict.fromkeys(map(reason_text, around.swallowed)))
+    said += [f"A handler has raised {text}. Only a log tells of that." for text in texts[:SWALLOWED]]
+    if len(texts) > SWALLOWED:
+        said.append(f"Handlers have raised {len(texts) - SWALLOWED:,} more exceptions that differ from these.")
+    return said
+
+
+def _also(also: Sequence[Finding]) -> list[str]:
+    if not also:
+        return []
+    most = ALSO if len(also) > ALSO + 1 else ALSO + 1
+    lines = ["  Also:", *(f"    [{one.rule}] {one.headline}" for one in also[:most])]
+    return lines + [f"    ... and {len(also) - most:,} more"] * (len(also) > most)
+
+
+def _standing(standing: Sequence[tuple[str, Place]]) -> list[str]:
+    if not standing:
+        return []
+    lines = ["  asyncio's tasks that are not done, and the await at which each stands:"]
+    lines += [f"  {line}" for line in _columns(standing[:MOST])]
+    return lines + [f"    ... and {len(standing) - MOST:,} more places"] * (len(standing) > MOST)
+
+
+def _proof(finding: Finding, rows: Snapshot) -> list[tuple[int, str]]:
+    """The numbers of the rows that prove a finding, oldest first, and what each is called."""
+    found: list[tuple[int, str]] = []
+    for proof, label in RULES[finding.rule].proof:
+        number = _last(proof, finding.socket, rows, len(rows) - (not finding.at_end))
+        if number is not None:
+            found.append((number, label))
+    return sorted(found)
+
+
+def _lines(
+    finding: Finding, rows: Sequence[Row], proof: Sequence[tuple[int, str]], called_from: Place | None
+) -> list[str]:
+    """The lines of the server that prove it, the offending call last, and whose call that is."""
+    shown = [(label, place(*rows[number][4:])) for number, label in proof]
+    now = RULES[finding.rule].now.format_map(finding.fields)
+    if rows and not finding.at_end:
+        shown.append((now, place(*rows[-1][4:])))
+        if called_from is not None:
+            shown.append(("  called from", called_from))
+    return _columns(shown)
+
+
+def _last(proof: str, socket: str | None, rows: Snapshot, before: int) -> int | None:
+    """The number of the last row before one in which an operation was done to `socket`.
+
+    `accept` looks for the row that yielded `socket`, `accept by` for the listener's own.
+    """
+    operation, _, by = proof.partition(" ")
+    flat = rows.flat
+    for number in range(before - 1, -1, -1):
+        if not flat[number * WIDTH].startswith(operation):
+            continue
+        done, name, kept = rows[number][:3]
+        detail: Any = kept  # Any: what it is depends on the operation
+        if done != operation or (isinstance(kept, type) and not done.endswith(":reset")):
+            continue
+        if operation == "select":
+            names: list[str] = [ready[0] for ready in detail] if isinstance(kept, tuple) else []
+            if socket is None or socket in names:
+                return number
+        elif socket == (detail if operation == "accept" and not by else name):
+            return number
+    return None
+
+
+def _columns(lines: Sequence[tuple[str, Place]], *, functions: bool = True) -> list[str]:
+    """Label, file:line, function (if wanted) and source line, aligned."""
+    rows = [
+        [label, f"{shown_path(where.file)}:{where.line}", *[f"in {shown(where.function)}"] * functions]
+        for label, where in lines
+    ]
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    return [
+        "  " + "  ".join([*map(str.ljust, row, widths), _source(where)]).rstrip()
+        for row, (_, where) in zip(rows, lines, strict=True)
+    ]
+
+
+def _footer(finding: Finding, script: Place | None, made: Place | None) -> list[str]:
+    """Where the script is, and how to allow what was found."""
+    places = [("script", script), (finding.socket or "", made)]
+    lines = [(f"{label}:", where) for label, where in places if where is not None and where.file not in INSIDE]
+    return [*_columns(lines, functions=False), f'  on purpose? allow={{"{finding.rule}"}}']
+
+
+def _paragraph(text: str) -> str:
+    import textwrap  # here, as linecache: only a failing test pays for them
+
+    indent = "  "
+    return textwrap.fill(
+        text, COLUMNS, initial_indent=indent, subsequent_indent=indent, break_long_words=False, break_on_hyphens=False
+    )  # fmt: skip
+
+
+def _indented(text: str) -> str:
+    return "\n".join(f"  {line}".rstrip() for line in text.split("\n")) if text else ""
+
+
+def _source(where: Place) -> str:
+    import linecache
+
+    return shown(linecache.getline(where.file, where.line).strip(), SOURCE)

@@ -1,0 +1,113 @@
+"""Why something was done: the exception that was being handled, and the user's own line further up.
+
+Owns what is kept of an exception (texts only: the exception itself would keep frames and sockets alive) and the walk
+from the call at hand to the user's own code, past the standard library and installed packages. Knows traces and files.
+"""
+
+from __future__ import annotations
+
+import builtins
+import sys
+
+from .._text import shown, value_text
+from .._whose import INSIDE, whose
+from .trace import Place, place, shown_path
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from types import FrameType
+    from typing import Any, Final, NamedTuple
+
+    class Reason(NamedTuple):
+        """An exception, as texts show it."""
+
+        kind: str
+        message: str
+        place: Place | None
+        """The innermost line of the user's own code through which it came; else, of any that is not ours."""
+else:
+    from collections import namedtuple
+
+    Reason = namedtuple("Reason", "kind message place")  # noqa: PYI024  (importing typing costs too much)
+
+MESSAGE: Final = 120
+"""How many characters of an exception's own message are shown."""
+
+NESTED: Final = 20
+"""How many groups of exceptions in each other are looked into."""
+
+_GROUP: Final[Any] = getattr(builtins, "BaseExceptionGroup", ())  # Any: of Python 3.11
+
+_LOOP: Final = "_run_once"
+"""The function of an event loop below which nobody has called what it calls."""
+
+
+def reason(error: BaseException) -> Reason:
+    """What is to be said of an exception; of a group of them, what is in it."""
+    more = 0
+    for _ in range(NESTED):
+        inner: Any = getattr(error, "exceptions", None) if isinstance(error, _GROUP) else None  # Any: 3.10 has none
+        if not inner:
+            break
+        more += len(inner) - 1
+        error = inner[0]
+    try:
+        message = str(error)
+    except Exception:
+        message = value_text(error, MESSAGE)
+    beside = f" (and {more:,} more in its group)" if more else ""
+    return Reason(shown(type(error).__name__), shown(message, MESSAGE) + beside, _raised_at(error))
+
+
+def reason_text(why: Reason) -> str:
+    """`ValueError: no number (server.py:3 in handle)`."""
+    text = f"{why.kind}: {why.message}" if why.message else why.kind
+    if why.place is None:
+        return text
+    return f"{text} ({shown_path(why.place.file)}:{why.place.line} in {shown(why.place.function)})"
+
+
+def _raised_at(error: BaseException) -> Place | None:
+    found: Place | None = None
+    step = error.__traceback__
+    while step is not None:
+        code = step.tb_frame.f_code
+        kind = whose(code.co_filename)
+        ours = code.co_filename in INSIDE
+        if kind == "own" or (not ours and (found is None or whose(found.file) != "own")):
+            found = Place(code.co_filename, step.tb_lineno, code.co_name)
+        step = step.tb_next
+    return found
+
+
+def is_the_servers(error: BaseException) -> bool:
+    """Whether it is code that is not ours that handles it; else it is a matter among ourselves."""
+    return error.__traceback__ is None or error.__traceback__.tb_frame.f_code.co_filename not in INSIDE
+
+
+def is_dropping() -> bool:
+    """Whether a `__del__` is under way: whoever raises there is heard by nobody."""
+    frame: FrameType | None = sys._getframe(1)
+    while frame is not None and frame.f_code.co_name != "__del__":
+        frame = frame.f_back
+    return frame is not None
+
+
+def called_from() -> Place | None:
+    """The user's own line from which the call at hand comes; None: the call is the user's own, or nobody's.
+
+    Beyond the next frame of ours, all is the test's, and below an event loop there is no caller.
+    """
+    frame: FrameType | None = sys._getframe(1)
+    while frame is not None and frame.f_code.co_filename in INSIDE:
+        frame = frame.f_back
+    first = frame
+    while frame is not None:
+        code = frame.f_code
+        kind = whose(code.co_filename)
+        if kind == "ours" or (code.co_name == _LOOP and kind == "stdlib"):
+            return None
+        if kind == "own":
+            return None if frame is first else place(code, frame.f_lasti)
+        frame = frame.f_back
+    return None

@@ -1,0 +1,119 @@
+"""The end of a trace, as errors show it: folded, numbered by `select()`, with the rows that prove what is said.
+
+Owns which rows are shown and how. Rows that repeat, singly or as a group, are shown once, with how often: a thousand
+idle polls say no more than three. Knows the trace, and nothing of rules.
+"""
+
+from __future__ import annotations
+
+from .trace import place, row_text, seconds_text, shown_path
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Collection, Iterator, Mapping, Sequence
+    from typing import Final
+
+    from .trace import Snapshot
+
+TAIL: Final = 12
+"""How many lines of the trace an error shows, or a few more."""
+
+LONGEST: Final = 12
+"""How many rows a group has at most that is seen to repeat."""
+
+OFTEN: Final = 3
+"""So often a group must come in a row to be shown only once."""
+
+READY: Final = 3
+"""How many sockets are named that one `select()` returned."""
+
+
+def tail(
+    rows: Snapshot, *, at_end: bool, proof: Collection[int] = (), reasons: Mapping[int, str] | None = None
+) -> list[str]:
+    """The end of the trace, one step per `select()`; marked, the offending call or the end.
+
+    proof: numbers of rows that are shown even if they lie further up. reasons: by the number of a row, which
+    exception was being handled.
+    """
+    if not rows:
+        return []
+    groups = list(_groups(rows, at_end=at_end))[::-1]
+    first = groups[0][0]
+    early = sorted(number for number in proof if number < first)
+    timed = bool(rows[-1][3])  # time does not go back
+    steps = _Steps(rows)
+    width = max(8, len(f"step {rows.selects(0, len(rows))}"))
+    lines: list[tuple[str, str, str]] = []
+
+    def add(number: int, *, opens: bool) -> None:
+        row = rows[number]
+        step = steps.of(number)
+        head = (f"step {step}" if step else "start") if opens else ""
+        if timed and opens and step:
+            head = f"{head:<{width}} {seconds_text(row[3])}"
+        mark = "> " if number == len(rows) - 1 and not at_end else "  "
+        where = place(*row[4:])
+        lines.append((mark + head, row_text(row, READY), f"{shown_path(where.file)}:{where.line}"))
+        if reasons and number in reasons:
+            lines.append(("", f"  while handling {reasons[number]}", ""))
+
+    for number in early:
+        add(number, opens=True)
+    above = len(lines)
+    for start, size, times in groups:
+        for number in range(start, start + size):
+            add(number, opens=rows[number][0] == "select" or number == first)
+        if times > 1:
+            last = rows[start + size * times - 1][3]
+            until = f", until {seconds_text(last)}" if last != rows[start][3] else ""
+            lines.append(("", f"... {times:,} times in all{until}", ""))
+    shown = _aligned(lines)
+    hidden = first - len(early)
+    return shown[:above] + [f"  ... {hidden:,} earlier"] * bool(hidden) + shown[above:] + ["> end"] * at_end
+
+
+def _aligned(lines: Sequence[tuple[str, str, str]]) -> list[str]:
+    heads = max(len(head) for head, _, _ in lines)
+    texts = max(len(text) for _, text, where in lines if where)
+    return [f"{head:<{heads}}   {text:<{texts}}   {where}".rstrip() for head, text, where in lines]
+
+
+class _Steps:
+    """How many `select()`s there were up to a row; asked for in ascending order."""
+
+    def __init__(self, rows: Snapshot) -> None:
+        self._rows = rows
+        self._seen = 0
+        self._count = 0
+
+    def of(self, number: int) -> int:
+        self._count += self._rows.selects(self._seen, number + 1)
+        self._seen = number + 1
+        return self._count
+
+
+def _groups(rows: Snapshot, *, at_end: bool) -> Iterator[tuple[int, int, int]]:
+    """From the end on: where a group begins, how many rows it has, and how often it comes in a row."""
+    end = len(rows)
+    shown = 0
+    if not at_end:  # the offending call stands for itself
+        end, shown = end - 1, 1
+        yield end, 1, 1
+    while end > 0 and shown < TAIL:
+        size, times = _repeated(rows, end)
+        end -= size * times
+        shown += size + (times > 1)
+        yield end, size, times
+
+
+def _repeated(rows: Snapshot, end: int) -> tuple[int, int]:
+    """The size of the group that repeats up to `end`, and how often it comes; (1, 1) if none does."""
+    for size in range(1, LONGEST + 1):
+        number = rows.differs(size, end - 1 - size)
+        times = 1 + (end - 1 - size - number) // size
+        if times >= OFTEN:
+            calls = [row[0] for row in rows[end - size : end]]
+            begins_in_the_middle = "select" in calls and calls[0] != "select"
+            return (1, 1) if begins_in_the_middle else (size, times)
+    return 1, 1

@@ -1,0 +1,10 @@
+"""What a kernel knows of sockets, and nothing else: no socket class, no rule, no script, no time of its own.
+
+In reading order; a file imports only from those above it:
+
+    addresses.py   families, numbers of hosts, and which of them mean the same place
+    options.py     which socket options there are, and what each is at first
+    streams.py     the two ends of a connection: what has arrived, and how they stand
+    descriptors.py what a number stands for: a socket that listens, connects or is connected
+    network.py     numbers, listeners, addresses and host names of one scenario
+"""

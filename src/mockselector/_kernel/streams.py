@@ -1,0 +1,238 @@
+"""Connections: two streams of bytes, one for each end.
+
+Owns what has arrived at an end and how that end stands: open, shut down, ended, reset; and what `poll()` says of it.
+Follows TCP as Linux shows it to a program (man 2 recv, send, shutdown, poll; man 7 tcp, unix).
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from errno import ECONNRESET, EPIPE
+from selectors import EVENT_READ, EVENT_WRITE
+from typing import TYPE_CHECKING, Final
+
+from .._system import BOTH
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from typing import Protocol
+
+    from .._judge.trace import Place
+    from .._system import Address
+
+    class FarEnd(Protocol):
+        """Who is at the other end of a connection, for the texts."""
+
+        @property
+        def name(self) -> str: ...
+        @property
+        def is_backend(self) -> bool:
+            """Whether the program has connected to it, and not it to the program."""
+            ...
+
+        def place(self) -> Place:
+            """Where its script was written."""
+            ...
+
+        def doing(self) -> str:
+            """What it waits for, as half a sentence."""
+            ...
+
+
+class Stream:
+    """One end of a connection: what has arrived there, and how it stands."""
+
+    __slots__ = (
+        "_offset", "capacity", "changed", "chunks", "closed", "dead", "deaf", "ended", "error", "local", "lost",
+        "mute", "other", "peer", "remote", "size", "state_changed", "unix",
+    )  # fmt: skip
+
+    other: Stream
+
+    def __init__(self, capacity: int, local: Address, remote: Address, *, unix: bool = False) -> None:
+        self.chunks: deque[bytes] = deque()
+        self._offset: int = 0  # how much of the first chunk was taken
+        self.size: int = 0
+        self.capacity: Final = capacity
+        self.local: Address = local
+        self.remote: Address = remote
+        self.unix: Final = unix
+        self.ended: bool = False  # the other end has finished sending
+        self.mute: bool = False  # this end has finished sending ...
+        self.deaf: bool = False  # ... and receiving
+        self.closed: bool = False
+        self.dead: bool = False  # reset: there is no connection any more
+        self.error: int = 0  # what the next call reports, once
+        self.lost: bytes = b""  # what was unread when this end closed
+        self.peer: FarEnd | None = None  # who plays this end; None: the program under test
+        self.changed: Callable[[], None] = _nobody  # bytes have come, or were taken at the other end
+        self.state_changed: Callable[[], None] = _nobody  # an end, a reset
+
+    @staticmethod
+    def pair(capacities: tuple[int, int], local: Address, remote: Address, *, unix: bool = False) -> Stream:
+        """Two connected ends; returns the local one."""
+        here = Stream(capacities[0], local, remote, unix=unix)
+        here.other = Stream(capacities[1], remote, local, unix=unix)
+        here.other.other = here
+        return here
+
+    def attach(self, peer: FarEnd, changed: Callable[[], None]) -> None:
+        """A peer plays this end, and is to be told when something happens here."""
+        self.peer = peer
+        self.changed = self.state_changed = changed
+
+    @property
+    def readable(self) -> bool:
+        """Whether a read would not have to wait."""
+        return bool(self.chunks) or self.hears_nothing
+
+    @property
+    def room(self) -> int:
+        """How many bytes can be sent now."""
+        other = self.other
+        return other.capacity if other.closed or other.dead else other.capacity - other.size
+
+    @property
+    def roomy(self) -> bool:
+        """Whether there is so much room that select() reports it: on Linux, when a third of the buffer is free."""
+        return 3 * self.room >= self.other.capacity
+
+    @property
+    def hears_nothing(self) -> bool:
+        """Whether nothing more comes in: what is read after all data is the end."""
+        return self.ended or self.deaf or self.dead
+
+    @property
+    def says_nothing(self) -> bool:
+        """Whether sending is over. By AF_UNIX, also if the other end does not read any more."""
+        return self.mute or self.dead or (self.unix and (self.other.deaf or self.other.closed))
+
+    @property
+    def over(self) -> bool:
+        """Whether there is no connection any more: it was reset, or both ends have finished sending."""
+        return self.dead or (self.mute and self.ended and not self.unix)
+
+    @property
+    def hung_up(self) -> bool:
+        """Whether poll() reports it, whatever it was asked for: POLLHUP or POLLERR."""
+        return bool(self.error) or (self.hears_nothing and self.says_nothing)
+
+    def ready(self) -> int:
+        """What poll() says, as `selectors` reports it: a hang-up and an error are both bits."""
+        if self.hung_up:
+            return BOTH
+        reading = EVENT_READ if self.chunks or self.hears_nothing else 0
+        return reading | (EVENT_WRITE if self.roomy or (self.says_nothing and not self.unix) else 0)
+
+    def refuses_to_read(self) -> int:
+        """The error of a read when no data is there (any more), which is then reported; 0: the end is read."""
+        return 0 if self.ended and not self.unix else self.take_error()
+
+    def refuses_to_send(self) -> int:
+        """The error of a send, which is then reported; 0: it goes through."""
+        error = 0 if self.unix else self.take_error()
+        return error or (EPIPE if self.says_nothing else 0)
+
+    @property
+    def pending(self) -> bytes:
+        """All that has arrived and was not read."""
+        return b"".join(self.chunks)[self._offset :]
+
+    def pieces(self) -> Iterator[tuple[bytes, int]]:
+        """All that has arrived and was not read, as it came: bytes, and how many of them were read."""
+        start = self._offset
+        for chunk in self.chunks:
+            yield chunk, start
+            start = 0
+
+    @property
+    def all_here(self) -> bool:
+        """Whether all that the other end has sent has arrived: always."""
+        return True
+
+    def peek(self, size: int) -> bytes:
+        """At most `size` bytes: of one send of a script's peer, or of several of a program."""
+        chunk, start = self.chunks[0], self._offset
+        if len(chunk) - start < size and len(self.chunks) > 1 and self.other.peer is None:
+            return self.joined(size)
+        return chunk[start : start + size]
+
+    def joined(self, size: int) -> bytes:
+        """At most `size` bytes, by however many sends they came."""
+        parts: list[bytes] = []
+        for chunk, start in self.pieces():
+            part = chunk[start : start + size]
+            parts.append(part)
+            size -= len(part)
+            if not size:
+                break
+        return b"".join(parts)
+
+    def drop(self, size: int) -> None:
+        """So many bytes were read."""
+        chunks = self.chunks
+        self.size -= size
+        size += self._offset
+        while chunks and size >= len(chunks[0]):
+            size -= len(chunks.popleft())
+        self._offset = size
+        self.other.changed()
+
+    def put(self, data: bytes) -> None:
+        """Send what there is room for. To an end that is closed: it answers with a reset."""
+        other = self.other
+        if not data:
+            return
+        if other.closed:
+            self._reset()
+        elif other.deaf and other.mute and not self.unix:  # as if it were closed, and it is told (tcp_reset)
+            other._reset()
+            self._reset()
+        else:
+            other.chunks.append(data)
+            other.size += len(data)
+            other.changed()
+
+    def offer(self, data: bytes, start: int) -> int:
+        """Send what there is room for, from `start` on; returns how many bytes that is."""
+        size = min(self.room, len(data) - start)
+        self.put(data[start : start + size])
+        return size
+
+    def finish(self) -> None:
+        """Send no more."""
+        self.mute = True
+        if not self.dead:
+            self.other.ended = True
+            self.other.state_changed()
+
+    def close(self, *, reset: bool = False) -> None:
+        """Close this end; with data unread, or on request, that resets the connection (RFC 2525, 2.17)."""
+        if self.closed:
+            return
+        self.closed = True
+        self.lost = b"" if self.dead or self.deaf else self.pending
+        if self.over:
+            return
+        if self.unix:
+            if self.size:
+                self.other.error = ECONNRESET
+            self.finish()
+        elif reset or self.size:
+            self.other._reset()
+        else:
+            self.finish()
+
+    def take_error(self) -> int:
+        """The error that is to be reported, which is then reported."""
+        error, self.error = self.error, 0
+        return error
+
+    def _reset(self) -> None:
+        if not self.over and not self.closed:
+            self.dead = True
+            self.error = EPIPE if self.ended else ECONNRESET
+            self.state_changed()
+
+
+def _nobody() -> None: ...

@@ -1,0 +1,9 @@
+"""The classes of 0.2.3: sockets and a selector that play lists.
+
+In reading order; a file imports only from those above it:
+
+    mocks.py    the unittest.mock surface of a socket
+    sockets.py  MockSocket and ListenSocket: scripts, and what a read may see of them
+    unseen.py   strict selectors whose result nobody has asked for
+    selector.py MockSelector: where events come from, and the end of a run
+"""

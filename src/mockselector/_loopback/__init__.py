@@ -1,0 +1,7 @@
+"""The same peers over real sockets: at the other end of the system's loopback.
+
+In reading order; a file imports only from those above it:
+
+    wire.py  a peer's end of a connection over the real loopback
+    world.py the world with real sockets in it, in virtual time
+"""

@@ -1,0 +1,548 @@
+"""The selectors of a scenario: level-triggered, over simulated and real descriptors.
+
+Owns `SimSelector`, a thin shell whose readiness is the network's and whose waiting is the world's;
+one class below it for each of `selectors`, with what the kernel does for that; and what `_install`
+puts in their place. Registration is the standard library's own.
+"""
+
+# What `selectors` defines in terms of itself has parameters of its own names.
+# pyright: reportIncompatibleMethodOverride=false, reportIncompatibleVariableOverride=false
+
+from __future__ import annotations
+
+import math
+import selectors as _selectors
+import socket as _socket
+from abc import abstractmethod
+from errno import EBADF, ENOENT
+from selectors import EVENT_READ, EVENT_WRITE, _BaseSelectorImpl  # its base is MockSelector's, too
+from typing import TYPE_CHECKING, Any, Final
+from weakref import WeakMethod, ref
+
+from .._current import BEFORE, StandIn, check_world, current
+from .._judge.errors import Finding
+from .._judge.rules import GONE, MEMBERSHIP
+from .._judge.trace import ready_text
+from .._judge.watching import Watch
+from .._kernel.addresses import ANY
+from .._play.clock import nanoseconds
+from .._system import BOTH, CLOSED, FIRST_NUMBER, REAL_SELECTORS, number_of, os_error, real_socket
+from .._text import SEVERAL
+from .sockets import SimSocket
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from selectors import SelectorKey
+
+    from .._judge.monitor import Record
+    from .._judge.rules import Membership, Registration
+    from .._kernel.descriptors import Descriptor
+    from .._play.world import World
+    from .._system import FileObject
+
+__tracebackhide__ = True  # pytest: end tracebacks at the server's own line
+
+_register: Final = _BaseSelectorImpl.register  # `_install` puts another one there
+
+_mapping: Final[Any] = vars(_selectors)["_SelectorMapping"]  # Any: what `get_map()` returns has no public name
+
+_LARGEST: Final = 2**31 - 1
+"""What fits into an int: descriptors, and milliseconds that poll() and epoll wait."""
+
+_SETSIZE: Final = 1024
+"""How many descriptors select() can look at: FD_SETSIZE (man 2 select)."""
+
+WAKES_BY_REAL: Final = 100_000
+"""So often a real descriptor may wake a program at one instant: a pipe may be written and read all the while."""
+
+
+def _nothing() -> None: ...
+
+
+def is_simulated(number: int) -> bool:
+    """Whether it is one of ours. What is no number of a descriptor at all is for the kernel to refuse."""
+    return FIRST_NUMBER <= number <= _LARGEST
+
+
+class SimSelector(_BaseSelectorImpl):
+    """A selector in a scenario: level-triggered, over simulated and real descriptors.
+
+    What the kernel does for each kind of selector is in the classes below it.
+    """
+
+    def __init__(self, world: World) -> None:
+        super().__init__()
+        # The base keeps its map, which refers back to the selector: then only the collector would find it.
+        self._map: Any = None  # Any: of the base's own
+        self._names: Callable[[], Any] = _nothing
+        self._world = world
+        self._watched: dict[int, Descriptor] = {}  # what a number stood for when it was registered
+        self._real: _selectors.BaseSelector | None = None  # for real descriptors: self-pipes and the like
+        self._given = ""
+        self._watch = Watch("")
+        world.watches[self._watch] = WeakMethod(self._find)
+
+    if TYPE_CHECKING:
+        _fd_to_key: dict[int, SelectorKey]  # the base's
+
+        def _fileobj_lookup(self, fileobj: FileObject) -> int:
+            """The base's: the number under which it is, or was, registered."""
+            ...
+
+    @property
+    def _name(self) -> str:
+        """What it is called, from when it is first used."""
+        if not self._given:
+            self._given = self._watch.name = self._world.name_selector()
+        return self._given
+
+    # -- what each kind has of its own: a kernel's part -------------------------------------------
+
+    _closed = False
+    """Whether the kernel has closed it, and refuses everything."""
+
+    _over = False
+    """Whether `close()` was called."""
+
+    @abstractmethod
+    def _begin(self, number: int, events: int) -> None:
+        """Watch a number that is no real descriptor's."""
+
+    @abstractmethod
+    def _alter(self, number: int, events: int) -> None:
+        """Watch it for something else."""
+
+    @abstractmethod
+    def _forget(self, number: int) -> None:
+        """Watch it no more."""
+
+    @abstractmethod
+    def _find(self) -> list[tuple[int, int]]:
+        """What is ready, by number, and for what of that for which it is watched."""
+
+    def _duration(self, timeout: float) -> int:
+        """Nanoseconds to wait. poll() and epoll count in milliseconds, and refuse what is too long."""
+        if math.ceil(timeout * 1e3) > _LARGEST:
+            raise OverflowError("timeout is too large")
+        return nanoseconds(timeout)
+
+    # -- registration -----------------------------------------------------------------------------
+
+    def register(self, fileobj: FileObject, events: int, data: Any = None) -> SelectorKey:  # Any: as `selectors`
+        """As `selectors.BaseSelector.register`."""
+        return self._registered("register", fileobj, lambda: self._add(fileobj, events, data), events)
+
+    def unregister(self, fileobj: FileObject) -> SelectorKey:
+        """As `selectors.BaseSelector.unregister`."""
+        return self._registered("unregister", fileobj, lambda: self._remove(fileobj))
+
+    def modify(self, fileobj: FileObject, events: int, data: Any = None) -> SelectorKey:  # Any: as `selectors`
+        """As `selectors.BaseSelector.modify`."""
+        return self._registered("modify", fileobj, lambda: self._modify(fileobj, events, data), events)
+
+    def get_key(self, fileobj: FileObject) -> SelectorKey:
+        """As `selectors.BaseSelector.get_key`."""
+        return self._registered("get_key", fileobj, lambda: _BaseSelectorImpl.get_key(self, fileobj))
+
+    def get_map(self) -> Any:  # Any: as the base class has it once it is closed, None
+        """As `selectors.BaseSelector.get_map`."""
+        names = self._names()
+        if names is None and not self._over:
+            names = _mapping(self)
+            self._names = ref(names)
+        return None if self._over else names
+
+    def __del__(self) -> None:
+        if hasattr(self, "_watch"):
+            self._let_go()
+
+    def _let_go(self) -> None:
+        """What it watches is watched no more."""
+        self._watched.clear()
+        self._watch.clear()
+        self._world.watches.pop(self._watch, None)
+        self._world.monitor.postponed.pop(self._given, None)
+        if self._real is not None:
+            self._real.close()
+
+    def close(self) -> None:
+        """As `selectors.BaseSelector.close`."""
+        self._over = True
+        self._let_go()
+        super().close()
+        self._world.open_selectors.pop(self._given, None)
+
+    def _registered(
+        self, operation: Registration, fileobj: FileObject, act: Callable[[], SelectorKey], events: int | None = None
+    ) -> SelectorKey:
+        """A call about registration: what `selectors` makes of it, and a row in the trace."""
+        monitor = self._world.monitor
+        if monitor.finished:
+            return act()
+        check_world(self._world, self)
+        if len(monitor.rows) > monitor.limit:
+            self._world.endless()
+        assert self._name, "from now on it has one"
+        record = self._record_of(fileobj)
+        number = record.number
+        before = self._fd_to_key.get(number)
+        state: Membership = "closed" if self._closed else "member" if before is not None else "absent"
+        try:
+            if MEMBERSHIP[state][operation] is ValueError:
+                raise ValueError(CLOSED)
+            key = act()
+        except Exception as error:
+            monitor.refused(operation, record, error)
+            if before is not None and number not in self._fd_to_key:  # it was dropped by that
+                self._watch.drop(self._watch.holder(number))
+                if record.phase in GONE:
+                    record.number = -1  # the next socket may be given it
+            raise
+        self._watch.follow(operation, record, key.fd, key.events)
+        same = operation == "modify" and before == key
+        monitor.registered(record, "modify:same" if same else operation, events)
+        return key
+
+    def _add(self, fileobj: FileObject, events: int, data: Any) -> SelectorKey:  # Any: as `selectors`
+        key = _register(self, fileobj, events, data)
+        number = key.fd
+        if self._world.monitor.finished:
+            return key  # for what is tidied up when all is over
+        try:
+            if is_simulated(number):
+                self._begin(number, events)
+            else:
+                self._begin_real(key)
+        except BaseException:
+            del self._fd_to_key[number]
+            raise
+        descriptor = self._world.network.descriptors.get(number)
+        if descriptor is not None:
+            self._watched[number] = descriptor
+        return key
+
+    def _remove(self, fileobj: FileObject) -> SelectorKey:
+        key = _BaseSelectorImpl.unregister(self, fileobj)
+        self._drop(key.fd)
+        if not is_simulated(key.fd):
+            assert self._real is not None
+            self._real.unregister(key.fd)
+        return key
+
+    def _drop(self, number: int) -> None:
+        self._forget(number)
+        self._watched.pop(number, None)
+
+    def _modify(self, fileobj: FileObject, events: int, data: Any) -> SelectorKey:  # Any: as `selectors`
+        """As the kinds that are like poll have it: the mask is changed in place, is not looked at, and may be 0."""
+        key = self._key_of(fileobj)
+        changed = data != key.data
+        if events != key.events:
+            changed, asked = True, events & BOTH  # what is no number is refused before anything is changed
+            try:
+                if is_simulated(key.fd):
+                    self._alter(key.fd, asked)
+                else:
+                    assert self._real is not None
+                    self._real.modify(key.fd, asked)
+            except BaseException:
+                del self._fd_to_key[key.fd]
+                self._drop(key.fd)
+                raise
+        if changed:
+            key = self._fd_to_key[key.fd] = key._replace(events=events, data=data)
+        return key
+
+    def _key_of(self, fileobj: FileObject) -> SelectorKey:
+        try:
+            return self._fd_to_key[self._fileobj_lookup(fileobj)]
+        except KeyError:
+            raise KeyError(f"{fileobj!r} is not registered") from None
+
+    def _begin_real(self, key: SelectorKey) -> None:
+        if isinstance(key.fileobj, real_socket) and key.fileobj.getsockopt(_socket.SOL_SOCKET, _socket.SO_ACCEPTCONN):
+            self._world.refuse(f"a listener that is a real socket is registered. {BEFORE}")
+        real: _selectors.BaseSelector = self._real or REAL_SELECTORS[type(self).__name__]()
+        self._real = real
+        real.register(key.fd, key.events)
+
+    def _record_of(self, fileobj: object) -> Record:
+        """The record of whatever stands for a socket: itself, its number, a wrapper."""
+        if isinstance(fileobj, SimSocket):
+            return fileobj._record
+        number = number_of(fileobj)
+        if number < 0:
+            number = next((key.fd for key in self._fd_to_key.values() if key.fileobj is fileobj), -1)
+        descriptor = self._watched.get(number) or self._world.network.descriptors.get(number)
+        if descriptor is not None:
+            return self._world.records[descriptor]
+        if number < 0:
+            return self._world.monitor.admit_foreign(fileobj, "descriptor")
+        return self._world.foreign(number, fileobj)
+
+    # -- events -----------------------------------------------------------------------------------
+
+    def select(self, timeout: float | None = None) -> list[tuple[SelectorKey, int]]:
+        """What is ready, or will be within `timeout` seconds of virtual time.
+
+        Raises `EndException` when all peers are done, and `ScenarioError` for what is found meanwhile.
+        """
+        world, monitor = self._world, self._world.monitor
+        check_world(world, self)
+        if not world.check_running(timeout):
+            return []
+        if self._closed:
+            closed = ValueError(CLOSED)
+            monitor.refused("select", self._name, closed)
+            raise closed
+        found: list[tuple[int, int]] = []
+
+        def done() -> bool:
+            found[:] = self._find()
+            if self._real is not None:
+                found.extend((key.fd, mask) for key, mask in self._real.select(0))
+            return bool(found)
+
+        call = ("select", self._name)
+        try:
+            if timeout is not None and timeout <= 0:
+                world.poll(call)
+                done()
+            else:
+                deadline = None if timeout is None else world.clock.now + self._duration(timeout)
+                monitor.sleep(self._watch)
+                world.until(done, deadline, call)
+        except OSError as error:
+            monitor.refused("select", self._name, error)
+            raise
+        keys = self._fd_to_key
+        ready = [(keys[number], mask & keys[number].events) for number, mask in found if number in keys]
+        reported = tuple((self._name_of(key), mask) for key, mask in ready)
+        monitor.selected(self._name, reported)
+        if ready and not world.woken() and self._is_busy(ready):
+            events = ready_text(reported, SEVERAL)
+            what = f"select() returned {world.wakes - 1} times in a row ({events}), and no byte was moved in between"
+            fields = {"what": what, "moment": "returned again"}
+            monitor.raise_violation(Finding("busy-loop", reported[0][0], fields))
+        return ready
+
+    def _is_busy(self, ready: list[tuple[SelectorKey, int]]) -> bool:
+        """It has returned very often at one instant: too often?"""
+        real = self._real is not None and any(m & EVENT_READ and k.fd not in self._watched for k, m in ready)
+        if real and self._world.wakes <= WAKES_BY_REAL:
+            return False  # what is read there, nobody sees
+        return self._world.is_busy([self._record_of(key.fileobj) for key, _ in ready])
+
+    def _name_of(self, key: SelectorKey) -> str:
+        descriptor = self._watched.get(key.fd)
+        if descriptor is not None:
+            return self._world.records[descriptor].name
+        return self._world.foreign(key.fd, key.fileobj).name
+
+
+class EpollSelector(SimSelector):
+    """What watches descriptions: closed, one is gone from it, whoever gets its number (man 7 epoll).
+
+    It keeps a list of what is ready, as Linux does (fs/eventpoll.c): what becomes ready, or is when it
+    begins to be watched or is watched for something else, goes to the end; what `select()` then finds
+    ready stays in its place, and what is not leaves the list only now.
+    """
+
+    def __init__(self, world: World) -> None:
+        super().__init__(world)
+        self._candidates: dict[int, None] = {}
+        self._asked: dict[int, int] = {}
+
+    def fileno(self) -> int:
+        """Refused: there is no descriptor behind it."""
+        self._world.refuse("fileno() of a selector is not simulated: a selector cannot be watched by another one")
+
+    def close(self) -> None:
+        """As `selectors.BaseSelector.close`."""
+        super().close()
+        self._closed = True
+
+    def _let_go(self) -> None:
+        for number in self._watched:
+            self._forget(number)
+        super()._let_go()
+
+    def _begin(self, number: int, events: int) -> None:
+        descriptor = self._world.network.descriptors.get(number)
+        if descriptor is None:
+            raise os_error(EBADF)
+        self._asked[number] = events & BOTH
+        descriptor.watchers.append((self._candidates, self._asked))
+        if descriptor.is_ready_for(events & BOTH):
+            self._candidates[number] = None
+
+    def _alter(self, number: int, events: int) -> None:
+        if self._watched[number].closed:
+            raise os_error(ENOENT if number in self._world.network.descriptors else EBADF)
+        self._asked[number] = events & BOTH
+        if self._watched[number].is_ready_for(events & BOTH):
+            self._candidates.setdefault(number)
+
+    def _forget(self, number: int) -> None:
+        self._candidates.pop(number, None)
+        self._asked.pop(number, None)
+        descriptor = self._watched.get(number)
+        if descriptor is not None:
+            descriptor.watchers = [one for one in descriptor.watchers if one[0] is not self._candidates]
+
+    def _find(self) -> list[tuple[int, int]]:
+        found: list[tuple[int, int]] = []
+        keys = self._fd_to_key
+        for number in tuple(self._candidates):
+            descriptor = self._watched[number]
+            asked = keys[number].events & BOTH if number in keys else 0
+            mask = descriptor.ready() & asked
+            if mask or (not asked and number in keys and descriptor.is_hung_up()):
+                found.append((number, mask))
+            else:
+                del self._candidates[number]
+        return found
+
+
+class KqueueSelector(EpollSelector):
+    """Taken to be as epoll (man 2 kqueue)."""
+
+
+class DevpollSelector(EpollSelector):
+    """Likewise."""
+
+
+class _ByNumber(SimSelector):
+    """What looks at numbers when it is asked, whatever they then stand for. It cannot be closed."""
+
+    def __init__(self, world: World) -> None:
+        super().__init__(world)
+        self._asked: dict[int, int] = {}
+
+    def _begin(self, number: int, events: int) -> None:
+        self._asked[number] = events
+
+    _alter = _begin
+
+    def _forget(self, number: int) -> None:
+        self._asked.pop(number, None)
+
+
+class PollSelector(_ByNumber):
+    """As poll(): a number that stands for nothing is as ready as can be (POLLNVAL in man 2 poll)."""
+
+    def _find(self) -> list[tuple[int, int]]:
+        found: list[tuple[int, int]] = []
+        descriptors = self._world.network.descriptors
+        for number, asked in self._asked.items():
+            descriptor = descriptors.get(number)
+            mask = asked if descriptor is None else asked & descriptor.ready()
+            if mask or (not asked and (descriptor is None or descriptor.is_hung_up())):
+                found.append((number, mask))
+        return found
+
+
+class SelectSelector(_ByNumber):
+    """As select(): a number that stands for nothing is an error (man 2 select)."""
+
+    def __init__(self, world: World) -> None:
+        super().__init__(world)
+        self._readers: set[int] = set()
+        self._writers: set[int] = set()
+
+    def _begin(self, number: int, events: int) -> None:
+        super()._begin(number, events)
+        if events & EVENT_READ:
+            self._readers.add(number)
+        if events & EVENT_WRITE:
+            self._writers.add(number)
+
+    def _forget(self, number: int) -> None:
+        super()._forget(number)
+        self._readers.discard(number)
+        self._writers.discard(number)
+
+    def _modify(self, fileobj: FileObject, events: int, data: Any) -> SelectorKey:  # Any: as `selectors`
+        """As `selectors` has it where nothing is changed in place: what is refused is then registered no more."""
+        if events == self._key_of(fileobj).events:
+            return super()._modify(fileobj, events, data)
+        self._remove(fileobj)
+        return self._add(fileobj, events, data)
+
+    def _duration(self, timeout: float) -> int:
+        if not _is_plain(timeout):
+            raise TypeError("timeout must be a number or None")
+        duration = nanoseconds(timeout)
+        if duration >= 2**63:
+            raise OverflowError("timestamp too large to convert to C PyTime_t")
+        return duration
+
+    def _find(self) -> list[tuple[int, int]]:
+        descriptors = self._world.network.descriptors
+        if max(self._asked, default=0) >= FIRST_NUMBER + _SETSIZE:
+            raise ValueError("filedescriptor out of range in select()")
+        if not descriptors.keys() >= self._asked.keys():
+            raise os_error(EBADF)
+        masks: dict[int, int] = {}
+        for number, asked in self._asked.items():
+            descriptor = descriptors[number]
+            mask = asked & descriptor.ready()
+            if mask & EVENT_WRITE and not _has_room(descriptor):
+                mask &= ~EVENT_WRITE
+            if mask:
+                masks[number] = mask
+        if len(masks) < 2:
+            return [*masks.items()]
+        # In the order of a set, which is that of the numbers as long as they are few: so has it `selectors`.
+        readable = {number for number in self._readers if masks.get(number, 0) & EVENT_READ}
+        writable = {number for number in self._writers if masks.get(number, 0) & EVENT_WRITE}
+        return [(number, masks[number]) for number in readable | writable]
+
+
+def _is_plain(number: object) -> bool:
+    return isinstance(number, (int, float))
+
+
+def _has_room(descriptor: Descriptor) -> bool:
+    """Whether select() says so, of what `selectors` calls writable where poll() reports a hang-up."""
+    stream = descriptor.stream
+    if descriptor.family in ANY:
+        return True
+    return not descriptor.limit if stream is None else bool(stream.error or stream.roomy)  # limit: it has listened
+
+
+KINDS: Final[dict[str, type[SimSelector]]] = {
+    kind.__name__: kind for kind in (EpollSelector, KqueueSelector, DevpollSelector, PollSelector, SelectSelector)
+}
+
+
+def of_kind(real: type, world: World) -> _selectors.BaseSelector:
+    """A selector of a world, of the same kind as a real one."""
+    return world.own_selector(real) or KINDS[real.__name__](world)
+
+
+def default_selector(world: World) -> _selectors.BaseSelector:
+    """What `selectors.DefaultSelector` is on this system."""
+    return of_kind(REAL_SELECTORS["DefaultSelector"], world)
+
+
+def stand_in(name: str) -> type:
+    """A class that stands in for one of `selectors`."""
+    real: type = REAL_SELECTORS[name]
+
+    class Selector(SimSelector, metaclass=StandIn):
+        __doc__ = f"What stands in for `selectors.{name}` while a scenario is installed."
+
+        def __new__(cls) -> Any:  # pyright: ignore[reportInconsistentConstructor]  # Any: of either kind
+            """A selector of the current world; a real one outside of any."""
+            world = current()
+            if world is None:
+                return real()
+            return of_kind(real, world)
+
+    Selector.__name__ = Selector.__qualname__ = name
+    Selector.real, Selector.ours = real, KINDS.get(real.__name__, SimSelector)  # of another one, gevent's: refused
+    return Selector
+
+
+STAND_INS: Final = {name: stand_in(name) for name in REAL_SELECTORS}
