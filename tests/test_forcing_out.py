@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from mockselector import ListenSocket, MockSelector, MockSocket, Scenario, ScenarioError
-from mockselector._play import world as _world
+from mockselector._play import spinning
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator
@@ -432,7 +432,7 @@ def test_who_makes_a_new_socket_each_time_and_swallows_what_it_gets_is_ended(
             except Exception:
                 pass
 
-    monkeypatch.setattr(_world, "IDLE_CALLS", 5_000)  # the same sooner
+    monkeypatch.setattr(spinning, "IDLE_CALLS", 5_000)  # the same sooner
     with pytest.raises(ScenarioError), Scenario(patience=100) as net:
         net.run(supervisor)
 
@@ -480,7 +480,7 @@ AGAIN = pytest.mark.parametrize(
 def test_who_swallows_that_nothing_comes_of_its_calls_is_ended(
     act: Callable[[socket.socket], None], swallows: type[BaseException], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(_world, "IDLE_CALLS", 5_000)  # the same sooner; tests/fuzz.py has it as it is
+    monkeypatch.setattr(spinning, "IDLE_CALLS", 5_000)  # the same sooner; tests/fuzz.py has it as it is
 
     def serve() -> None:
         listener = socket.create_server(("", 8888))
@@ -506,7 +506,7 @@ def descriptors() -> int:
 def test_likewise_over_the_loopback(
     act: Callable[[socket.socket], None], swallows: type[BaseException], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(_world, "IDLE_CALLS", 5_000)
+    monkeypatch.setattr(spinning, "IDLE_CALLS", 5_000)
 
     def serve() -> None:
         with socket.create_server(("", 0)) as listener:

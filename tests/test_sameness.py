@@ -202,8 +202,7 @@ def test_the_collector_is_off_until_the_last_of_several_threads_is_done() -> Non
 
 
 def test_a_long_run_does_not_keep_its_garbage(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("mockselector._play.world.ROWS_TO_TIDY", 100)
-    monkeypatch.setattr("mockselector._play.world.World._tidy_at", 600)
+    monkeypatch.setattr("mockselector._play.dropped.ROWS_TO_TIDY", 100)
 
     class Cycle:
         alive = 0

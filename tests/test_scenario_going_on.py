@@ -390,7 +390,7 @@ ENDLESS: list[tuple[Callable[[], NoReturn], Callable[[Peer], object]]] = [
 @pytest.fixture
 def soon(monkeypatch: pytest.MonkeyPatch) -> None:
     for name, calls in (("IDLE_CALLS", 1000), ("MOST_CALLS", 4000), ("MOST_CALLS_BESIDE", 16_000)):
-        monkeypatch.setattr(f"mockselector._play.world.{name}", calls)
+        monkeypatch.setattr(f"mockselector._play.spinning.{name}", calls)
 
 
 @pytest.mark.usefixtures("soon")
@@ -430,8 +430,8 @@ def test_what_a_sender_is_told_names_the_cure() -> None:
 
 
 def test_a_large_stream_to_a_client_without_steps_passes(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("mockselector._play.world.IDLE_CALLS", 2000)
-    monkeypatch.setattr("mockselector._play.world.MOST_CALLS", 8000)
+    monkeypatch.setattr("mockselector._play.spinning.IDLE_CALLS", 2000)
+    monkeypatch.setattr("mockselector._play.spinning.MOST_CALLS", 8000)
 
     def serve() -> None:  # as many calls for each part as sending a GiB takes, with as much to spare
         with selectors.DefaultSelector() as selector, socket.create_server(("", PORT)) as listener:

@@ -173,7 +173,7 @@ class Scenario:
         if isinstance(address, tuple):
             family = next(one for one in ANY if (":" in network.host(address[0], one)) == (ANY[one] == "::"))
             where = network.resolved(family, address)[:2]
-        self._world.backends.append((where, peer))
+        self._world.dialling.backends.append((where, peer))
         return peer
 
     def _add(
@@ -251,9 +251,9 @@ class Scenario:
             raise RuntimeError("this scenario is at its end: a script is played once; make a new Scenario")
         world.check_not_acting("run()")
         check_surroundings(function)
-        world.monitor.begins()
+        world.monitor.witness.begins()
         before, world.ending.outside = world.ending.outside, sys._getframe().f_code
-        world.returned = False
+        world.outcome.returned = False
         world.begins()
         under, thread = Installed(world, function), StateOfThread()
         watch = Watchdog(self._watchdog, world.pulse, world.too_long)
@@ -281,7 +281,7 @@ class Scenario:
             if world.ending.times > PATIENCE or world.frozen:
                 thread.put_back()
             world.ending.outside = before
-        world.returned = world.completed = error is None and not world.ending.times
+        world.outcome.returned = world.completed = error is None and not world.ending.times
         try:
             self._afterwards(error)
         finally:
@@ -293,7 +293,7 @@ class Scenario:
         world = self._world
         own, forced = self._is_own(error), world.ending.times > PATIENCE or world.frozen
         try:
-            if world.returned and not world.is_over:
+            if world.outcome.returned and not world.is_over:
                 try:
                     self._watched(world.look_on)
                 except BaseException as one:  # of a step
@@ -460,7 +460,7 @@ class Scenario:
             if exc_val is None or own:
                 self._finish()
             elif not _is_misuse(exc_tb):
-                add_story(exc_val, world.monitor, world.scripts())
+                add_story(exc_val, world.monitor, world.outcome.scripts())
         finally:
             self._let_go()
         if self._told and not own:
@@ -505,13 +505,13 @@ class Scenario:
         world = self._world
         own = self._is_own(error)
         if own and isinstance(error, KeyboardInterrupt):
-            world.returned = True
+            world.outcome.returned = True
         before = world.monitor.violation
-        if own and not world.returned:
+        if own and not world.outcome.returned:
             self._finish()
         self._told = self._told or world.monitor.violation is not None
         if not world.ending.settle(error, own=own, before=before) and error is not None:
-            add_story(error, world.monitor, world.scripts())
+            add_story(error, world.monitor, world.outcome.scripts())
             raise error
 
     def _finish(self) -> None:
@@ -520,7 +520,7 @@ class Scenario:
             return
         self._finished = True
         world = self._world
-        returned = world.returned
+        returned = world.outcome.returned
         try:
             if not world.is_over:
                 try:
@@ -530,7 +530,7 @@ class Scenario:
                         raise
             open_selectors = tuple(world.open_selectors) if returned else ()
             world.monitor.finish(
-                None, returned=returned, gone=returned, open_selectors=open_selectors, more=world.findings()
+                None, returned=returned, gone=returned, open_selectors=open_selectors, more=world.outcome.findings()
             )
         finally:
             world.monitor.finished = True

@@ -193,7 +193,7 @@ def add_story(error: BaseException, monitor: Monitor, scripts: Sequence[str]) ->
         return
     if any(note.startswith(TOLD) or note == str(monitor.violation) for note in notes):
         return
-    story = told(error, monitor.rows, monitor.circumstances(), scripts)
+    story = told(error, monitor.rows, monitor.witness.circumstances(), scripts)
     if story:
         _add_note(error, story, warns="pytest" not in sys.modules)
 

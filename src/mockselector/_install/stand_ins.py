@@ -153,7 +153,7 @@ def getaddrinfo(
         if family in (0, one) and (not name or number is not None):
             found += _real_getaddrinfo(number, port, one, type, proto, flags)
     if not found:
-        world.unknown_host(name)
+        world.dialling.unknown_host(name)
         raise _socket_module.gaierror(_socket_module.EAI_NONAME, "Name or service not known")
     if flags & _socket_module.AI_CANONNAME and name:
         found = [(*one[:3], "" if at else name, one[4]) for at, one in enumerate(found)]
@@ -205,7 +205,7 @@ def _by_name(world: World, host: str) -> str:
     try:
         return world.network.host(host, AF_INET)
     except OSError:
-        world.unknown_host(host)
+        world.dialling.unknown_host(host)
         raise
 
 
@@ -293,7 +293,7 @@ def _loop_call_exception_handler(self: Any, context: dict[str, Any]) -> None:
     error = context.get("exception")
     ours = getattr(getattr(self, "_selector", None), "_world", None) is world  # not what an earlier test has left
     if world is not None and ours and isinstance(error, BaseException):
-        world.monitor.heard(error)
+        world.monitor.witness.heard(error)
     _real_of_loop["call_exception_handler"](self, context)
 
 
@@ -350,7 +350,7 @@ def _handle_stand_in(real: Callable[..., Any]) -> Callable[..., Any]:
         info: Any = record.exc_info
         apart = self.name != "asyncio"  # what that tells, its loop has told before
         if world is not None and apart and isinstance(info, tuple) and isinstance(info[1], BaseException):
-            world.monitor.heard(info[1])
+            world.monitor.witness.heard(info[1])
         return real(self, record)
 
     return handle

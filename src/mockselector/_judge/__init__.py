@@ -9,5 +9,10 @@ In reading order; a file imports only from those above it:
     rules.py    what a server may do: two tables, and each rule's texts. Pure data
     errors.py   ScenarioError, and every text that a user reads of it
     watching.py which sockets are registered with which selector, and for what
+    records.py  what is known of each socket in a run
+    witness.py  what is known beside the calls: exceptions being handled, tasks
+    idling.py   a ledger: calls in vain, and wake-ups about which nothing is done
+    short_sends.py a ledger: what a short send() has left to be sent
+    sleeping.py a ledger: what is judged when the server goes to sleep
     monitor.py  the door: everything a server does in strict mode passes here
 """

@@ -13,8 +13,8 @@ if TYPE_CHECKING:
     from .._system import Address
 
 AF_UNIX: Final = getattr(_socket, "AF_UNIX", None)  # not on Windows
-ANY: Final = {AF_INET: "0.0.0.0", AF_INET6: "::"}  # noqa: S104  (nothing is bound)
-LOOPBACK: Final = {AF_INET: "127.0.0.1", AF_INET6: "::1"}
+ANY: Final[dict[int, str]] = {AF_INET: "0.0.0.0", AF_INET6: "::"}  # noqa: S104  (nothing is bound)
+LOOPBACK: Final[dict[int, str]] = {AF_INET: "127.0.0.1", AF_INET6: "::1"}
 
 
 def without_name(address: Address, family: int) -> Address:
@@ -25,13 +25,13 @@ def without_name(address: Address, family: int) -> Address:
     plain = "\0" not in host if isinstance(host, str) else isinstance(host, (bytes, bytearray)) and 0 not in host
     if not plain:
         return address
-    return (LOOPBACK[_socket.AddressFamily(family)], *address[1:])
+    return (LOOPBACK[family], *address[1:])
 
 
 def unbound(family: int) -> Address:
     if family not in ANY:
         return ""
-    return (ANY[_socket.AddressFamily(family)], 0) if family == AF_INET else ("::", 0, 0, 0)
+    return (ANY[family], 0) if family == AF_INET else ("::", 0, 0, 0)
 
 
 def is_literal(host: str) -> bool:

@@ -199,7 +199,7 @@ class Network:
         else:
             host = listener.local[0]
             local = (
-                LOOPBACK[_socket.AddressFamily(listener.family)] if host in ANY.values() else host,
+                LOOPBACK[listener.family] if host in ANY.values() else host,
                 *listener.local[1:],
             )
             remote = source or self.near(listener.family)
@@ -218,7 +218,7 @@ class Network:
         if not descriptor.bound:
             return self.near(descriptor.family)
         host, *more = descriptor.local
-        return (LOOPBACK[_socket.AddressFamily(descriptor.family)] if host in ANY.values() else host, *more)
+        return (LOOPBACK[descriptor.family] if host in ANY.values() else host, *more)
 
     def nobody_at(self, address: Address) -> int:
         """The error of a connection to where nobody listens."""
@@ -230,7 +230,7 @@ class Network:
         self._clients_port += 1
         if family not in ANY:
             return ""
-        host = LOOPBACK[_socket.AddressFamily(family)]
+        host = LOOPBACK[family]
         return (host, self._clients_port) if family == AF_INET else (host, self._clients_port, 0, 0)
 
     # -- names ----------------------------------------------------------------------------------
@@ -270,9 +270,9 @@ class Network:
     def host(self, host: str, family: int) -> str:
         """The number of a host: ours, a backend's, or a literal. gaierror for any other."""
         if host in ("", "<broadcast>"):
-            return ANY[_socket.AddressFamily(family)]
+            return ANY[family]
         if host in ("localhost", "localhost.localdomain", "ip6-localhost"):
-            return LOOPBACK[_socket.AddressFamily(family)]
+            return LOOPBACK[family]
         if is_literal(host):
             return host
         if host.lower() in self.hosts:
@@ -293,4 +293,4 @@ def _meet(one: Descriptor, host: str, other: Descriptor) -> bool:
     if one.family != other.family:
         six, its = (one, host) if one.family == AF_INET6 else (other, other.local[0])
         return its == "::" and not six.only_ipv6
-    return host == other.local[0] or ANY[_socket.AddressFamily(one.family)] in (host, other.local[0])
+    return host == other.local[0] or ANY[one.family] in (host, other.local[0])

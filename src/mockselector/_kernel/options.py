@@ -32,7 +32,10 @@ _KINDS: Final = {
     for name in names
     if hasattr(_socket, name)
 }
-_LEVELS: Final = (_socket.IPPROTO_TCP, _socket.IPPROTO_IP)
+_LEVELS: Final[dict[int, tuple[int, ...]]] = {
+    AF_INET: (_socket.IPPROTO_TCP, _socket.IPPROTO_IP),
+    AF_INET6: (_socket.IPPROTO_TCP, _socket.IPPROTO_IP, _socket.IPPROTO_IPV6),
+}
 _LAST_OPTION: Final = 256
 """No option has a higher number."""
 
@@ -46,8 +49,7 @@ DEFAULTS: Final = {
 
 def option_kind(family: int, level: int, name: int) -> str | int:
     """Of which kind an option is; or the error number that there is none."""
-    levels = {AF_INET: _LEVELS, AF_INET6: (*_LEVELS, _socket.IPPROTO_IPV6)}
-    if level != _socket.SOL_SOCKET and level not in levels.get(_socket.AddressFamily(family), ()):
+    if level != _socket.SOL_SOCKET and level not in _LEVELS.get(family, ()):
         return ENOPROTOOPT if family == AF_INET6 else EOPNOTSUPP
     kind = _KINDS.get((level, name))
     if kind is None and name > _LAST_OPTION:

@@ -119,10 +119,16 @@ class Stream:
 
     def ready(self) -> int:
         """What poll() says, as `selectors` reports it: a hang-up and an error are both bits."""
-        if self.hung_up:
+        # All of the above in one: every select() asks this of every socket.
+        other, dead = self.other, self.dead
+        hears_nothing = self.ended or self.deaf or dead
+        says_nothing = self.mute or dead or (self.unix and (other.deaf or other.closed))
+        if self.error or (hears_nothing and says_nothing):
             return BOTH
-        reading = EVENT_READ if self.chunks or self.hears_nothing else 0
-        return reading | (EVENT_WRITE if self.roomy or (self.says_nothing and not self.unix) else 0)
+        reading = EVENT_READ if hears_nothing or self.chunks else 0
+        most = other.capacity
+        room = most if other.closed or other.dead else most - other.size
+        return reading | (EVENT_WRITE if 3 * room >= most or (says_nothing and not self.unix) else 0)
 
     def refuses_to_read(self) -> int:
         """The error of a read when no data is there (any more), which is then reported; 0: the end is read."""
@@ -178,6 +184,37 @@ class Stream:
         self._offset = size
         self.other.changed()
 
+    def take(self, size: int) -> bytes:
+        """What `peek()` shows, which is then read."""
+        chunks = self.chunks
+        data = chunks[0]
+        length = len(data)
+        if length > size or self._offset or (len(chunks) > 1 and self.other.peer is None):
+            data = self.peek(size)
+            self.drop(len(data))
+            return data
+        chunks.popleft()
+        self.size -= length
+        self.other.changed()
+        return data
+
+    def is_plain_for(self, size: int) -> bool:
+        """Whether sending so many bytes is nothing but to hand them over, also for who has asked poll() before."""
+        other = self.other
+        room = other.capacity - other.size
+        return (
+            size <= room
+            and 3 * room >= other.capacity
+            and not (self.error or self.mute or self.dead or other.deaf or other.closed or other.dead)
+        )
+
+    def hand_over(self, data: bytes) -> None:
+        """`put()` where `is_plain_for()` has said so."""
+        other = self.other
+        other.chunks.append(data)
+        other.size += len(data)
+        other.changed()
+
     def put(self, data: bytes) -> None:
         """Send what there is room for. To an end that is closed: it answers with a reset."""
         other = self.other
@@ -189,9 +226,7 @@ class Stream:
             other._reset()
             self._reset()
         else:
-            other.chunks.append(data)
-            other.size += len(data)
-            other.changed()
+            self.hand_over(data)
 
     def offer(self, data: bytes, start: int) -> int:
         """Send what there is room for, from `start` on; returns how many bytes that is."""
@@ -211,7 +246,8 @@ class Stream:
         if self.closed:
             return
         self.closed = True
-        self.lost = b"" if self.dead or self.deaf else self.pending
+        if self.size and not (self.dead or self.deaf):
+            self.lost = self.pending
         if self.over:
             return
         if self.unix:

@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 
     from typing_extensions import Self
 
-    from .._judge.monitor import Record
+    from .._judge.records import Record
     from .._judge.rules import Membership, Registration, RuleId
     from .._judge.trace import Place
     from .._system import FileObject
@@ -377,17 +377,17 @@ class MockSelector(_BaseSelectorImpl):
             return self._select_again(monitor, timeout)
         sleeps = timeout is None or timeout > 0
         if sleeps and (
-            monitor.changed
-            or monitor.ended_asleep
-            or monitor.postponed
+            monitor.sleeping.changed
+            or monitor.sleeping.ended
+            or monitor.sleeping.postponed
             or (monitor.returned and monitor.rows[-WIDTH] in QUIET)
         ):
             monitor.sleep(self._watch)
         try:
             event = next(self.iter_event)
         except StopIteration as error:
-            if sleeps and monitor.ended_asleep:
-                monitor.never_woken(self._watch)
+            if sleeps and monitor.sleeping.ended:
+                monitor.sleeping.never_woken(self._watch)
             monitor.selected(self._name, None)
             self._ending.times = 1
             self._halted = True

@@ -50,7 +50,7 @@ if TYPE_CHECKING:
 
     from typing_extensions import Buffer
 
-    from .._judge.monitor import Monitor, Record
+    from .._judge.records import Door, Record
     from .._judge.rules import Operation, Phase, RuleId
     from .._judge.trace import Place
     from .._methods import BinaryFile
@@ -802,7 +802,7 @@ def _is_served(client: object) -> bool:
     return record is not None and record.ever_registered and not record.accepted
 
 
-def join(monitor: Monitor, sock: object) -> Record:
+def join(monitor: Door, sock: object) -> Record:
     """Let a socket, or whatever else the script or the server uses for one, into a run."""
     if not isinstance(sock, _Scripted):
         return monitor.admit_foreign(sock)

@@ -22,8 +22,6 @@ from typing import TYPE_CHECKING, Any, Final, TypeAlias, TypeVar
 from weakref import WeakValueDictionary
 
 from .._buffers import Given, flat, let_go
-from .._judge.errors import Finding
-from .._judge.monitor import IN_VAIN
 from .._kernel.addresses import ANY, LOOPBACK
 from .._kernel.descriptors import Descriptor
 from .._methods import DONTWAIT, PEEK, WAITALL
@@ -41,7 +39,7 @@ if TYPE_CHECKING:
 
     from typing_extensions import Buffer
 
-    from .._judge.monitor import Record
+    from .._judge.records import Record
     from .._judge.trace import Place
     from .._methods import BinaryFile
     from .._system import Address
@@ -126,7 +124,7 @@ class LoopbackSocket(real_socket):
                     return act()
                 except BlockingIOError:
                     if self._patience == 0 or (self._patience is None and flags & DONTWAIT):
-                        self._world.looks()
+                        self._world.spinning.looks()
                         raise
                 self._wait(operation, event)
         except OSError as error:
@@ -155,7 +153,7 @@ class LoopbackSocket(real_socket):
         self._record.monitor.decided("peek" if flags & PEEK else "recv", self._record.name, kept)
         if not flags & PEEK:
             self.far.read += size
-            self._world.progress += bool(size)
+            self._world.spinning.progress += bool(size)
         return result
 
     def recv(self, bufsize: int, flags: int = 0, /) -> bytes:
@@ -241,7 +239,7 @@ class LoopbackSocket(real_socket):
                 self.far.sent -= sent
         self._record.monitor.decided("send", self._record.name, (given[:BYTES_SHOWN], len(given), sent))
         self.far.sent += sent
-        self._world.progress += bool(sent)
+        self._world.spinning.progress += bool(sent)
         return sent
 
     def send(self, data: Buffer, flags: int = 0, /) -> int:
@@ -415,7 +413,7 @@ class LoopbackWorld(World):
         try:
             return make()
         except OSError:
-            self.looks()
+            self.spinning.looks()
             raise
 
     def own_socket_of(self, number: int) -> LoopbackSocket | None:
@@ -438,27 +436,18 @@ class LoopbackWorld(World):
         def select(timeout: float | None = None) -> list[tuple[selectors.SelectorKey, int]]:
             if not self.check_running(timeout):
                 return []
-            ready: list[tuple[selectors.SelectorKey, int]] = []
-
-            def done() -> bool:
-                ready[:] = real_select(0)
-                return bool(ready)
-
             if timeout is not None and timeout <= 0:
                 self.poll(("select", name))
-                done()
+                ready = real_select(0)
             else:
                 deadline = None if timeout is None else self.clock.now + nanoseconds(timeout)
-                self.until(done, deadline, ("select", name))
+                ready = self.until(lambda: real_select(0), deadline, ("select", name)) or []
             records = [self._record_of(key.fileobj) for key, _ in ready]
             masks = (mask for _, mask in ready)
             reported = tuple((record.name, mask) for record, mask in zip(records, masks, strict=True))
             self.monitor.selected(name, reported)
-            if records and not self.woken() and self.is_busy(records):
-                what = f"select() returned {IN_VAIN} times in a row, and no byte was moved in between"
-                self.monitor.raise_violation(
-                    Finding("busy-loop", records[0].name, {"what": what, "moment": "returned again"})
-                )
+            if ready and self.spinning.wakes_in_vain():
+                self.spinning.judge_wakes(reported, records)
             return ready
 
         vars(selector).update(select=select, _world=self)
@@ -491,7 +480,7 @@ class LoopbackWorld(World):
 
     def meet(self, peer: Peer) -> Wire | None:
         """Connect to whoever listens where the peer wants to go."""
-        self._knocking[peer._serial] = peer
+        self.dialling.knocking[peer._serial] = peer
         listener = self.network.listener(peer._to)
         if listener is None or len(self._waiting[listener]) >= listener.limit:
             return None
@@ -499,8 +488,8 @@ class LoopbackWorld(World):
         if sock.connect_ex(_reachable(listener)):  # it does not listen any more, or its path is gone
             sock.close()
             return None
-        del self._knocking[peer._serial]
-        self._alive += 1
+        del self.dialling.knocking[peer._serial]
+        self.dialling.alive += 1
         wire = Wire(sock, Far(counted=True))
         self._wires.append(wire)
         self._waiting[listener].append(wire)
@@ -519,8 +508,8 @@ class LoopbackWorld(World):
         sock = LoopbackSocket(self, descriptor, record, 0, Far(counted=True) if wire is None else wire.other)
         if wire is not None and descriptor.family in TCP:
             Raw.setsockopt(sock, IPPROTO_TCP, TCP_NODELAY, 1)
-        self.progress += 1
-        self.accepts(listener._descriptor)
+        self.spinning.progress += 1
+        self.dialling.accepts(listener._descriptor)
         return sock
 
     def connects(self, sock: LoopbackSocket, address: Address) -> int:
@@ -539,7 +528,7 @@ class LoopbackWorld(World):
             sock._record.phase = "connected"
             self._wires.append(wire)
             self._answers[descriptor] = wire
-            self._alive += 1
+            self.dialling.alive += 1
         return error
 
     def _dials(self, sock: LoopbackSocket, address: Address) -> Address:
@@ -552,16 +541,16 @@ class LoopbackWorld(World):
             record.monitor.rename(record, None, "connection")
             self._waiting[listener].append(None)
             sock.far = Far(sock.fileno(), counted=True)
-            self._alive += 2
+            self.dialling.alive += 2
             return _reachable(listener)
-        found = next((one for one in self.backends if one[0] == near), None)
+        found = next((one for one in self.dialling.backends if one[0] == near), None)
         if found is None:
-            self._dialled_nobody(record, address)
+            self.dialling.dialled_nobody(record, address)
             return self._open(descriptor.family).getsockname()
         there, peer = self._open(descriptor.family), found[1]
-        self.backends.remove(found)
+        self.dialling.backends.remove(found)
         record.monitor.rename(record, peer.name, "connection")
-        self._playing += 1
+        self.dialling.dialled += 1
         peer._dialled = descriptor
         self.wake(peer)
         if not peer._refuses:
@@ -574,7 +563,7 @@ class LoopbackWorld(World):
         if family not in TCP:
             self.refuse("a backend at a path needs network='simulated'")
         sock = Raw(family, SOCK_STREAM)
-        sock.bind((LOOPBACK[_socket_module.AddressFamily(family)], 0))
+        sock.bind((LOOPBACK[family], 0))
         sock.settimeout(IN_TIME)
         self._kept.append(sock)
         return sock
@@ -599,7 +588,7 @@ class LoopbackWorld(World):
         sock.far.closed, sock.far.number = True, -1
         if sock.far.counted:
             self.closed()
-            self.progress += 1  # to close what was never connected is no doing
+            self.spinning.progress += 1  # to close what was never connected is no doing
 
     def owns(self, number: int) -> bool:
         """Whether it is the number of one of the server's sockets."""
@@ -613,14 +602,14 @@ class LoopbackWorld(World):
 
     # -- the kernel, and the end ------------------------------------------------------------------
 
-    def _play(self) -> None:
+    def play(self) -> None:
         while True:
             self._settle_kernel()
             for wire in self._wires:
                 wire.take_notice()
-            if not self._runnable:
+            if not self.turns.runnable:
                 return
-            super()._play()
+            super().play()
 
     def _settle_kernel(self) -> None:
         """Wait, in real time, until the kernel has delivered all that was sent."""
@@ -728,7 +717,7 @@ def _reachable(listener: Descriptor) -> Address:
     """The address at which a listener is found."""
     local = listener.local
     if listener.family in ANY and local[0] in ANY.values():
-        return (LOOPBACK[_socket_module.AddressFamily(listener.family)], *local[1:])
+        return (LOOPBACK[listener.family], *local[1:])
     return local
 
 

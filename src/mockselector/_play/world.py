@@ -1,81 +1,50 @@
-"""The world around a server in a scenario: peers, time, and how a run goes on and ends.
+"""The world around a server in a scenario: how a run goes on, and how it ends.
 
-Owns who acts when. Peers act only while the server waits (in `select()`, `sleep()` or a blocking
-call), in order of creation, each until it must wait itself; time moves only when nothing else can
-happen, to the next moment at which something will. Knows peers, the network, the clock and the
-monitor; knows no socket class, no selector class, and nothing of how they are put under a server.
+Owns the course of a run: when peers act and time goes on while the server waits, and when it is over. Peers act only
+while the server waits (in `select()`, `sleep()` or a blocking call), in order of creation, each until it must wait
+itself; time moves only when nothing else can happen, to the next moment at which something will. Knows its parts
+(turns, dialling, spinning, what is dropped, the outcome), the network and the monitor; knows no socket class, no
+selector class, and nothing of how they are put under a server.
 """
 
 from __future__ import annotations
 
-from _thread import get_ident
-from collections import OrderedDict
-from errno import ECONNREFUSED
-from heapq import heappop, heappush
-from typing import TYPE_CHECKING, Final
+from heapq import heappop
+from typing import TYPE_CHECKING, Final, TypeVar
 
 from .._ending.ending import Ending, interruption
-from .._ending.garbage import collect
 from .._ending.watchdog import own_place, stack_of
 from .._judge.errors import Finding, told_stack
-from .._judge.monitor import CALLS_AT_THE_END, IN_VAIN, TIDYING, Monitor
-from .._judge.reasons import is_dropping
-from .._judge.rules import GONE
-from .._judge.standing import standing
-from .._judge.trace import WIDTH, seconds_text, shown_path
-from .._kernel.addresses import ANY
+from .._judge.monitor import Monitor
+from .._judge.trace import shown_path
 from .._kernel.network import Network
-from .._kernel.streams import Stream
-from .._text import excerpt, several, shown, value_text
-from .._whose import whose
-from .clock import AT_ONE_INSTANT, SECOND, Clock, nanoseconds
-from .kept_waiting import LookingAround
+from .._text import excerpt
+from .clock import SECOND, Clock, nanoseconds
+from .dialling import Dialling
+from .dropped import SELECTORS_TO_TIDY, Dropped
 from .netstat import SocketRow, SocketTable, interest_text
-from .peers import ROOM, GivenUp, Peer, Raised, shorten
+from .outcome import Outcome
+from .peers import GivenUp, Peer
+from .spinning import Spinning
+from .turns import Turns
 
 if TYPE_CHECKING:
     import selectors
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
     from types import CodeType, FrameType
     from typing import NoReturn
 
-    from .._judge.monitor import Record
-    from .._judge.rules import Operation, RuleId
+    from .._judge.records import Record
+    from .._judge.rules import RuleId
     from .._judge.trace import Place
-    from .._judge.watching import Watch
     from .._kernel.descriptors import Descriptor
-    from .._system import Address, real_socket
-    from .kept_waiting import Find
+    from .._kernel.streams import Stream
+    from .._system import real_socket
     from .peers import End
 
+T = TypeVar("T")
+
 __tracebackhide__ = True  # pytest: end tracebacks at the server's own line
-
-IDLE_CALLS: Final = 200_000
-"""So many calls without waiting have no end, if nothing at all comes of them."""
-
-MOST_CALLS: Final = 4 * IDLE_CALLS
-"""So many, if no script has anything left to do. (A GiB is sent in half a million calls, 4 KiB by 4 KiB.)"""
-
-MOST_CALLS_BESIDE: Final = 4 * MOST_CALLS
-"""So many, if bytes are moved while a script still has something to do, or where nobody plays."""
-
-LOOKS_AT_THE_END: Final = 100_000
-"""After so many a server spins that was told to end. Its `finally:` may ask for the time more often than loops do."""
-
-STEP: Final = nanoseconds(0.001)
-LONGEST_STEP: Final = nanoseconds(16)
-"""How far time moves for a server that asks for it again and again: from one to the other, an eighth more each time."""
-
-HANGS: Final = "the peer hangs until it gives up, and the {} does not know."
-
-SCRIPTS: Final = 2
-"""How many scripts are shown with an exception of the server's own."""
-
-ROWS_TO_TIDY: Final = 50_000
-"""After so many calls, garbage is collected (or eight for each peer and each open socket, if that is more)."""
-
-SELECTORS_TO_TIDY: Final = 500
-"""Likewise, after so many new selectors: each may be that of an event loop, which only the collector finds."""
 
 NO_RULES: Final = frozenset["RuleId"]()
 
@@ -92,90 +61,61 @@ IDLE_WAKES: Final = 3
 
 
 class World:
-    """One scenario's peers, network and time."""
+    """One scenario: its peers, its network and its time.
+
+    What the program's sockets and selectors have of their scenario, so its attributes are many: most are its parts.
+    """
 
     completes = False  # the end of the scripts is no end: it is run until it returns
     completed = False  # the last function that was run has returned
-    is_out = False  # the program, that was run, is not under way
     begun_at = 0  # when it was run
-    _listened = False  # whether the program ever has
-    _idle = 0  # steps made during the run that have moved nothing since the server had a turn
-    _polled = False  # whether it has not asked for the time since it last polled
-    _looks = 0  # how often the server has looked since ...
-    _looked_at = 0  # ... the last progress
-    _still = 0  # how long the trace was when a script or time last went on ...
-    _still_at = 0  # ... and the progress when that was last looked at
-    _ending_at: int = 0  # the progress when the server last polled after the end
-    _tasks = 0  # of asyncio, that were made
-    _running_in = 0  # the thread of the program
     frozen = False
     """Whether a turn of the server has taken too long in real time."""
-    _collecting = False
+    calling_back = False
+    """Whether a function of `on_end` is running."""
+    interrupt_at_end = False
+    _call: tuple[str, str] = ("select", "selector")  # the last that has waited, for the trace
+    _listened = False  # whether the program ever has
     _settling = False
-    _is_gone = False  # the process of the program has ended
-    _returned_after = ""  # which exception, as the rest of a sentence
-    _closed_before: frozenset[int] = frozenset()  # those that it had closed before it came to return
-    _tidied = 0  # how long the trace was when garbage was last collected ...
-    _tidy_at = ROWS_TO_TIDY * WIDTH  # ... and will be the next time
+    _asked_to_stop = False
+    _tasks = 0  # of asyncio, that were made
+    _selectors = 0
+    _refusals = 0
+    _ending_at = 0  # the progress when the server last polled after the end
+    _over_at: int | None = None  # when the last script came to its end
+    _ended_at: int | None = None  # when the server was first ended, if it has waited since
 
     def __init__(
         self, script: Place, outside: CodeType, *, allow: frozenset[RuleId], pedantic: bool, patience: float,
         grace: float, buffer: int, date: float,
     ) -> None:  # fmt: skip
         self.monitor: Final = Monitor(script, allow=allow, pedantic=pedantic)
-        self.monitor.program = "program"  # until there is a client, or it listens
-        self.monitor.idle_wakes = IDLE_WAKES
+        self.monitor.witness.program = "program"  # until there is a client, or it listens
+        self.monitor.idling.wakes = IDLE_WAKES
         self.monitor.spare_reads = 1
         self.monitor.level_triggered = True
         self.monitor.give_up = self._how_to_give_up
-        self.monitor.limit = IDLE_CALLS * WIDTH
-        self.monitor.endless = self.endless
         self.ending: Final = Ending(self.monitor, outside)
-        self.clock: Final = Clock(date, self._asked_for_time)
-        self.network: Final = Network(lambda: self.clock.now / 1e9)
         self.script: Final = script
-        self.thread: Final = get_ident()
         self.patience: Final = nanoseconds(patience)
         self.grace: Final = nanoseconds(grace)
         self.buffer: Final = buffer
         self.peers: Final[list[Peer]] = []
-        self.backends: Final[list[tuple[Address, Peer]]] = []  # those that nobody has connected to yet
-        self.detached: Final[dict[int, tuple[Descriptor, str]]] = {}
         self.records: Final[dict[Descriptor, Record]] = {}
+        self.detached: Final[dict[int, tuple[Descriptor, str]]] = {}
         self.shared: Final[set[Descriptor]] = set()  # closed by number, or behind more than one socket object
         self.on_end: Final[list[Callable[[], object]]] = []
         self.interrupts: Final[list[int]] = []
-        self.interrupt_at_end = False
-        self.returned = False  # the server came back by itself
-        self.calling_back = False  # a function of `on_end` is running
-        self._acting: Peer | None = None  # whose step is being taken
-        self.leaked: list[str] = []
-        self.progress: int = 0  # how often a byte was moved, a connection made or closed, a step taken, or time went on
         self.open_selectors: Final[dict[str, None]] = {}
-        self.watches: Final[dict[Watch, Callable[[], Find | None]]] = {}  # what its selector, if it lives, finds
-        self._handled_name = ""
-        self._handled_at = 0  # how far the rows were searched for that
-        self._backend_names: Final[set[str]] = set()
-        self._stalls: dict[Watch, Finding] = {}  # waits for one peer, of a server that may have several
-        self._knocking = OrderedDict[int, Peer]()  # who waits for somebody to listen, or for room in a backlog
-        self._dialling: list[tuple[Descriptor, Descriptor]] = []  # the program, for room in a backlog of its own
-        self._refused: list[tuple[Descriptor, int]] = []  # the program, where nobody is, and with which error
-        self._foreign: dict[int, Record] = {}
-        self._selectors = 0
-        self._runnable: list[int] = []
-        self._timers: list[tuple[int, int, int]] = []  # when, whose, of which wait
-        self._vain: list[tuple[int, int, int]] = []  # likewise, of those who wait for something to happen
-        self._alive = 0  # connections that the server has not closed
-        self._playing = 0  # peers whose script is not at its end
-        self._over_at: int | None = None  # when the last script came to its end
-        self._asked_to_stop = False
-        self._step = STEP
-        self.wakes = 0  # how often select() has returned something since ...
-        self._woken_at = 0  # ... the last progress
-        self._dropped: list[tuple[int, Record, Descriptor]] = []  # sockets that nothing refers to, and are still open
-        self._ended_at: int | None = None  # when the server was first ended, if it has waited since
-        self._refusals = 0
-        self._late: list[Finding] = []  # what was found when the server had returned
+        self._foreign: Final[dict[int, Record]] = {}
+        self._playing = 0  # clients whose script is not at its end
+        self.spinning: Final = Spinning(self)
+        self.clock: Final = Clock(date, self.spinning.asked_for_time)
+        self.network: Final = Network(lambda: self.clock.now / 1e9)
+        self.turns: Final = Turns(self.clock, self.peers, self.patience, self.monitor.fails)
+        self.dialling: Final = Dialling(self.network, self.monitor, self.turns, self.records, buffer)
+        self.dropped: Final = Dropped(self.monitor, (self.peers, self.network.descriptors), self.gives_back)
+        self.outcome: Final = Outcome(self.clock, self.monitor, self.network, self.dialling, self.peers, self.records)
 
     # -- what a peer sees (`Around`) --------------------------------------------------------------
 
@@ -185,29 +125,25 @@ class World:
 
     def wake(self, peer: Peer) -> None:
         """Something has happened at its end."""
-        if not peer._queued:
-            peer._queued = True
-            heappush(self._runnable, peer._serial)
+        self.turns.wake(peer)
 
     def meet(self, peer: Peer) -> End | None:
         """Connect to whoever listens where the peer wants to go; returns the peer's end."""
-        listener = self.network.listener(peer._to)
-        if listener is None or listener.backlog is None or len(listener.backlog) >= listener.limit:
-            self._knocking[peer._serial] = peer
-            return None
-        self._knocking.pop(peer._serial, None)
-        self._alive += 1
-        return self.network.meet(listener, peer._source, peer._buffer, mapped=_is_ipv4(peer._to)).other
+        return self.dialling.meet(peer)
+
+    def answer(self, peer: Peer, descriptor: Descriptor, error: int) -> None:
+        """A backend takes the connection, or does not."""
+        self.dialling.answer(peer, descriptor, error)
 
     def in_force(self, rule: RuleId, peer: Peer) -> bool:
         """Whether a rule is judged for it."""
-        return rule not in peer._allow and self.monitor.in_force(rule)
+        return self.outcome.in_force(rule, peer)
 
     def fail(self, finding: Finding) -> NoReturn:
         """What a peer has found while the server waits."""
         if self._settling:
             finding.at_end = True
-            self._late.append(finding)
+            self.outcome.late.append(finding)
             raise GivenUp
         self.monitor.breach(finding, *self._call)
 
@@ -226,30 +162,29 @@ class World:
         """The last step of its script is taken."""
         self._playing -= 1
         self._over_at = self.clock.now
-        self._goes_on()
+        self.spinning.goes_on()
 
     def resumed(self, peer: Peer) -> None:
         """It has got more steps."""
         self._playing += 1
 
     @property
+    def playing(self) -> int:
+        """How many peers are not at the end of their scripts; of backends, of those that were connected to."""
+        return self._playing + self.dialling.dialled
+
+    @property
     def program(self) -> str:
         """What texts call what is tested: "server", or "program" if it only connects."""
-        return self.monitor.program
+        return self.monitor.witness.program
 
     def left_without(self, peer: Peer) -> str:
         """How the program has left a peer without closing its connection, as half a sentence; "": it has closed it."""
-        if not self._is_gone or peer._serial in self._closed_before:
-            return ""
-        return self._over_text() if self.returned else "the scenario is over"
-
-    def _over_text(self) -> str:
-        return f"the {self.program} has returned{self._returned_after}"
+        return self.outcome.left_without(peer)
 
     def while_handling(self, peer: Peer) -> str:
         """Which exception it was handling when it closed, as the rest of a sentence; "": none."""
-        why = self.monitor.reasons.get(peer.name, (0, "", None))[2]
-        return "" if why is None else f" while handling {why.kind}"
+        return self.outcome.while_handling(peer)
 
     def check_open(self) -> None:
         """Raise RuntimeError if the run is over, and nothing more can be played."""
@@ -258,21 +193,37 @@ class World:
                 "this scenario is at its end: add steps before net.run() is called, or while it runs, in a does() step"
             )
 
+    def stepped(self) -> None:
+        """A peer has taken a step: something happens."""
+        self.spinning.goes_on()
+
+    def idles(self) -> int:
+        """A peer has taken a step that was made during the run, and has moved nothing; how many were that?"""
+        return self.spinning.idles()
+
+    def moves(self) -> None:
+        """A peer has moved something by a step that was made during the run."""
+        self.spinning.moves()
+
+    def makes_steps(self) -> bool:
+        """Whether a step is being taken, which may make others."""
+        return self.turns.acting is not None
+
     # -- who takes part ---------------------------------------------------------------------------
 
     def add(self, peer: Peer) -> None:
         """A new peer; it acts when the server next waits."""
         self.peers.append(peer)
         if peer._backend:
-            self._backend_names.add(peer.name)
+            self.dialling.ever.append(peer)
         else:
-            self.monitor.program = "server"
+            self.monitor.witness.program = "server"
             self._playing += 1
-            self.wake(peer)
+            self.turns.wake(peer)
 
     def closed(self) -> None:
         """The server has closed one of its connections."""
-        self._alive -= 1
+        self.dialling.alive -= 1
 
     def admit(self, descriptor: Descriptor, name: str | None, role: str, allow: frozenset[RuleId] = NO_RULES) -> Record:
         """Let a new socket of the program into the run."""
@@ -293,7 +244,7 @@ class World:
         """What the next selector is called."""
         self._selectors += 1
         if self._selectors % SELECTORS_TO_TIDY == 0:
-            self.tidy()  # now: it may never wait
+            self.dropped.tidy()  # now: it may never wait
         name = "selector" if self._selectors == 1 else f"selector {self._selectors}"
         self.open_selectors[name] = None
         return name
@@ -308,6 +259,12 @@ class World:
         """Who plays the other end of a connection."""
         peer = stream.other.peer
         return peer if isinstance(peer, Peer) else None
+
+    def listens(self) -> None:
+        """Somebody begins to listen: who waits for that looks again."""
+        self._listened = True
+        self.monitor.witness.program = "server"
+        self.dialling.listens()
 
     # -- what is made in it, where that is not simulated ------------------------------------------
 
@@ -326,7 +283,7 @@ class World:
             self.monitor.decided("close", record.name, "by its number")
         if descriptor.stream is not None:
             self.closed()
-            self.progress += 1
+            self.spinning.progress += 1
         self.network.close(descriptor, reset=descriptor.lingers)
 
     def own_socket(self, family: int, proto: int, made: Place) -> real_socket | None:
@@ -341,346 +298,85 @@ class World:
         """A new selector; None: a simulated one."""
         return None
 
-    # -- connections that the program makes -----------------------------------------------------------
-
-    def dial(self, descriptor: Descriptor, record: Record, address: Address, asked: Address) -> None:
-        """Begin to connect: to a listener of the program's own, else to a backend."""
-        listener = self.network.listener(address if isinstance(address, str) else address[:2])
-        if listener is not None and listener.backlog is not None:
-            self.monitor.rename(record, None, "connection")
-            if len(listener.backlog) < listener.limit:
-                self._link(descriptor, listener)
-            else:
-                descriptor.connecting = True
-                self._dialling.append((descriptor, listener))
-            return
-        near = address if isinstance(address, str) else address[:2]
-        peer = next((peer for where, peer in self.backends if where == near), None)
-        if peer is None:
-            self._dialled_nobody(record, asked)
-            descriptor.connecting = True
-            self._refused.append((descriptor, self.network.nobody_at(address)))
-            return
-        self.backends.remove((near, peer))
-        self.monitor.rename(record, peer.name, "connection")
-        record.allow |= peer._allow
-        descriptor.connecting = True
-        self._playing += 1
-        peer._dialled = descriptor
-        self.wake(peer)
-
-    def hangs_up(self, descriptor: Descriptor) -> bool:
-        """The program does not wait any more for room in a backlog; returns whether it has."""
-        before = len(self._dialling)
-        self._dialling = [one for one in self._dialling if one[0] is not descriptor]
-        return len(self._dialling) < before
-
-    def unknown_host(self, host: str) -> None:
-        """The program asks for the address of a host that the scenario does not speak of."""
-        if not self.network.knows(host) and self.monitor.in_force("unscripted-connection"):
-            text = value_text(host)
-            fields = {"what": f"{text}, which the scenario does not know", "address": f"({text}, port)"}
-            self.monitor.breach(Finding("unscripted-connection", None, fields), "getaddrinfo", shown(host))
-
-    def _link(self, descriptor: Descriptor, listener: Descriptor) -> None:
-        """Connect the program to a listener of its own."""
-        stream = self.network.meet(listener, descriptor.local or None, self.buffer)
-        self._alive += 2
-        descriptor.connected(stream.other)
-
-    def _dialled_nobody(self, record: Record, address: Address) -> None:
-        self.monitor.rename(record, None, "connection")
-        local = (
-            () if isinstance(address, str) else [one.local[1] for one in self.network.listeners if one.family in ANY]
-        )
-        if address[1:2] and address[1] in local:
-            return  # the program's own port in another family: it is refused, and the other one tried
-        if self.monitor.in_force("unscripted-connection", record):
-            where = address if isinstance(address, str) else (self.network.name_of(address[0]), *address[1:2])
-            more = any(peer._to == where for peer in self.peers if peer._backend)
-            what = f"{value_text(where)}, where the scenario has no {'more backends' if more else 'backend'}"
-            fields = {"what": what, "address": value_text(where)}
-            self.monitor.breach(
-                Finding("unscripted-connection", record.name, fields), "connect", record.name, str(where)
-            )
-
-    def answer(self, peer: Peer, descriptor: Descriptor, error: int) -> None:
-        """A backend takes the connection, or does not."""
-        record = self.records[descriptor]
-        if descriptor.closed or not descriptor.connecting:
-            error = error or ECONNREFUSED
-        elif error:
-            descriptor.failed(error)
-            self.monitor.becomes(record, "refused")
-        else:
-            remote = self.network.resolved(descriptor.family, peer._to)
-            sizes = (peer._buffer, peer._buffer)
-            stream = Stream.pair(sizes, descriptor.local, remote, unix=descriptor.family not in ANY)
-            self._alive += 1
-            descriptor.fresh = True
-            descriptor.connected(stream)
-            self.monitor.becomes(record, "connected")
-            peer._attach(stream.other)
-
-    def listens(self) -> None:
-        """Somebody begins to listen: who waits for that looks again."""
-        self._listened = True
-        self.monitor.program = "server"
-        for peer in self._knocking.values():
-            self.wake(peer)
-
-    def accepts(self, listener: Descriptor) -> None:
-        """A listener has room for one more: the first who waits for that looks again."""
-        for peer in self._knocking.values():
-            if self.network.listener(peer._to) is listener:
-                self.wake(peer)
-                return
-        for descriptor, wanted in self._dialling:
-            if wanted is listener:
-                self._dialling.remove((descriptor, wanted))
-                self._link(descriptor, listener)
-                descriptor.fresh = True
-                self.monitor.becomes(self.records[descriptor], "connected")
-                return
+    def gives_back(self, descriptor: Descriptor) -> None:
+        """The kernel's part of a close."""
+        if descriptor.stream is not None and not descriptor.closed:
+            self.closed()
+            self.spinning.progress += 1  # to close what was never connected is no doing
+        self.network.close(descriptor, reset=descriptor.lingers)
 
     # -- time goes on -------------------------------------------------------------------------------
 
-    _call: tuple[str, str] = ("select", "selector")
-
     def until(
         self,
-        done: Callable[[], bool],
+        done: Callable[[], T],
         deadline: int | None,
         call: tuple[str, str],
         never: Callable[[], None] | None = None,
-    ) -> bool:
-        """The server waits: let peers act and time go on until `done()`; False if `deadline` came first.
+    ) -> T | None:
+        """The server waits: let peers act and time go on until `done()`, and return that; None: `deadline` came first.
 
         call: the operation and the name, for the trace. never: says so if it can never be done.
         """
-        self.check_not_acting("wait")
-        self._call = call
-        self._idle = 0
+        self._begins_to_wait("wait", call)
         if len(self.monitor.rows) > self.monitor.limit:
-            self.endless()
-        if len(self.monitor.rows) > self._tidy_at:
-            self.tidy()
+            self.spinning.endless()
         began = self.clock.now
         while True:
-            self._play()
-            if done():
-                return True
+            self.play()
+            found = done()
+            if found:
+                return found
             if deadline is not None and self.clock.now >= deadline:
                 if deadline <= began:
-                    self.looks()  # it has not waited at all
-                return False
-            self._advance(deadline, never)
-
-    def look_around(self, descriptor: Descriptor) -> LookingAround | None:
-        """The server begins to wait for one peer, and for no other; None: there is nobody else to wait for."""
-        if not self.watches or not self.network.listeners:
-            return None
-        return LookingAround(self.network, self.watches, descriptor, self._handled)
-
-    def _handled(self) -> str:
-        """Which client was read last: it is its request that the server is at work on."""
-        rows = self.monitor.rows
-        for at in range(self._handled_at, len(rows), WIDTH):
-            if rows[at].startswith("recv") and rows[at + 1] not in self._backend_names:
-                self._handled_name = rows[at + 1]
-        self._handled_at = len(rows)
-        return self._handled_name
-
-    def waited(
-        self, record: Record, operation: Operation, rule: RuleId, seconds: int, around: LookingAround | None
-    ) -> None:
-        """The server has waited for one peer: judge that, by whether another one was kept waiting meanwhile."""
-        kept = around.found if around is not None else None
-        if kept is None or kept.since >= self.clock.now:
-            if self.monitor.pedantic:
-                self.monitor.waited(record, operation, Finding(rule, record.name, {"seconds": seconds_text(seconds)}))
-            return
-        long = seconds_text(self.clock.now - kept.since)
-        fields = {"seconds": f"{seconds_text(seconds)}, while {kept.name} was kept waiting for {long}"}
-        if kept.watch.serves or self.monitor.pedantic:
-            self.monitor.waited(record, operation, Finding(rule, record.name, fields, note=kept.what))
-        elif self.monitor.allows_not(rule, record):
-            self._stalls.setdefault(kept.watch, Finding(rule, record.name, fields, note=kept.what, at_end=True))
+                    self.spinning.looks()  # it has not waited at all
+                return None
+            self.advance(deadline, never)
 
     def poll(self, call: tuple[str, str]) -> None:
         """The server looks, and does not wait. Time stands still, unless it does that all the time."""
-        self.check_not_acting("call select()")
+        self._begins_to_wait("call select()", call)
+        self.play()
+        self.spinning.polls()
+
+    def _begins_to_wait(self, what: str, call: tuple[str, str]) -> None:
+        if self.turns.acting is not None:
+            self.check_not_acting(what)
         self._call = call
-        self._idle = 0
-        if len(self.monitor.rows) > self._tidy_at:
-            self.tidy()
-        self._play()
-        self.looks()
-        self._polled = True
-
-    def _asked_for_time(self) -> None:
-        if self._polled:
-            self._polled = False  # an event loop asks each time it has polled: both are one look
-        else:
-            self.looks()
-
-    def woken(self) -> bool:
-        """select() returns something; False: too often, with nothing moved since."""
-        self.wakes = self.wakes + 1 if self.progress == self._woken_at else 1
-        self._woken_at = self.progress
-        return self.wakes <= IN_VAIN
-
-    def is_busy(self, records: list[Record]) -> bool:
-        """It has returned these, too often: whether that breaks a rule; where it is allowed, time goes on."""
-        if all(self.monitor.in_force("busy-loop", record) for record in records):
-            return True
-        if self._due(self._timers) is not None:
-            self._advance(None, None)
-        else:
-            self._creep()  # the end does not come sooner for that
-        return False
-
-    def looks(self) -> None:
-        """The server polls, asks for the time, or tries in vain. If it does only that, it must see time pass."""
-        if self.progress != self._looked_at:
-            self._looked_at = self.progress
-            self._looks = 0
-            self._step = STEP
-        self._looks += 1
-        if self._looks > AT_ONE_INSTANT and self._acting is None and not self.calling_back:
-            self._creep()
-        if len(self.monitor.rows) > self.monitor.limit:
-            self.endless()
-
-    def _creep(self) -> None:
-        """Let some time pass for a server that never waits, and end it where one that waits would be ended."""
-        if self.is_over:
-            if self._looks > LOOKS_AT_THE_END or self.ending.times > 1:
-                self._looks = 0
-                self.give_up()
-            return
-        self._looks = 0
-        now = self.clock.now + self._step
-        self._step = min(self._step + self._step // 8, LONGEST_STEP)
-        timer, vain, end = self._due(self._timers), self._due(self._vain), self._end_at()
-        interrupt = self.interrupts[0] if self.interrupts else None
-        moments = [when for when in (timer and timer[0], vain and vain[0], end, interrupt) if when is not None]
-        if moments and min(moments) <= now:
-            self._advance(None, None)
-        else:
-            self._pass_to(now)
-        self._looked_at = self.progress  # that time goes on is no doing of the server's
-        self._play()
-
-    def endless(self) -> None:
-        """The server has made very many calls, and no script has taken a step since, and no time has passed."""
-        if self._acting is not None or self.calling_back:
-            return
-        rows, idle = len(self.monitor.rows), self.progress == self._still_at
-        if is_dropping():
-            self.monitor.limit = rows + CALLS_AT_THE_END * WIDTH
-            return
-        failed = self.monitor.violation is not None or self.ending.times > 1  # else it cleans up in its own time
-        more = CALLS_AT_THE_END // (5 if self.ending.times else 1) if failed else IDLE_CALLS
-        if failed:
-            self._collect(whole=False)  # what it makes again and again would make it slower and slower
-        self.monitor.limit, self._still_at = rows + more * WIDTH, self.progress
-        calls = (rows - self._still) // WIDTH
-        alone = not self._playing and bool(self.peers)
-        if not idle and calls < (MOST_CALLS if alone else MOST_CALLS_BESIDE):
-            return
-        self._still = rows
-        if self.is_over:
-            self.give_up()
-        operation, name = self.monitor.rows[-WIDTH : 2 - WIDTH]
-        if self.monitor.in_force("busy-loop"):
-            self.monitor.raise_violation(_endless(calls, f"{operation.partition(':')[0]}()", name, idle=idle))
-        self._play()
-        self._advance(None, None)
-
-    def _goes_on(self) -> None:
-        """A script has taken a step, or time has passed."""
-        self.progress += 1
-        self._still = len(self.monitor.rows)
-        self._still_at = self.progress
-        self.monitor.limit = self._still + IDLE_CALLS * WIDTH
-
-    def stepped(self) -> None:
-        """A peer has taken a step: something happens."""
-        self._goes_on()
-
-    def idles(self) -> int:
-        """A peer has taken a step that was made during the run, and has moved nothing; how many were that?"""
-        self._idle += 1
-        return self._idle
-
-    def makes_steps(self) -> bool:
-        """Whether a step is being taken, which may make others."""
-        return self._acting is not None
-
-    def moves(self) -> None:
-        """A peer has moved something by a step that was made during the run."""
-        self._idle = 0
+        self.spinning.takes_a_turn()
+        if len(self.monitor.rows) > self.dropped.due:
+            self.turns.forget_what_was()
+            self.dropped.tidy()
 
     def check_not_acting(self, what: str) -> None:
         """Raise RuntimeError if it is a step of the script that calls, not the server."""
-        if self._acting is not None:
+        if self.turns.acting is not None:
             raise RuntimeError(
-                f"a does() step may not {what}, as one of {self._acting.name} does: it is not the server"
+                f"a does() step may not {what}, as one of {self.turns.acting.name} does: it is not the server"
             )
 
-    def _play(self) -> None:
+    def play(self) -> None:
         """Let all peers act that can."""
-        while self._refused:
-            descriptor, error = self._refused.pop()
-            descriptor.failed(error)
-            self.monitor.becomes(self.records[descriptor], "refused")
-        while self._runnable:
-            peer = self._go()
-            if peer._until is not None:
-                heappush(self._timers, (peer._until, peer._serial, peer._token))
-            elif not peer._finished and not (peer._backend and peer._stream is None):
-                heappush(self._vain, (peer._since + self.patience, peer._serial, peer._token))
+        self.dialling.refuse_all()
+        self.turns.play()
 
-    def _go(self) -> Peer:
-        """Let the next peer act that can. What it raises, or whatever comes meanwhile, ends the run."""
-        failed: BaseException
-        try:
-            peer = self._acting = self.peers[heappop(self._runnable)]
-            peer._queued = False
-            peer._go()
-            return peer
-        except Raised as one:
-            failed = one.error
-        except BaseException as one:
-            failed = one
-        finally:
-            self._acting = None
-        self.monitor.fails(failed)
-        try:
-            raise failed
-        finally:
-            del failed  # it refers to this frame
-
-    def _due(self, timers: list[tuple[int, int, int]]) -> tuple[int, Peer] | None:
-        """The next of them that still holds."""
-        while timers:
-            when, serial, token = timers[0]
-            peer = self.peers[serial]
-            if peer._token == token and not peer._queued:
-                return when, peer
-            heappop(timers)
-        return None
+    def comes_next(self) -> int | None:
+        """When something will happen: a peer acts, or has waited in vain, an interrupt, or the end."""
+        vain = self.turns.due_in_vain()
+        interrupt = self.interrupts[0] if self.interrupts else None
+        moments = (self.turns.due(), vain and vain[0], self._end_at(), interrupt)
+        return min((when for when in moments if when is not None), default=None)
 
     def _end_at(self, *, rests: bool = False) -> int | None:
         """When the run is over; None: as far as can be seen, it is not. rests: the program waits without an end."""
-        if self._playing:
+        if self.playing:
             return None
         over = max(self._over_at or 0, self.begun_at)
         asks = bool(self.on_end and not self._asked_to_stop) or self.interrupt_at_end
         still_to_come = self._still_to_come and not (rests and self._has_clients)
         if self._is_server and not still_to_come and (asks or not self.completes):
-            goes_on = self._alive or self._asked_to_stop or self._over_at is None  # None: only backends, or none yet
+            none_yet = self._over_at is None  # only backends, or none
+            goes_on = self.dialling.alive or self._asked_to_stop or none_yet
             return over + self.grace if goes_on else over
         return over + (self.grace if asks else max(self.patience, self.grace))
 
@@ -690,7 +386,7 @@ class World:
 
         One that has stopped to listen, and has no connection any more, is no server any more.
         """
-        return self._listened and bool(self.peers) and bool(self.network.listeners or self._alive)
+        return self._listened and bool(self.peers) and bool(self.network.listeners or self.dialling.alive)
 
     @property
     def _has_clients(self) -> bool:
@@ -699,40 +395,34 @@ class World:
     @property
     def _still_to_come(self) -> bool:
         """Whether the program has connections to make."""
-        return any(self.in_force("unmet-expectation", peer) for _, peer in self.backends)
+        return any(self.in_force("unmet-expectation", peer) for _, peer in self.dialling.backends)
 
-    def _advance(self, deadline: int | None, never: Callable[[], None] | None) -> None:
+    def advance(self, deadline: int | None = None, never: Callable[[], None] | None = None) -> None:
         """Nothing can happen now: go to the next moment at which something will."""
-        timer = self._due(self._timers)
+        timer = self.turns.due()
         interrupt = self.interrupts[0] if self.interrupts else None
         end = self._end_at(rests=deadline is None)
-        vain = self._due(self._vain)
-        moments = [when for when in (timer[0] if timer else None, deadline, interrupt, end) if when is not None]
+        vain = self.turns.due_in_vain()
+        moments = [when for when in (timer, deadline, interrupt, end) if when is not None]
         if vain is not None and (not moments or vain[0] < min(moments)):
-            self._pass_to(vain[0] if moments else self.clock.now)
+            self.pass_to(vain[0] if moments else self.clock.now)
             self._in_vain(vain[1], never)
             return
         at = min(moments)
-        self._pass_to(at)
+        self.pass_to(at)
         if interrupt == at:
             heappop(self.interrupts)
             self._interrupt()
-        if timer is not None and timer[0] == at:
-            self._wake_due()
+        if timer == at:
+            self.turns.wake_due()
         elif deadline != at:
             self._over(never)
 
-    def _pass_to(self, when: int) -> None:
+    def pass_to(self, when: int) -> None:
+        """Time goes on."""
         if when > self.clock.now:
             self.clock.now = self.monitor.now = when
-            self._goes_on()
-
-    def _wake_due(self) -> None:
-        due = self._due(self._timers)
-        while due is not None and due[0] <= self.clock.now:
-            heappop(self._timers)
-            self.wake(due[1])
-            due = self._due(self._timers)
+            self.spinning.goes_on()
 
     def sleep(self, seconds: float) -> None:
         """`time.sleep()`. Peers act, and time goes on."""
@@ -740,7 +430,7 @@ class World:
             raise ValueError("sleep length must be non-negative")
         if not self.check_running(seconds):
             return
-        self.monitor.pause()
+        self.monitor.sleeping.pause()
         self.monitor.sleeps(seconds)
         self.until(_never, self.clock.now + nanoseconds(seconds), ("sleep", "time"))
 
@@ -748,11 +438,11 @@ class World:
         """A wait for what another thread would do, or the script does."""
         if self.calling_back or not self.check_running(timeout):
             return False
-        self.monitor.pause()
+        self.monitor.sleeping.pause()
         deadline = None if timeout is None else self.clock.now + nanoseconds(max(timeout, 0))
         never = self._nobody_notifies if timeout is None else None
-        self.monitor.has_waited()
-        return self.until(done, deadline, ("wait", "threading"), never)
+        self.monitor.idling.has_waited()
+        return bool(self.until(done, deadline, ("wait", "threading"), never))
 
     def _nobody_notifies(self) -> NoReturn:
         self.refuse("this waits for what another thread does, and a scenario has no other thread")
@@ -761,15 +451,7 @@ class World:
 
     def pulse(self) -> object:
         """What changes with everything that the server has of its scenario."""
-        return (
-            len(self.monitor.rows),
-            self.clock.now,
-            self._looks,
-            self._polled,
-            self._idle,
-            self.progress,
-            self.ending.polls,
-        )
+        return len(self.monitor.rows), self.clock.now, self.ending.polls, *self.spinning.pulse()
 
     def too_long(self, seconds: float, frame: FrameType, thread: int) -> None:
         """A turn of the server takes so many seconds of real time: that is found, and ends the run."""
@@ -783,7 +465,7 @@ class World:
     def _frozen(self, seconds: float, frame: FrameType) -> Finding:
         stack = stack_of(frame, self.ending.outside)
         where = own_place(stack)
-        who = "the server" if self._acting is None else f"a step of {self._acting.name}"
+        who = "the server" if self.turns.acting is None else f"a step of {self.turns.acting.name}"
         at = "" if where is None else f", and is at {shown_path(where.file)}:{where.line} in {where.function}()"
         what = f"{who} has called nothing of its scenario for {seconds:g} s of real time{at}"
         shown = ([] if where is None else [where]) + [one for one in stack if one is not where]
@@ -798,39 +480,20 @@ class World:
             return  # it may have got its end
         if never is not None:
             never()
-        heappop(self._vain)
+        self.turns.given_up()
         for descriptor, record in self.records.items():
             if descriptor.stream is not None and descriptor.stream.other.peer is peer and self._call[0] != "send":
-                self.monitor.judge_unsent(record, *self._call)
+                self.monitor.short_sends.judge_unsent(record, *self._call)
         if self.in_force("stuck", peer):
-            what = f"{peer.name} waits in vain {peer._waits_for}, and the {self.monitor.program} sleeps"
-            fields = {"what": what, "hangs": HANGS.format(self.monitor.program), "advice": self._advice(peer)}
-            block = f"{peer.conversation()}\n\n{self.table().about(peer.name)}"
-            self.fail(Finding("stuck", peer.name, fields, block=block, made=peer.place()))
+            self.fail(self.outcome.stuck(peer, self.table().about(peer.name)))
         peer._given_up = True
-        self.wake(peer)
+        self.turns.wake(peer)
 
-    def _advice(self, peer: Peer) -> str:
-        if peer._stream is None:
-            if self.network.listener(peer._to) is not None:
-                return "The backlog is full, and stays so: does the server still accept()?"
-            if self.network.listeners:
-                there = several([value_text(one.local) for one in self.network.listeners])
-                return f"Nothing listens at {value_text(peer._to)}, but at {there}: which of them is wrong?"
-            return (
-                "Nothing listens at all: does the server come to listen()? If it made its listener or selector"
-                " before the scenario began, at import, import it inside of net.installed(), or use net.run_path()."
-            )
-        if peer._waits_for == ROOM:
-            return (
-                f"Both sides wait to be read: the script sends more than the {peer._buffer} bytes that fit, and reads"
-                " nothing meanwhile. If a real client would read in between, let the script do so (expects between the"
-                " sends), or give the client a larger buffer=."
-            )
-        return (
-            "See whether the server waits for the same as the script: for more input than there is,"
-            " for an event for which it is not registered, or for another connection."
-        )
+    def _tidies(self, *, whole: bool = False) -> bool:
+        """Collect garbage before a verdict; whether that has changed anything."""
+        before = self.spinning.progress
+        self.dropped.before_a_verdict(whole=whole)
+        return self.spinning.progress != before
 
     def _over(self, never: Callable[[], None] | None) -> None:
         """All scripts are at their end, and time has run out."""
@@ -854,36 +517,24 @@ class World:
             self._asked_to_stop = True
             self._over_at = self.clock.now
             self._interrupt()
-        if self._alive and self._tidies():
+        if self.dialling.alive and self._tidies():
             return
         if never is not None:
             never()
         if (self.completes or not self._is_server) and self.monitor.in_force("stuck"):
             self.monitor.breach(self._not_returned(), *self._call)
         self._note_leaks()
-        self._note_tasks()
+        self.outcome.names_tasks()
         self.monitor.at_end(*self._call)
         self.give_up()
 
     def _not_returned(self) -> Finding:
-        """A program is run until it returns; this one does not."""
-        seconds = (self.clock.now - max(self._over_at or 0, self.begun_at)) / SECOND
         played = self._over_at is not None and self._over_at >= self.begun_at
-        since = "a script last did something" if played else "it was run"
-        operation, name = self._call
-        where = "time.sleep()" if operation == "sleep" else f"{operation}() on {name}"
-        what = f"the program has not returned {seconds:g} s after {since}: it waits in {where}"
-        advice = (
-            "Let it return. If it is to be stopped, net.on_end() or net.interrupts() does that; if it is right to go on"
-            " for longer, give the Scenario a larger patience=."
-        )
-        if not self._listened and self._has_clients:
-            advice = f"It has never listened, so that no client could connect. {advice}"
-        hangs = "whoever waits for this program hangs."
-        return Finding("stuck", None, {"what": what, "hangs": hangs, "advice": advice})
+        since = max(self._over_at or 0, self.begun_at)
+        return self.outcome.not_returned(self._call, since, played=played, listened=self._listened)
 
     def _interrupt(self) -> NoReturn:
-        self._note_tasks()
+        self.outcome.names_tasks()
         self.monitor.breaks_off(*self._call)
         raise interruption(self)
 
@@ -899,11 +550,11 @@ class World:
         if self.monitor.violation is None and not self.ending.times:
             return True
         if timeout is None or timeout <= 0 or not self._passes(timeout):
-            if self.progress != self._ending_at:
-                self._ending_at = self.progress
+            if self.spinning.progress != self._ending_at:
+                self._ending_at = self.spinning.progress
                 self.ending.polls = 0  # it closes one connection after the other, and polls for each
             self.ending.again(self, timeout)
-        self._looks = 0  # who cleans up asks for the time in between, as event loops do
+        self.spinning.cleans_up()
         return False
 
     def _passes(self, seconds: float) -> bool:
@@ -914,7 +565,7 @@ class World:
         left = self._ended_at + self.grace - self.clock.now
         if seconds * SECOND > left:
             return False
-        self._pass_to(self.clock.now + nanoseconds(seconds))
+        self.pass_to(self.clock.now + nanoseconds(seconds))
         return True
 
     @property
@@ -933,61 +584,37 @@ class World:
             self.ending.again(self, None)
         raise error
 
+    def begins(self) -> None:
+        """A program is run, from now on and in this thread."""
+        self.begun_at = self.clock.now
+        self.dropped.begins()
+
+    def comes_back(self) -> None:
+        """It is out: from now on the collector runs when it likes, and what it finds is not the program's doing."""
+        self.dropped.is_out = True
+        if self.records:
+            self.dropped.collect(whole=False)
+
     def look_on(self) -> None:
         """The server has returned, and may be called again: peers take what has come so far."""
-        self._comes_back(for_good=False)
+        self.outcome.comes_back(for_good=False)
         self._settling = True
         try:
-            self._play()
+            self.play()
         finally:
-            self._settling = self._is_gone = False
-
-    def _comes_back(self, *, for_good: bool) -> None:
-        """Tell what it has closed from what it left behind: open, dropped or, if for good, lost to an exception."""
-        monitor = self.monitor
-        start, kind, _ = monitor.on_its_way_out()
-        start = min(start, self._last_wait()) if for_good else start
-        closed = set[str]()
-        accepted: set[object] = {peer.name for peer in self.peers if peer._backend}
-        for at in range(0, len(monitor.rows), WIDTH):
-            call, name, detail = monitor.rows[at : at + 3]
-            lost = for_good and (name in monitor.reasons or _is_a_librarys(monitor.rows[at + 4]))
-            if call == "close" and (at < start or (detail is None and not lost)):
-                closed.add(name)
-            elif call == "accept":
-                accepted.add(detail)
-        self._closed_before = frozenset(
-            peer._serial
-            for peer in self.peers
-            if peer.name in closed  # or went with the listener that it waited at
-            or (peer._stream is not None and peer._stream.other.closed and {peer.name}.isdisjoint(accepted))
-        )
-        self._is_gone, self._returned_after = True, f" after {kind}" if kind else ""
-
-    def _last_wait(self) -> int:
-        """Where in the rows those begin that came after it last waited or got anything: a loop of asyncio polls on."""
-        rows = self.monitor.rows
-        at = len(rows)
-        while at and (
-            rows[at - WIDTH] in TIDYING
-            or rows[at - WIDTH] == "get_key"
-            or (
-                rows[at - WIDTH] == "select" and rows[at - WIDTH + 2] == () and rows[at - WIDTH + 3] == rows[-WIDTH + 3]
-            )
-        ):
-            at -= WIDTH
-        return at
+            self._settling = False
+            self.outcome.goes_on()
 
     def settle(self) -> None:
         """The server has returned: its process ends, and the peers see what is left for them to see."""
-        self._comes_back(for_good=True)
+        self.outcome.comes_back(for_good=True)
         self._close_all()
         self._settling = True
-        self._play()
-        while (due := self._due(self._timers)) is not None:
-            self._pass_to(due[0])
-            self._wake_due()
-            self._play()
+        self.play()
+        while (due := self.turns.due()) is not None:
+            self.pass_to(due)
+            self.turns.wake_due()
+            self.play()
 
     def _close_all(self) -> None:
         for descriptor in tuple(self.network.descriptors.values()):
@@ -1000,138 +627,11 @@ class World:
 
     def _note_leaks(self) -> None:
         """Whose peer is gone, and what was never closed in the time there was."""
-        leaked = self._open_without_peer()
+        leaked = self.outcome.is_open_without_peer()
         if leaked:
-            self._tidied = 0
-            self._tidies(whole=True)  # what is garbage, in a cycle, would be closed sooner or later
-            leaked = self._open_without_peer()
-        self.leaked = leaked
-
-    def _note_tasks(self) -> None:
-        """Where tasks stand, if there may be something to be said of them at the end."""
-        if self.leaked or self.program != "server" or not all(peer._finished for peer in self.peers):
-            self.monitor.stood = standing(self.monitor.outer_loop)
-
-    def _backwards(self) -> Iterator[tuple[str, str]]:
-        """Calls and the names of their sockets, from the last one on."""
-        rows = self.monitor.rows
-        for at in range(len(rows) - WIDTH, -1, -WIDTH):
-            yield rows[at], rows[at + 1]
-
-    def scripts(self) -> list[str]:
-        """How far the peers have come that are not at the end of their scripts, the one served last first."""
-        waiting = [peer for peer in self.peers if not peer._finished and peer._steps]
-        served = (name for call, name in self._backwards() if call not in TIDYING and call != "select")
-        last = next(served, "")
-        waiting.sort(key=lambda peer: peer.name != last)
-        more = len(waiting) - SCRIPTS
-        texts = [peer.conversation() for peer in waiting[:SCRIPTS]]
-        return texts + [f"... and {more:,} more peers that are not at the end of their scripts"] * (more > 0)
-
-    def begins(self) -> None:
-        """A program is run, from now on and in this thread."""
-        self.begun_at = self.clock.now
-        self._running_in = get_ident()
-        self.is_out = False
-        self._tidied = 0
-
-    def comes_back(self) -> None:
-        """It is out: from now on the collector runs when it likes, and what it finds is not the program's doing."""
-        self.is_out = True
-        if self.records:
-            self._collect(whole=False)
-
-    def drops(self, record: Record, descriptor: Descriptor, serial: int) -> bool:
-        """Nothing refers to a socket any more. False: it is closed now; else with all others that are found so.
-
-        What the collector finds, it finds in an order of its own; and another thread's finds what is ours. What is
-        dropped when the program is out is closed when it runs again, or with its process.
-        """
-        if not self._collecting and not self.is_out and get_ident() == self._running_in:
-            return False
-        self._dropped.append((serial, record, descriptor))
-        return True
-
-    def gives_back(self, descriptor: Descriptor) -> None:
-        """The kernel's part of a close."""
-        if descriptor.stream is not None and not descriptor.closed:
-            self.closed()
-            self.progress += 1  # to close what was never connected is no doing
-        self.network.close(descriptor, reset=descriptor.lingers)
-
-    def tidy(self) -> None:
-        """Collect garbage, and close the sockets that are found in it, in the order in which they were made."""
-        rows = len(self.monitor.rows)
-        self._tidied = rows
-        self._tidy_at = rows + max(ROWS_TO_TIDY, 8 * (len(self.peers) + len(self.network.descriptors))) * WIDTH
-        self._collect(whole=False)
-
-    def _tidies(self, *, whole: bool = False) -> bool:
-        """The same before a verdict; whether that has changed anything. Only if the server has done something since."""
-        rows, before = len(self.monitor.rows), self.progress
-        if rows == self._tidied:
-            return False
-        self._tidied = rows
-        self._collect(whole=whole)
-        return self.progress != before
-
-    def _collect(self, *, whole: bool) -> None:
-        self._collecting = True
-        try:
-            collect(whole=whole)
-        finally:
-            self._collecting = False
-        dropped, self._dropped = sorted(self._dropped, key=_first), []
-        for _, record, descriptor in dropped:
-            self.monitor.drops(record)
-            self.gives_back(descriptor)
-
-    def _open_without_peer(self) -> list[str]:
-        return [
-            record.name
-            for descriptor, record in self.records.items()
-            if (stream := descriptor.stream) is not None
-            and not descriptor.closed
-            and record.phase != "detached"
-            and (stream.dead or stream.other.closed)
-        ]
-
-    def findings(self) -> list[Finding]:
-        """What is left at the end of the run, that the monitor does not know."""
-        found = [
-            *(finding for watch, finding in self._stalls.items() if watch.serves),
-            *self._late,
-        ]
-        for peer in self.peers:
-            if peer._finished or peer._given_up or not self.in_force("unmet-expectation", peer):
-                continue
-            fields, note = self._unmet(peer)
-            block = peer.conversation if peer._steps else ""
-            found.append(
-                Finding("unmet-expectation", peer.name, fields, note=note, block=block, made=peer.place(), at_end=True)
-            )
-        found += [
-            Finding("leaked-connection", record.name)
-            for record in self.records.values()
-            if record.name in self.leaked
-            and not (self.returned and record.phase in GONE and not record.dropped)
-            and self.monitor.in_force("leaked-connection", record)
-        ]
-        return found
-
-    def _unmet(self, peer: Peer) -> tuple[dict[str, str], str]:
-        """What is to be said of a peer that is not at the end of its script when the run is over."""
-        note = "" if self.monitor.rows else "The server has made no call in this scenario. Was it run, by net.run(...)?"
-        over = self._over_text() if self.returned else "the run is over"
-        advice = shorten(self.program)
-        if peer._stream is not None:
-            return {"what": f"is not at the end of its script ({peer.doing()}), and {over}", "advice": advice}, note
-        if peer._backend:
-            advice = "If the program should connect to it, find why it does not; if it is right, leave the backend out."
-            return {"what": "was never connected to", "advice": advice}, note
-        alone = f"the {self.program} returned{self._returned_after} before it could connect"
-        alone = alone if self.returned else "nobody ever listened for it"
-        return {"what": f"was never connected: {alone}", "advice": advice}, note
+            self.dropped.before_a_verdict(whole=True, anew=True)  # what is garbage would be closed sooner or later
+            leaked = self.outcome.is_open_without_peer()
+        self.outcome.leaked = leaked
 
     # -- to look at -------------------------------------------------------------------------------------
 
@@ -1162,33 +662,6 @@ class World:
 def progress(peer: Peer) -> str:
     """How far a peer is in its script."""
     return f"step {min(peer._position + 1, len(peer._steps))} of {len(peer._steps)}: {peer.doing()}"
-
-
-def _endless(calls: int, call: str, name: str, *, idle: bool) -> Finding:
-    """The finding about a server that goes on for ever, and never waits."""
-    what = f"the server has made {calls:,} calls and never waited, last {call} on {name}"
-    if idle:
-        note = "Nothing comes of these calls, and what they look for can only happen while the server waits."
-    else:
-        what += ": has that no end?"
-        note = (
-            "If it is meant to send for ever, let the script of its peer end with closes(), as real clients leave some"
-            ' day; or allow={"busy-loop"}: it is then ended when grace is over.'
-        )
-    return Finding("busy-loop", name, {"what": what, "moment": "still at it"}, note=note)
-
-
-def _first(one: tuple[int, Record, Descriptor]) -> int:
-    return one[0]
-
-
-def _is_ipv4(to: Address) -> bool:
-    return not isinstance(to, (int, str)) and to is not None and str(to[0]).replace(".", "").isdecimal()
-
-
-def _is_a_librarys(code: CodeType) -> bool:
-    """Whether it is not the user's own code, which closes what it means to close."""
-    return whose(code.co_filename) != "own"
 
 
 def _never() -> bool:

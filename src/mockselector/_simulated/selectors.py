@@ -20,21 +20,18 @@ from typing import TYPE_CHECKING, Any, Final
 from weakref import WeakMethod, ref
 
 from .._current import BEFORE, StandIn, check_world, current
-from .._judge.errors import Finding
 from .._judge.rules import GONE, MEMBERSHIP
-from .._judge.trace import ready_text
 from .._judge.watching import Watch
 from .._kernel.addresses import ANY
 from .._play.clock import nanoseconds
 from .._system import BOTH, CLOSED, FIRST_NUMBER, REAL_SELECTORS, number_of, os_error, real_socket
-from .._text import SEVERAL
 from .sockets import SimSocket
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from selectors import SelectorKey
 
-    from .._judge.monitor import Record
+    from .._judge.records import Record
     from .._judge.rules import Membership, Registration
     from .._kernel.descriptors import Descriptor
     from .._play.world import World
@@ -79,8 +76,9 @@ class SimSelector(_BaseSelectorImpl):
         self._watched: dict[int, Descriptor] = {}  # what a number stood for when it was registered
         self._real: _selectors.BaseSelector | None = None  # for real descriptors: self-pipes and the like
         self._given = ""
+        self._call: tuple[str, str] = ("select", "")
         self._watch = Watch("")
-        world.watches[self._watch] = WeakMethod(self._find)
+        world.outcome.watches[self._watch] = WeakMethod(self._find)
 
     if TYPE_CHECKING:
         _fd_to_key: dict[int, SelectorKey]  # the base's
@@ -94,6 +92,7 @@ class SimSelector(_BaseSelectorImpl):
         """What it is called, from when it is first used."""
         if not self._given:
             self._given = self._watch.name = self._world.name_selector()
+            self._call = ("select", self._given)
         return self._given
 
     # -- what each kind has of its own: a kernel's part -------------------------------------------
@@ -160,8 +159,8 @@ class SimSelector(_BaseSelectorImpl):
         """What it watches is watched no more."""
         self._watched.clear()
         self._watch.clear()
-        self._world.watches.pop(self._watch, None)
-        self._world.monitor.postponed.pop(self._given, None)
+        self._world.outcome.watches.pop(self._watch, None)
+        self._world.monitor.sleeping.postponed.pop(self._given, None)
         if self._real is not None:
             self._real.close()
 
@@ -181,7 +180,7 @@ class SimSelector(_BaseSelectorImpl):
             return act()
         check_world(self._world, self)
         if len(monitor.rows) > monitor.limit:
-            self._world.endless()
+            self._world.spinning.endless()
         assert self._name, "from now on it has one"
         record = self._record_of(fileobj)
         number = record.number
@@ -295,49 +294,49 @@ class SimSelector(_BaseSelectorImpl):
             closed = ValueError(CLOSED)
             monitor.refused("select", self._name, closed)
             raise closed
-        found: list[tuple[int, int]] = []
-
-        def done() -> bool:
-            found[:] = self._find()
-            if self._real is not None:
-                found.extend((key.fd, mask) for key, mask in self._real.select(0))
-            return bool(found)
-
-        call = ("select", self._name)
+        name = self._given or self._name
+        look = self._find if self._real is None else self._look
         try:
             if timeout is not None and timeout <= 0:
-                world.poll(call)
-                done()
+                world.poll(self._call)
+                found = look()
             else:
                 deadline = None if timeout is None else world.clock.now + self._duration(timeout)
                 monitor.sleep(self._watch)
-                world.until(done, deadline, call)
+                found = world.until(look, deadline, self._call) or []
         except OSError as error:
-            monitor.refused("select", self._name, error)
+            monitor.refused("select", name, error)
             raise
         keys = self._fd_to_key
         ready = [(keys[number], mask & keys[number].events) for number, mask in found if number in keys]
-        reported = tuple((self._name_of(key), mask) for key, mask in ready)
-        monitor.selected(self._name, reported)
-        if ready and not world.woken() and self._is_busy(ready):
-            events = ready_text(reported, SEVERAL)
-            what = f"select() returned {world.wakes - 1} times in a row ({events}), and no byte was moved in between"
-            fields = {"what": what, "moment": "returned again"}
-            monitor.raise_violation(Finding("busy-loop", reported[0][0], fields))
+        reported: tuple[tuple[str, int], ...] = ()
+        records: list[Record] = []
+        if ready:
+            records = [self._record_at(key) for key, _ in ready]
+            if len(ready) == 1 and ready[0][1] == EVENT_READ:
+                reported = records[0].readable
+            else:
+                reported = tuple([(record.name, one[1]) for record, one in zip(records, ready, strict=True)])
+        monitor.selected(name, reported)
+        if ready and world.spinning.wakes_in_vain() and not self._reads_real(ready):
+            world.spinning.judge_wakes(reported, records)
         return ready
 
-    def _is_busy(self, ready: list[tuple[SelectorKey, int]]) -> bool:
-        """It has returned very often at one instant: too often?"""
-        real = self._real is not None and any(m & EVENT_READ and k.fd not in self._watched for k, m in ready)
-        if real and self._world.wakes <= WAKES_BY_REAL:
-            return False  # what is read there, nobody sees
-        return self._world.is_busy([self._record_of(key.fileobj) for key, _ in ready])
+    def _look(self) -> list[tuple[int, int]]:
+        """What is ready, real descriptors among it."""
+        found = self._find()
+        if self._real is not None:
+            found += [(key.fd, mask) for key, mask in self._real.select(0)]
+        return found
 
-    def _name_of(self, key: SelectorKey) -> str:
+    def _reads_real(self, ready: list[tuple[SelectorKey, int]]) -> bool:
+        """Whether something real may be read, which nobody sees."""
+        real = self._real is not None and any(m & EVENT_READ and k.fd not in self._watched for k, m in ready)
+        return real and self._world.spinning.wakes <= WAKES_BY_REAL
+
+    def _record_at(self, key: SelectorKey) -> Record:
         descriptor = self._watched.get(key.fd)
-        if descriptor is not None:
-            return self._world.records[descriptor].name
-        return self._world.foreign(key.fd, key.fileobj).name
+        return self._world.foreign(key.fd, key.fileobj) if descriptor is None else self._world.records[descriptor]
 
 
 class EpollSelector(SimSelector):
@@ -396,7 +395,8 @@ class EpollSelector(SimSelector):
         for number in tuple(self._candidates):
             descriptor = self._watched[number]
             asked = keys[number].events & BOTH if number in keys else 0
-            mask = descriptor.ready() & asked
+            stream = descriptor.stream
+            mask = asked & (descriptor.ready() if stream is None or descriptor.closed else stream.ready())
             if mask or (not asked and number in keys and descriptor.is_hung_up()):
                 found.append((number, mask))
             else:

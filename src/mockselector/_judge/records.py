@@ -1,0 +1,126 @@
+"""What is known of each socket in a run, and what a socket has of the run.
+
+Owns `Record`, one per socket. Knows the table of a socket's life, and no socket class.
+"""
+
+from __future__ import annotations
+
+from selectors import EVENT_READ
+
+from .rules import LIFE
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Collection, Mapping
+    from types import FrameType
+    from typing import NoReturn, Protocol
+
+    from .._buffers import Outgoing, Owed
+    from .errors import Finding
+    from .rules import Cell, Operation, Phase, RuleId
+    from .trace import Place, Row, Rows
+    from .watching import Watch
+
+    class Script(Protocol):
+        """What stands behind a socket: the part of the script that it plays."""
+
+        def _leftover(self) -> tuple[RuleId, str] | None:
+            """The rule that what is left of the script breaks, and what is left; None: nothing."""
+            ...
+
+        def _made_at(self) -> Place:
+            """Where the script was written."""
+            ...
+
+        def _about_left(self, name: str) -> tuple[Mapping[str, str], str]:
+            """For the texts on what is left of it: more fields, and a note."""
+            ...
+
+        def _why_nothing(self, name: str) -> str:
+            """Why there is nothing to read or accept."""
+            ...
+
+        def _announce(self) -> None:
+            """A READ event is delivered: one more item of the script is there to be read."""
+            ...
+
+        def _replaced(self) -> bool:
+            """Whether the test has put its own function in the place of one that reads."""
+            ...
+
+    class Door(Protocol):
+        """What sockets, and the ledgers beside the door, have of the `Monitor`."""
+
+        rows: Rows
+        note: Callable[[Row], None]
+        now: int
+        limit: int
+        finished: bool
+        ended: bool
+        violation: BaseException | None
+        records: list[Record]
+        pedantic: bool
+        level_triggered: bool
+
+        def admit(
+            self, name: str | None, phase: Phase, number: int, *, role: str, allow: Collection[RuleId] = (),
+            script: Script | None = None, known: bool = False,
+        ) -> Record: ...  # fmt: skip
+        def admit_foreign(self, thing: object, role: str | None = None) -> Record: ...
+        def absorb(self, other: Door) -> None: ...
+        def perform(self, record: Record, operation: Operation, detail: object = None) -> None: ...
+        def decided(self, operation: str, name: str, detail: object = None) -> None: ...
+        def refused(self, operation: str, who: Record | str, error: BaseException) -> None: ...
+        def sent(self, record: Record, data: Outgoing, taken: int) -> None: ...
+        def waited(self, record: Record, operation: Operation, finding: Finding) -> None: ...
+        def accepted(self, record: Record, *, own: bool = False) -> None: ...
+        def becomes(self, record: Record, phase: Phase) -> None: ...
+        def rename(self, record: Record, name: str | None, role: str) -> None: ...
+        def drops(self, record: Record) -> None: ...
+        def handed_off(self, record: Record) -> bool: ...
+        def in_force(self, rule: RuleId, record: Record | None = None) -> bool: ...
+        def interest(self, record: Record) -> int: ...
+        def append(self, operation: str, name: str, detail: object, frame: FrameType) -> None: ...
+        def breach(self, finding: Finding, operation: str, name: str, detail: object = None) -> NoReturn: ...
+        def raise_violation(self, finding: Finding) -> NoReturn: ...
+        def give_up_in_vain(self) -> None: ...
+
+
+class Record:
+    """What is known of one socket in a run."""
+
+    __slots__ = (
+        "accepted", "allow", "asleep", "dropped", "ever_registered", "monitor", "moves", "name", "named", "note",
+        "number", "phase", "past_eof", "readable", "tried_on", "script", "short", "through_file", "unsent", "watches",
+    )  # fmt: skip
+
+    name: str
+    note: Callable[[Row], None]
+    readable: tuple[tuple[str, int], ...]
+
+    def __init__(
+        self, monitor: Door, name: str, phase: Phase, number: int, allow: frozenset[RuleId], script: Script | None
+    ) -> None:
+        self.monitor = monitor
+        self.note = monitor.note
+        self.named = True  # False: it goes by a role that may turn out to be another
+        self.rename(name)
+        self.phase: Phase = phase
+        self.moves: Mapping[Operation, Cell] = LIFE[phase]
+        self.number = number
+        self.allow = allow
+        self.script = script
+        self.accepted = False
+        self.asleep = False  # whether the server went to sleep and did not ask for room for `unsent`
+        self.tried_on = False  # whether it has tried again, or waited for room, or was told by an exception
+        self.dropped = False  # whether it was closed because nothing referred to it any more
+        self.past_eof = 0  # how often it was read after its end had been read
+        self.through_file = False  # whether a `makefile()` has met the end, and its reader may not have seen it
+        self.ever_registered = False
+        self.watches: tuple[Watch, ...] = ()  # where it is registered
+        self.unsent: Owed | None = None  # what a short send() has left to be sent
+        self.short: tuple[int, int] = (0, 0)  # what that send() took, of how much
+
+    def rename(self, name: str) -> None:
+        self.name = name
+        self.readable = ((name, EVENT_READ),)  # what a row keeps of the commonest select()

@@ -1,0 +1,205 @@
+"""What is judged when a server goes to sleep: whether it has seen to what has changed since it last did.
+
+Owns which sockets have changed, which are to be judged by another selector than the one in which the server sleeps,
+and which were at their end when it slept; and with that `[accepted-not-registered]`, `[closed-still-registered]` and
+`[eof-ignored]`.
+"""
+
+from __future__ import annotations
+
+from selectors import EVENT_READ
+
+from .._text import several
+from .errors import Finding
+from .rules import ENDED, at_sleep
+from .trace import WIDTH, Trace, caller
+from .watching import interest
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Collection, Iterator
+    from typing import Final
+
+    from .records import Door, Record
+    from .rules import RuleId
+    from .watching import Watch
+
+__tracebackhide__ = True  # pytest: end tracebacks at the server's own line
+
+READABLE_AGAIN: Final = (
+    "The event list ends here. If the server deals with the end when select() next returns the socket, add that event."
+)
+
+POLLS_TO_SETTLE: Final = 2
+"""How many polls a loop may take to do about a socket what must be done: asyncio takes two."""
+
+
+class Sleeping:
+    """What is to be judged when the server next sleeps."""
+
+    __slots__ = ("_at", "_door", "_paused_at", "_seen_at", "_selects", "_woken", "changed", "ended", "postponed")
+
+    def __init__(self, door: Door) -> None:
+        self._door: Final = door
+        self.changed: dict[Record, int] = {}
+        """What changed since how many entries of the rows."""
+        self.postponed: Final[dict[str, dict[Record, int]]] = {}
+        """Likewise, to be judged once the server sleeps in the selector of that name."""
+        self.ended: Final[dict[str, Record]] = {}
+        """With whose end read the server went to sleep, by name."""
+        self._at = 0  # how far the rows were searched for what woke it again ...
+        self._woken: Final[dict[str, int]] = {}  # ... and where that was, if nothing was done about it yet
+        self._selects = 0  # how many there were when the server last slept ...
+        self._paused_at = 0  # ... and how long the trace was
+        self._seen_at: Final[dict[Record, int]] = {}  # how many there were when it first slept with that one changed
+
+    def absorb(self, other: Sleeping) -> None:
+        """Take over what another run had to judge."""
+        self.changed |= other.changed
+        for selector, postponed in other.postponed.items():
+            self.postponed.setdefault(selector, {}).update(postponed)
+        ended = (*self.ended.values(), *other.ended.values())
+        self.ended.clear()
+        self.ended.update({record.name: record for record in ended})
+        self._at = len(self._door.rows)
+        self._woken.clear()
+
+    def gone(self, record: Record) -> None:
+        """A socket is closed: its end is dealt with."""
+        if self.ended.pop(record.name, None) is not None:
+            self._woken.pop(record.name, None)
+
+    def sleep(self, watch: Watch) -> None:
+        """The server goes to sleep in a `select()`: judge what has changed since it last did.
+
+        What is registered with another selector is judged when the server sleeps in that one.
+        """
+        if self.ended:
+            self._judge_ended((watch,), 0, "select", watch.name)
+        if self.changed or self.postponed:
+            changed = {**self.postponed.pop(watch.name, {}), **self.changed}
+            self.changed = {}
+            for record, since in changed.items():
+                self._judge_asleep(record, since, (watch,), "select", watch.name)
+
+    def pause(self) -> None:
+        """The server sleeps by `time.sleep()`: judge what a loop that polls has had time to do."""
+        operations, names = self._door.rows[self._paused_at :: WIDTH], self._door.rows[self._paused_at + 1 :: WIDTH]
+        polled = {name for operation, name in zip(operations, names, strict=True) if operation == "select"}
+        self._selects += operations.count("select")
+        self._paused_at = len(self._door.rows)
+        if self.ended:
+            ended = {watch for record in self.ended.values() for watch in record.watches}
+            self._judge_ended({one for one in ended if one.name in polled}, POLLS_TO_SETTLE, "sleep", "time")
+        for name in sorted(polled & self.postponed.keys()):
+            self.changed = {**self.postponed.pop(name), **self.changed}
+        for record, since in tuple(self.changed.items()):
+            if self._selects - self._seen_at.setdefault(record, self._selects) > POLLS_TO_SETTLE:
+                del self.changed[record], self._seen_at[record]
+                watches = tuple(watch for watch in record.watches if watch.name in polled)
+                self._judge_asleep(record, since, watches, "sleep", "time")
+
+    def _at_sleep(self, record: Record, watches: tuple[Watch, ...]) -> RuleId | None:
+        """The rule in force that a socket breaks if the server goes to sleep in these selectors now."""
+        rule = at_sleep(
+            record.phase,
+            accepted=record.accepted,
+            ever_registered=record.ever_registered,
+            interest=interest(record, watches),
+        )
+        return rule if rule is not None and self._door.in_force(rule, record) else None
+
+    def _judge_asleep(self, record: Record, since: int, watches: tuple[Watch, ...], call: str, name: str) -> None:
+        rule = self._at_sleep(record, watches)
+        if rule == "eof-ignored":
+            if not self.ended:
+                self._at = len(self._door.rows)
+            self.ended[record.name] = record  # at its end, it is readable: what is done about it then?
+        elif rule is not None:
+            self._door.append(call, name, None, caller(3))
+            note = self._registered_instead(record) if rule == "accepted-not-registered" else ""
+            self._door.raise_violation(Finding(rule, record.name, note=note))
+        if record.phase == "closed" or record.phase in ENDED:
+            for watch in record.watches:
+                if watch not in watches:
+                    self.postponed.setdefault(watch.name, {})[record] = since
+
+    def _judge_ended(self, watches: Collection[Watch], selects: int, call: str, name: str) -> None:
+        """Judge those with whose end read the server has slept before, and by whom it was woken again.
+
+        selects: more than so many `select()`s must have come and gone since.
+        """
+        self._find_woken()
+        for ended, at in tuple(self._woken.items()):
+            record = self.ended[ended]
+            if self._at_sleep(record, record.watches) != "eof-ignored":
+                del self._woken[ended], self.ended[ended]  # it was dealt with
+            elif self._sent_since(at, ended):
+                del self._woken[ended]  # there is output to be sent first
+            elif (
+                self._at_sleep(record, tuple(one for one in watches if one in record.watches)) == "eof-ignored"
+                and self._door.rows[at::WIDTH].count("select") > selects
+            ):
+                self._door.append(call, name, None, caller(3))
+                self._door.raise_violation(Finding("eof-ignored", ended))
+
+    def _find_woken(self) -> None:
+        """Who of those that have ended was reported to be readable since the last look."""
+        rows = self._door.rows
+        for at in range(self._at, len(rows), WIDTH):
+            if rows[at] == "select" and isinstance(rows[at + 2], tuple):
+                for name, mask in rows[at + 2]:
+                    if mask & EVENT_READ and name in self.ended:
+                        self._woken.setdefault(name, at)
+        self._at = len(rows)
+
+    def _sent_since(self, at: int, name: str) -> bool:
+        rows = self._door.rows
+        sent = zip(rows[at::WIDTH], rows[at + 1 :: WIDTH], rows[at + 2 :: WIDTH], strict=True)
+        return any(
+            operation == "send" and who == name and bool(detail) and not isinstance(detail, type)
+            for operation, who, detail in sent
+        )
+
+    def never_woken(self, watch: Watch) -> None:
+        """The server sleeps, and the event list has no more events: judge those at their end without one."""
+        for record in self.ended.values():
+            if not record.through_file and self._at_sleep(record, (watch,)) == "eof-ignored":
+                self._door.append("select", watch.name, None, caller(2))
+                self._door.raise_violation(Finding("eof-ignored", record.name, note=READABLE_AGAIN))
+
+    def _registered_instead(self, record: Record) -> str:
+        """What was registered after `record` was accepted: the wrong socket, perhaps."""
+        rows = list(Trace(self._door.rows))
+        accepted = max(number for number, row in enumerate(rows) if row.detail == record.name)
+        others = [str(row) for row in rows[accepted:] if row.operation in ("register", "modify")]
+        return f"In between, the server called {several(others)}." if others else ""
+
+    def never_slept(self) -> Iterator[Finding]:
+        """A loop that only ever polled did not go to sleep."""
+        changed = {record: since for one in (*self.postponed.values(), self.changed) for record, since in one.items()}
+        if not changed:
+            return
+        polls: dict[str, list[int]] = {}
+        for at in range(0, len(self._door.rows), WIDTH):
+            if self._door.rows[at] == "select":
+                polls.setdefault(self._door.rows[at + 1], []).append(at)
+                polls.setdefault("", []).append(at)  # of all selectors
+
+        def often(name: str, since: int) -> bool:
+            there = polls.get(name, [])
+            return len(there) > POLLS_TO_SETTLE and there[-1 - POLLS_TO_SETTLE] >= since
+
+        for record, since in changed.items():
+            rule = self._at_sleep(record, tuple(watch for watch in record.watches if often(watch.name, since)))
+            if rule is not None and often("", since):
+                yield Finding(rule, record.name, at_end=True)
+
+    def never_woken_again(self) -> Iterator[Finding]:
+        """Who was at its end when the server slept, if the event list did not come back to it."""
+        if self._door.level_triggered or not self.ended:
+            return
+        self._find_woken()
+        for name, record in self.ended.items():
+            if name not in self._woken and self._at_sleep(record, record.watches) and not record.through_file:
+                yield Finding("eof-ignored", name, note=READABLE_AGAIN, at_end=True)

@@ -1,0 +1,174 @@
+"""Who connects to whom: clients to listeners of the program, the program to its own listeners and to backends.
+
+Owns whoever waits for somebody to listen or for room in a backlog, the backends that nobody has connected to yet,
+and `[unscripted-connection]`. What a connection is, the network knows.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from errno import ECONNREFUSED
+from typing import TYPE_CHECKING, Final
+
+from .._judge.errors import Finding
+from .._kernel.addresses import ANY
+from .._kernel.streams import Stream
+from .._text import shown, value_text
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from .._judge.monitor import Monitor
+    from .._judge.records import Record
+    from .._kernel.descriptors import Descriptor
+    from .._kernel.network import Network
+    from .._system import Address
+    from .peers import End, Peer
+    from .turns import Turns
+
+__tracebackhide__ = True  # pytest: end tracebacks at the server's own line
+
+
+class Dialling:
+    """Connections that are to come."""
+
+    def __init__(
+        self, network: Network, monitor: Monitor, turns: Turns, records: Mapping[Descriptor, Record], buffer: int
+    ) -> None:
+        self._network: Final = network
+        self._monitor: Final = monitor
+        self._turns: Final = turns
+        self._records: Final = records
+        self._buffer: Final = buffer
+        self.backends: Final[list[tuple[Address, Peer]]] = []
+        """Those that nobody has connected to yet."""
+        self.ever: Final[list[Peer]] = []
+        """All that there have been."""
+        self.alive = 0
+        """Connections that the server has not closed."""
+        self.dialled = 0
+        """How many backends were connected to."""
+        self.knocking: Final[OrderedDict[int, Peer]] = OrderedDict()
+        """Who waits for somebody to listen, or for room in a backlog."""
+        self._waiting: Final[list[tuple[Descriptor, Descriptor]]] = []  # the program, for room in a backlog of its own
+        self._refused: Final[list[tuple[Descriptor, int]]] = []  # the program, where nobody is, and with which error
+
+    def meet(self, peer: Peer) -> End | None:
+        """Connect to whoever listens where the peer wants to go; returns the peer's end."""
+        listener = self._network.listener(peer._to)
+        if listener is None or listener.backlog is None or len(listener.backlog) >= listener.limit:
+            self.knocking[peer._serial] = peer
+            return None
+        self.knocking.pop(peer._serial, None)
+        self.alive += 1
+        return self._network.meet(listener, peer._source, peer._buffer, mapped=_is_ipv4(peer._to)).other
+
+    def dial(self, descriptor: Descriptor, record: Record, address: Address, asked: Address) -> None:
+        """Begin to connect: to a listener of the program's own, else to a backend."""
+        listener = self._network.listener(address if isinstance(address, str) else address[:2])
+        if listener is not None and listener.backlog is not None:
+            self._monitor.rename(record, None, "connection")
+            if len(listener.backlog) < listener.limit:
+                self._link(descriptor, listener)
+            else:
+                descriptor.connecting = True
+                self._waiting.append((descriptor, listener))
+            return
+        near = address if isinstance(address, str) else address[:2]
+        peer = next((peer for where, peer in self.backends if where == near), None)
+        if peer is None:
+            self.dialled_nobody(record, asked)
+            descriptor.connecting = True
+            self._refused.append((descriptor, self._network.nobody_at(address)))
+            return
+        self.backends.remove((near, peer))
+        self._monitor.rename(record, peer.name, "connection")
+        record.allow |= peer._allow
+        descriptor.connecting = True
+        self.dialled += 1
+        peer._dialled = descriptor
+        self._turns.wake(peer)
+
+    def hangs_up(self, descriptor: Descriptor) -> bool:
+        """The program does not wait any more for room in a backlog; returns whether it has."""
+        waited = [one for one in self._waiting if one[0] is descriptor]
+        for one in waited:
+            self._waiting.remove(one)
+        return bool(waited)
+
+    def unknown_host(self, host: str) -> None:
+        """The program asks for the address of a host that the scenario does not speak of."""
+        if not self._network.knows(host) and self._monitor.in_force("unscripted-connection"):
+            text = value_text(host)
+            fields = {"what": f"{text}, which the scenario does not know", "address": f"({text}, port)"}
+            self._monitor.breach(Finding("unscripted-connection", None, fields), "getaddrinfo", shown(host))
+
+    def _link(self, descriptor: Descriptor, listener: Descriptor) -> None:
+        """Connect the program to a listener of its own."""
+        stream = self._network.meet(listener, descriptor.local or None, self._buffer)
+        self.alive += 2
+        descriptor.connected(stream.other)
+
+    def dialled_nobody(self, record: Record, address: Address) -> None:
+        self._monitor.rename(record, None, "connection")
+        local = (
+            () if isinstance(address, str) else [one.local[1] for one in self._network.listeners if one.family in ANY]
+        )
+        if address[1:2] and address[1] in local:
+            return  # the program's own port in another family: it is refused, and the other one tried
+        if self._monitor.in_force("unscripted-connection", record):
+            where = address if isinstance(address, str) else (self._network.name_of(address[0]), *address[1:2])
+            more = any(peer._to == where for peer in self.ever)
+            what = f"{value_text(where)}, where the scenario has no {'more backends' if more else 'backend'}"
+            fields = {"what": what, "address": value_text(where)}
+            self._monitor.breach(
+                Finding("unscripted-connection", record.name, fields), "connect", record.name, str(where)
+            )
+
+    def answer(self, peer: Peer, descriptor: Descriptor, error: int) -> None:
+        """A backend takes the connection, or does not."""
+        record = self._records[descriptor]
+        if descriptor.closed or not descriptor.connecting:
+            error = error or ECONNREFUSED
+        elif error:
+            descriptor.failed(error)
+            self._monitor.becomes(record, "refused")
+        else:
+            remote = self._network.resolved(descriptor.family, peer._to)
+            sizes = (peer._buffer, peer._buffer)
+            stream = Stream.pair(sizes, descriptor.local, remote, unix=descriptor.family not in ANY)
+            self.alive += 1
+            descriptor.fresh = True
+            descriptor.connected(stream)
+            self._monitor.becomes(record, "connected")
+            peer._attach(stream.other)
+
+    def refuse_all(self) -> None:
+        """Who has connected to where nobody listens is told now."""
+        while self._refused:
+            descriptor, error = self._refused.pop()
+            descriptor.failed(error)
+            self._monitor.becomes(self._records[descriptor], "refused")
+
+    def listens(self) -> None:
+        """Somebody begins to listen: who waits for that looks again."""
+        for peer in self.knocking.values():
+            self._turns.wake(peer)
+
+    def accepts(self, listener: Descriptor) -> None:
+        """A listener has room for one more: the first who waits for that looks again."""
+        for peer in self.knocking.values():
+            if self._network.listener(peer._to) is listener:
+                self._turns.wake(peer)
+                return
+        for descriptor, wanted in self._waiting:
+            if wanted is listener:
+                self._waiting.remove((descriptor, wanted))
+                self._link(descriptor, listener)
+                descriptor.fresh = True
+                self._monitor.becomes(self._records[descriptor], "connected")
+                return
+
+
+def _is_ipv4(to: Address) -> bool:
+    return not isinstance(to, (int, str)) and to is not None and str(to[0]).replace(".", "").isdecimal()

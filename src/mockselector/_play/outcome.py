@@ -1,0 +1,294 @@
+"""What has become of the peers when a program is out, and what is to be said of it.
+
+Owns how the program has left each peer (closed, dropped, left open), the findings about what of the scripts was not
+met, and `[leaked-connection]`, `[unmet-expectation]` and the advice of `[stuck]` in a scenario.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from .._judge.errors import Finding
+from .._judge.rules import GONE
+from .._judge.standing import standing
+from .._judge.trace import WIDTH, seconds_text
+from .._judge.witness import TIDYING
+from .._text import several, value_text
+from .._whose import whose
+from .clock import SECOND
+from .kept_waiting import LookingAround
+from .peers import ROOM, Peer, shorten
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from types import CodeType
+
+    from .._judge.monitor import Monitor
+    from .._judge.records import Record
+    from .._judge.rules import Operation, RuleId
+    from .._judge.watching import Watch
+    from .._kernel.descriptors import Descriptor
+    from .._kernel.network import Network
+    from .clock import Clock
+    from .dialling import Dialling
+    from .kept_waiting import Find
+
+__tracebackhide__ = True  # pytest: end tracebacks at the server's own line
+
+HANGS: Final = "the peer hangs until it gives up, and the {} does not know."
+
+SCRIPTS: Final = 2
+"""How many scripts are shown with an exception of the server's own."""
+
+
+NEVER_RUN: Final = "The server has made no call in this scenario. Was it run, by net.run(...)?"
+
+
+class Outcome:
+    """How the peers of a run have fared."""
+
+    __slots__ = (
+        "_clock", "_closed_before", "_dialling", "_handled_at", "_handled_name", "_is_gone", "_monitor", "_network",
+        "_peers", "_records", "_returned_after", "_stalls", "late", "leaked", "returned", "watches",
+    )  # fmt: skip
+
+    def __init__(
+        self, clock: Clock, monitor: Monitor, network: Network, dialling: Dialling, peers: Sequence[Peer],
+        records: Mapping[Descriptor, Record],
+    ) -> None:  # fmt: skip
+        self._clock: Final = clock
+        self._monitor: Final = monitor
+        self._network: Final = network
+        self._dialling: Final = dialling
+        self._peers: Final = peers
+        self._records: Final = records
+        self.watches: Final[dict[Watch, Callable[[], Find | None]]] = {}
+        """What each selector, if it lives, finds."""
+        self.returned = False
+        """The program came back by itself."""
+        self.late: Final[list[Finding]] = []
+        """What was found when it had returned."""
+        self.leaked: list[str] = []
+        """Whose peer is gone, and what was never closed in the time there was."""
+        self._is_gone = False  # the process of the program has ended
+        self._returned_after = ""  # which exception, as the rest of a sentence
+        self._closed_before: frozenset[int] = frozenset()  # those that it had closed before it came to return
+        self._stalls: Final[dict[Watch, Finding]] = {}  # waits for one peer, of a server that may have several
+        self._handled_name = ""
+        self._handled_at = 0  # how far the rows were searched for that
+
+    def in_force(self, rule: RuleId, peer: Peer) -> bool:
+        """Whether a rule is judged for a peer."""
+        return rule not in peer._allow and self._monitor.in_force(rule)
+
+    # -- while it runs --------------------------------------------------------------------------
+
+    def look_around(self, descriptor: Descriptor) -> LookingAround | None:
+        """The server begins to wait for one peer, and for no other; None: there is nobody else to wait for."""
+        if not self.watches or not self._network.listeners:
+            return None
+        return LookingAround(self._network, self.watches, descriptor, self._handled)
+
+    def _handled(self) -> str:
+        """Which client was read last: it is its request that the server is at work on."""
+        rows = self._monitor.rows
+        backends = {peer.name for peer in self._dialling.ever}
+        for at in range(self._handled_at, len(rows), WIDTH):
+            if rows[at].startswith("recv") and rows[at + 1] not in backends:
+                self._handled_name = rows[at + 1]
+        self._handled_at = len(rows)
+        return self._handled_name
+
+    def waited(
+        self, record: Record, operation: Operation, rule: RuleId, seconds: int, around: LookingAround | None
+    ) -> None:
+        """The server has waited for one peer: judge that, by whether another one was kept waiting meanwhile."""
+        kept = around.found if around is not None else None
+        if kept is None or kept.since >= self._clock.now:
+            if self._monitor.pedantic:
+                self._monitor.waited(record, operation, Finding(rule, record.name, {"seconds": seconds_text(seconds)}))
+            return
+        long = seconds_text(self._clock.now - kept.since)
+        fields = {"seconds": f"{seconds_text(seconds)}, while {kept.name} was kept waiting for {long}"}
+        if kept.watch.serves or self._monitor.pedantic:
+            self._monitor.waited(record, operation, Finding(rule, record.name, fields, note=kept.what))
+        elif self._monitor.allows_not(rule, record):
+            self._stalls.setdefault(kept.watch, Finding(rule, record.name, fields, note=kept.what, at_end=True))
+
+    def names_tasks(self) -> None:
+        """Where tasks stand, if there may be something to be said of them at the end."""
+        program = self._monitor.witness.program
+        if self.leaked or program != "server" or not all(peer._finished for peer in self._peers):
+            self._monitor.witness.stood = standing(self._monitor.witness.outer_loop)
+
+    def is_open_without_peer(self) -> list[str]:
+        """The server's open sockets whose peers are gone."""
+        return [
+            record.name
+            for descriptor, record in self._records.items()
+            if (stream := descriptor.stream) is not None
+            and not descriptor.closed
+            and record.phase != "detached"
+            and (stream.dead or stream.other.closed)
+        ]
+
+    # -- how it has left them -------------------------------------------------------------------
+
+    def left_without(self, peer: Peer) -> str:
+        """How the program has left a peer without closing its connection, as half a sentence; "": it has closed it."""
+        if not self._is_gone or peer._serial in self._closed_before:
+            return ""
+        return self._over_text() if self.returned else "the scenario is over"
+
+    def _over_text(self) -> str:
+        return f"the {self._monitor.witness.program} has returned{self._returned_after}"
+
+    def while_handling(self, peer: Peer) -> str:
+        """Which exception it was handling when it closed, as the rest of a sentence; "": none."""
+        why = self._monitor.witness.reasons.get(peer.name, (0, "", None))[2]
+        return "" if why is None else f" while handling {why.kind}"
+
+    def comes_back(self, *, for_good: bool) -> None:
+        """Tell what it has closed from what it left behind: open, dropped or, if for good, lost to an exception."""
+        monitor = self._monitor
+        start, kind, _ = monitor.witness.on_its_way_out()
+        start = min(start, self._last_wait()) if for_good else start
+        closed = set[str]()
+        accepted: set[object] = {peer.name for peer in self._peers if peer._backend}
+        for at in range(0, len(monitor.rows), WIDTH):
+            call, name, detail = monitor.rows[at : at + 3]
+            lost = for_good and (name in monitor.witness.reasons or _is_a_librarys(monitor.rows[at + 4]))
+            if call == "close" and (at < start or (detail is None and not lost)):
+                closed.add(name)
+            elif call == "accept":
+                accepted.add(detail)
+        self._closed_before = frozenset(
+            peer._serial
+            for peer in self._peers
+            if peer.name in closed  # or went with the listener that it waited at
+            or (peer._stream is not None and peer._stream.other.closed and {peer.name}.isdisjoint(accepted))
+        )
+        self._is_gone, self._returned_after = True, f" after {kind}" if kind else ""
+
+    def goes_on(self) -> None:
+        """It may be called again."""
+        self._is_gone = False
+
+    def _last_wait(self) -> int:
+        """Where in the rows those begin that came after it last waited or got anything: a loop of asyncio polls on."""
+        rows = self._monitor.rows
+        at = len(rows)
+        while at and (
+            rows[at - WIDTH] in TIDYING
+            or rows[at - WIDTH] == "get_key"
+            or (
+                rows[at - WIDTH] == "select" and rows[at - WIDTH + 2] == () and rows[at - WIDTH + 3] == rows[-WIDTH + 3]
+            )
+        ):
+            at -= WIDTH
+        return at
+
+    # -- what is to be said of it ---------------------------------------------------------------
+
+    def _backwards(self) -> Iterator[tuple[str, str]]:
+        """Calls and the names of their sockets, from the last one on."""
+        rows = self._monitor.rows
+        for at in range(len(rows) - WIDTH, -1, -WIDTH):
+            yield rows[at], rows[at + 1]
+
+    def scripts(self) -> list[str]:
+        """How far the peers have come that are not at the end of their scripts, the one served last first."""
+        waiting = [peer for peer in self._peers if not peer._finished and peer._steps]
+        served = (name for call, name in self._backwards() if call not in TIDYING and call != "select")
+        last = next(served, "")
+        waiting.sort(key=lambda peer: peer.name != last)
+        more = len(waiting) - SCRIPTS
+        texts = [peer.conversation() for peer in waiting[:SCRIPTS]]
+        return texts + [f"... and {more:,} more peers that are not at the end of their scripts"] * (more > 0)
+
+    def findings(self) -> list[Finding]:
+        """What is left at the end of the run, that the monitor does not know."""
+        found = [
+            *(finding for watch, finding in self._stalls.items() if watch.serves),
+            *self.late,
+        ]
+        for peer in self._peers:
+            if peer._finished or peer._given_up or not self.in_force("unmet-expectation", peer):
+                continue
+            fields, note = self._unmet(peer)
+            block = peer.conversation if peer._steps else ""
+            found.append(
+                Finding("unmet-expectation", peer.name, fields, note=note, block=block, made=peer.place(), at_end=True)
+            )
+        found += [
+            Finding("leaked-connection", record.name)
+            for record in self._records.values()
+            if record.name in self.leaked
+            and not (self.returned and record.phase in GONE and not record.dropped)
+            and self._monitor.in_force("leaked-connection", record)
+        ]
+        return found
+
+    def _unmet(self, peer: Peer) -> tuple[dict[str, str], str]:
+        """What is to be said of a peer that is not at the end of its script when the run is over."""
+        note = "" if self._monitor.rows else NEVER_RUN
+        over = self._over_text() if self.returned else "the run is over"
+        advice = shorten(self._monitor.witness.program)
+        if peer._stream is not None:
+            return {"what": f"is not at the end of its script ({peer.doing()}), and {over}", "advice": advice}, note
+        if peer._backend:
+            advice = "If the program should connect to it, find why it does not; if it is right, leave the backend out."
+            return {"what": "was never connected to", "advice": advice}, note
+        alone = f"the {self._monitor.witness.program} returned{self._returned_after} before it could connect"
+        alone = alone if self.returned else "nobody ever listened for it"
+        return {"what": f"was never connected: {alone}", "advice": advice}, note
+
+    def stuck(self, peer: Peer, table: str) -> Finding:
+        """A peer waits in vain."""
+        program = self._monitor.witness.program
+        what = f"{peer.name} waits in vain {peer._waits_for}, and the {program} sleeps"
+        fields = {"what": what, "hangs": HANGS.format(program), "advice": self._advice(peer)}
+        return Finding("stuck", peer.name, fields, block=f"{peer.conversation()}\n\n{table}", made=peer.place())
+
+    def _advice(self, peer: Peer) -> str:
+        if peer._stream is None:
+            if self._network.listener(peer._to) is not None:
+                return "The backlog is full, and stays so: does the server still accept()?"
+            if self._network.listeners:
+                there = several([value_text(one.local) for one in self._network.listeners])
+                return f"Nothing listens at {value_text(peer._to)}, but at {there}: which of them is wrong?"
+            return (
+                "Nothing listens at all: does the server come to listen()? If it made its listener or selector"
+                " before the scenario began, at import, import it inside of net.installed(), or use net.run_path()."
+            )
+        if peer._waits_for == ROOM:
+            return (
+                f"Both sides wait to be read: the script sends more than the {peer._buffer} bytes that fit, and reads"
+                " nothing meanwhile. If a real client would read in between, let the script do so (expects between the"
+                " sends), or give the client a larger buffer=."
+            )
+        return (
+            "See whether the server waits for the same as the script: for more input than there is,"
+            " for an event for which it is not registered, or for another connection."
+        )
+
+    def not_returned(self, call: tuple[str, str], since: int, *, played: bool, listened: bool) -> Finding:
+        """A program is run until it returns; this one does not. since: when a script, or it, last did something."""
+        seconds = (self._clock.now - since) / SECOND
+        began = "a script last did something" if played else "it was run"
+        operation, name = call
+        where = "time.sleep()" if operation == "sleep" else f"{operation}() on {name}"
+        what = f"the program has not returned {seconds:g} s after {began}: it waits in {where}"
+        advice = (
+            "Let it return. If it is to be stopped, net.on_end() or net.interrupts() does that; if it is right to go on"
+            " for longer, give the Scenario a larger patience=."
+        )
+        if not listened and any(not peer._backend for peer in self._peers):
+            advice = f"It has never listened, so that no client could connect. {advice}"
+        hangs = "whoever waits for this program hangs."
+        return Finding("stuck", None, {"what": what, "hangs": hangs, "advice": advice})
+
+
+def _is_a_librarys(code: CodeType) -> bool:
+    """Whether it is not the user's own code, which closes what it means to close."""
+    return whose(code.co_filename) != "own"

@@ -1,0 +1,115 @@
+"""Whose turn it is: which peers can act now, and when others will.
+
+Owns the moments to come of a scenario: who can act, in order of creation; who waits until when; and who waits for
+something to happen, so that it may be in vain. Knows peers only by how they wait, and nothing of who lets time pass.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from heapq import heappop, heappush
+from typing import TYPE_CHECKING, Final
+
+from .peers import Raised
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from .clock import Clock
+    from .peers import Peer
+
+__tracebackhide__ = True  # pytest: end tracebacks at the server's own line
+
+
+class Turns:
+    """Peers, and when each acts."""
+
+    __slots__ = ("_clock", "_fails", "_patience", "_peers", "_timers", "_vain", "acting", "runnable")
+
+    def __init__(
+        self, clock: Clock, peers: Sequence[Peer], patience: int, fails: Callable[[BaseException], None]
+    ) -> None:
+        self._clock: Final = clock
+        self._peers: Final = peers
+        self._patience: Final = patience
+        self._fails: Final = fails  # told of whatever ends the run
+        self.runnable: Final[list[int]] = []
+        """Who can act now, by number: a heap."""
+        self._timers: Final[list[tuple[int, int, int]]] = []  # when, whose, of which wait: a heap
+        self._vain: Final[deque[tuple[int, int, int]]] = deque()  # of those who wait for something to happen
+        self.acting: Peer | None = None
+        """Whose step is being taken."""
+
+    def wake(self, peer: Peer) -> None:
+        """Something has happened at its end."""
+        if not peer._queued:
+            peer._queued = True
+            heappush(self.runnable, peer._serial)
+
+    def play(self) -> None:
+        """Let all peers act that can."""
+        while self.runnable:
+            peer = self._step()
+            if peer._until is not None:
+                heappush(self._timers, (peer._until, peer._serial, peer._token))
+            elif not peer._finished and not (peer._backend and peer._stream is None):
+                self._vain.append((peer._since + self._patience, peer._serial, peer._token))
+
+    def _step(self) -> Peer:
+        """Let the next peer act that can. What it raises, or whatever comes meanwhile, ends the run."""
+        failed: BaseException
+        try:
+            peer = self.acting = self._peers[heappop(self.runnable)]
+            peer._queued = False
+            peer._go()
+            return peer
+        except Raised as one:
+            failed = one.error
+        except BaseException as one:
+            failed = one
+        finally:
+            self.acting = None
+        self._fails(failed)
+        try:
+            raise failed
+        finally:
+            del failed  # it refers to this frame
+
+    def _holds(self, wait: tuple[int, int, int]) -> bool:
+        peer = self._peers[wait[1]]
+        return peer._token == wait[2] and not peer._queued
+
+    def due(self) -> int | None:
+        """When the next peer will act."""
+        timers = self._timers
+        while timers:
+            if self._holds(timers[0]):
+                return timers[0][0]
+            heappop(timers)
+        return None
+
+    def due_in_vain(self) -> tuple[int, Peer] | None:
+        """When a peer will have waited as long as anybody would, and which."""
+        vain = self._vain
+        while vain:
+            if self._holds(vain[0]):
+                return vain[0][0], self._peers[vain[0][1]]
+            vain.popleft()
+        return None
+
+    def given_up(self) -> None:
+        """The one that is due in vain is dealt with."""
+        self._vain.popleft()
+
+    def wake_due(self) -> None:
+        """Those whose time has come can act."""
+        due = self.due()
+        while due is not None and due <= self._clock.now:
+            self.wake(self._peers[heappop(self._timers)[1]])
+            due = self.due()
+
+    def forget_what_was(self) -> None:
+        """Drop what nobody waits for any more: peers that never waited in vain leave that behind."""
+        still = [wait for wait in self._vain if self._holds(wait)]
+        self._vain.clear()
+        self._vain.extend(still)
