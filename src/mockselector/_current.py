@@ -29,6 +29,12 @@ def current() -> World | None:
     return worlds[-1][0] if worlds else None
 
 
+def is_current(world: World) -> bool:
+    """Whether this is the one."""
+    worlds = _current.get(get_ident())
+    return worlds is not None and worlds[-1][0] is world
+
+
 def check_world(world: World, thing: object) -> None:
     """Refuse what a module has kept from an earlier scenario."""
     now = current()

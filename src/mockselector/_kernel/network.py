@@ -23,6 +23,7 @@ from .streams import Stream
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from .._choices import Choices
     from .._judge.trace import Place
     from .._system import Address
 
@@ -34,7 +35,8 @@ TIME_WAIT: Final = 60
 class Network:
     """Descriptor numbers, addresses and names of one scenario."""
 
-    def __init__(self, now: Callable[[], float]) -> None:
+    def __init__(self, now: Callable[[], float], choices: Choices) -> None:
+        self._choices: Final = choices
         self._now: Final = now
         self.descriptors: Final[dict[int, Descriptor]] = {}
         self.listeners: Final[list[Descriptor]] = []
@@ -170,12 +172,17 @@ class Network:
 
     def listener(self, to: Address | None) -> Descriptor | None:
         """Who listens there: a port, an address, a path; None: whoever began first."""
-        for one in self.listeners:
-            if one.shut & SHUT[SHUT_RD]:
-                continue
-            if to is None or to == one.local or (one.family in ANY and self._is_at(one.local, to)):
-                return one
-        return None
+        there = (
+            one
+            for one in self.listeners
+            if not one.shut & SHUT[SHUT_RD]
+            and (to is None or to == one.local or (one.family in ANY and self._is_at(one.local, to)))
+        )
+        first = next(there, None)
+        if first is None or self._choices.decide is None:
+            return first
+        others = [first, *there]
+        return others[self._choices.choose(len(others), "which listener gets the connection")]
 
     def _is_at(self, local: Address, to: Address) -> bool:
         if isinstance(to, int):

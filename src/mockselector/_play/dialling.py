@@ -18,6 +18,7 @@ from .._text import shown, value_text
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from .._choices import Choices
     from .._judge.monitor import Monitor
     from .._judge.records import Record
     from .._kernel.descriptors import Descriptor
@@ -33,11 +34,14 @@ class Dialling:
     """Connections that are to come."""
 
     def __init__(
-        self, network: Network, monitor: Monitor, turns: Turns, records: Mapping[Descriptor, Record], buffer: int
-    ) -> None:
+        self, network: Network, monitor: Monitor, turns: Turns, choices: Choices, records: Mapping[Descriptor, Record],
+        buffer: int,
+    ) -> None:  # fmt: skip
         self._network: Final = network
         self._monitor: Final = monitor
         self._turns: Final = turns
+        self._choices: Final = choices
+        self._choose: Final = choices.choose
         self._records: Final = records
         self._buffer: Final = buffer
         self.backends: Final[list[tuple[Address, Peer]]] = []
@@ -50,8 +54,8 @@ class Dialling:
         """How many backends were connected to."""
         self.knocking: Final[OrderedDict[int, Peer]] = OrderedDict()
         """Who waits for somebody to listen, or for room in a backlog."""
-        self._waiting: Final[list[tuple[Descriptor, Descriptor]]] = []  # the program, for room in a backlog of its own
-        self._refused: Final[list[tuple[Descriptor, int]]] = []  # the program, where nobody is, and with which error
+        self.begun: Final[list[tuple[Descriptor, Descriptor | int]]] = []
+        """Sockets of the program: to a listener of its own, when that has room; or where nobody is: the error."""
 
     def meet(self, peer: Peer) -> End | None:
         """Connect to whoever listens where the peer wants to go; returns the peer's end."""
@@ -68,18 +72,19 @@ class Dialling:
         listener = self._network.listener(address if isinstance(address, str) else address[:2])
         if listener is not None and listener.backlog is not None:
             self._monitor.rename(record, None, "connection")
-            if len(listener.backlog) < listener.limit:
+            has_room = len(listener.backlog) < listener.limit
+            if has_room and not (descriptor.family in ANY and self._choose(2, "connected at once, or later")):
                 self._link(descriptor, listener)
             else:
                 descriptor.connecting = True
-                self._waiting.append((descriptor, listener))
+                self.begun.append((descriptor, listener))
             return
         near = address if isinstance(address, str) else address[:2]
         peer = next((peer for where, peer in self.backends if where == near), None)
         if peer is None:
             self.dialled_nobody(record, asked)
             descriptor.connecting = True
-            self._refused.append((descriptor, self._network.nobody_at(address)))
+            self.begun.append((descriptor, self._network.nobody_at(address)))
             return
         self.backends.remove((near, peer))
         self._monitor.rename(record, peer.name, "connection")
@@ -91,9 +96,9 @@ class Dialling:
 
     def hangs_up(self, descriptor: Descriptor) -> bool:
         """The program does not wait any more for room in a backlog; returns whether it has."""
-        waited = [one for one in self._waiting if one[0] is descriptor]
+        waited = [one for one in self.begun if one[0] is descriptor and not isinstance(one[1], int)]
         for one in waited:
-            self._waiting.remove(one)
+            self.begun.remove(one)
         return bool(waited)
 
     def unknown_host(self, host: str) -> None:
@@ -143,12 +148,15 @@ class Dialling:
             self._monitor.becomes(record, "connected")
             peer._attach(stream.other)
 
-    def refuse_all(self) -> None:
-        """Who has connected to where nobody listens is told now."""
-        while self._refused:
-            descriptor, error = self._refused.pop()
-            descriptor.failed(error)
-            self._monitor.becomes(self._records[descriptor], "refused")
+    def goes_on(self) -> None:
+        """What has become of connections that the program has begun is told now."""
+        for descriptor, there in self.begun[::-1]:
+            if isinstance(there, int):
+                self.begun.remove((descriptor, there))
+                descriptor.failed(there)
+                self._monitor.becomes(self._records[descriptor], "refused")
+            elif there.backlog is not None and len(there.backlog) < there.limit:
+                self._link_at_last(descriptor, there)
 
     def listens(self) -> None:
         """Somebody begins to listen: who waits for that looks again."""
@@ -157,17 +165,22 @@ class Dialling:
 
     def accepts(self, listener: Descriptor) -> None:
         """A listener has room for one more: the first who waits for that looks again."""
-        for peer in self.knocking.values():
-            if self._network.listener(peer._to) is listener:
-                self._turns.wake(peer)
-                return
-        for descriptor, wanted in self._waiting:
+        waiting = (peer for peer in self.knocking.values() if self._network.listener(peer._to) is listener)
+        first = next(waiting, None)
+        if first is not None:
+            others = [] if self._choices.decide is None else [*waiting]
+            self._turns.wake([first, *others][self._choose(1 + len(others), "who gets the place in the backlog")])
+            return
+        for descriptor, wanted in self.begun:
             if wanted is listener:
-                self._waiting.remove((descriptor, wanted))
-                self._link(descriptor, listener)
-                descriptor.fresh = True
-                self._monitor.becomes(self._records[descriptor], "connected")
+                self._link_at_last(descriptor, listener)
                 return
+
+    def _link_at_last(self, descriptor: Descriptor, listener: Descriptor) -> None:
+        self.begun.remove((descriptor, listener))
+        self._link(descriptor, listener)
+        descriptor.fresh = True
+        self._monitor.becomes(self._records[descriptor], "connected")
 
 
 def _is_ipv4(to: Address) -> bool:

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from typing import NoReturn, Protocol
 
+    from .._choices import Choices
     from .._ending.ending import Ending
     from .._judge.monitor import Monitor
     from .._judge.records import Record
@@ -33,6 +34,8 @@ if TYPE_CHECKING:
 
         @property
         def monitor(self) -> Monitor: ...
+        @property
+        def choices(self) -> Choices: ...
         @property
         def ending(self) -> Ending: ...
         @property
@@ -90,9 +93,9 @@ class Spinning:
         """How often a byte was moved, a connection made or closed, a step taken, or time went on."""
         self.wakes = 0
         """How often `select()` has returned something since ..."""
-        self._woken_at = 0  # ... the last progress
+        self._woken_at: int = 0  # ... the last progress
         self._looks = 0  # how often the server has looked since ...
-        self._looked_at = 0  # ... the last progress
+        self._looked_at: int = 0  # ... the last progress
         self._polled = False  # whether it has not asked for the time since it last polled
         self._idle = 0  # steps made during the run that have moved nothing since the server had a turn
         self._still = 0  # how long the trace was when a script or time last went on ...
@@ -163,7 +166,8 @@ class Spinning:
                 self._course.give_up()
             return
         self._looks = 0
-        now = self._course.clock.now + self._step
+        longer = self._course.choices.choose(2, "time passes by a little, or by more")
+        now = self._course.clock.now + (LONGEST_STEP if longer else self._step)
         self._step = min(self._step + self._step // 8, LONGEST_STEP)
         then = self._course.comes_next()
         if then is not None and then <= now:

@@ -15,6 +15,7 @@ from .peers import Raised
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
+    from .._choices import Choices
     from .clock import Clock
     from .peers import Peer
 
@@ -24,14 +25,20 @@ __tracebackhide__ = True  # pytest: end tracebacks at the server's own line
 class Turns:
     """Peers, and when each acts."""
 
-    __slots__ = ("_clock", "_fails", "_patience", "_peers", "_timers", "_vain", "acting", "runnable")
+    __slots__ = ("_choices", "_clock", "_fails", "_patience", "_peers", "_timers", "_vain", "acting", "runnable")
 
     def __init__(
-        self, clock: Clock, peers: Sequence[Peer], patience: int, fails: Callable[[BaseException], None]
+        self,
+        clock: Clock,
+        peers: Sequence[Peer],
+        patience: int,
+        choices: Choices,
+        fails: Callable[[BaseException], None],
     ) -> None:
         self._clock: Final = clock
         self._peers: Final = peers
         self._patience: Final = patience
+        self._choices: Final = choices
         self._fails: Final = fails  # told of whatever ends the run
         self.runnable: Final[list[int]] = []
         """Who can act now, by number: a heap."""
@@ -47,19 +54,21 @@ class Turns:
             heappush(self.runnable, peer._serial)
 
     def play(self) -> None:
-        """Let all peers act that can."""
+        """Let all peers act that can, but for those that the program is chosen to go before."""
         while self.runnable:
             peer = self._step()
             if peer._until is not None:
                 heappush(self._timers, (peer._until, peer._serial, peer._token))
             elif not peer._finished and not (peer._backend and peer._stream is None):
                 self._vain.append((peer._since + self._patience, peer._serial, peer._token))
+            if self.runnable and self._choices.choose(2, "more peers act, or the program"):
+                return
 
     def _step(self) -> Peer:
         """Let the next peer act that can. What it raises, or whatever comes meanwhile, ends the run."""
         failed: BaseException
         try:
-            peer = self.acting = self._peers[heappop(self.runnable)]
+            peer = self.acting = self._peers[self._next()]
             peer._queued = False
             peer._go()
             return peer
@@ -74,6 +83,12 @@ class Turns:
             raise failed
         finally:
             del failed  # it refers to this frame
+
+    def _next(self) -> int:
+        if self._choices.decide is None:
+            return heappop(self.runnable)
+        self.runnable.sort()  # which a heap may be
+        return self.runnable.pop(self._choices.choose(len(self.runnable), "which peer acts"))
 
     def _holds(self, wait: tuple[int, int, int]) -> bool:
         peer = self._peers[wait[1]]

@@ -12,6 +12,7 @@ from __future__ import annotations
 from heapq import heappop
 from typing import TYPE_CHECKING, Final, TypeVar
 
+from .._choices import Choices
 from .._ending.ending import Ending, interruption
 from .._ending.watchdog import own_place, stack_of
 from .._judge.errors import Finding, told_stack
@@ -111,9 +112,10 @@ class World:
         self._playing = 0  # clients whose script is not at its end
         self.spinning: Final = Spinning(self)
         self.clock: Final = Clock(date, self.spinning.asked_for_time)
-        self.network: Final = Network(lambda: self.clock.now / 1e9)
-        self.turns: Final = Turns(self.clock, self.peers, self.patience, self.monitor.fails)
-        self.dialling: Final = Dialling(self.network, self.monitor, self.turns, self.records, buffer)
+        self.choices: Final = Choices()
+        self.network: Final = Network(lambda: self.clock.now / 1e9, self.choices)
+        self.turns: Final = Turns(self.clock, self.peers, self.patience, self.choices, self.monitor.fails)
+        self.dialling: Final = Dialling(self.network, self.monitor, self.turns, self.choices, self.records, buffer)
         self.dropped: Final = Dropped(self.monitor, (self.peers, self.network.descriptors), self.gives_back)
         self.outcome: Final = Outcome(self.clock, self.monitor, self.network, self.dialling, self.peers, self.records)
 
@@ -327,6 +329,8 @@ class World:
             found = done()
             if found:
                 return found
+            if self.turns.runnable:
+                continue
             if deadline is not None and self.clock.now >= deadline:
                 if deadline <= began:
                     self.spinning.looks()  # it has not waited at all
@@ -356,9 +360,16 @@ class World:
             )
 
     def play(self) -> None:
-        """Let all peers act that can."""
-        self.dialling.refuse_all()
+        """Let all peers act that can, but for those that the program is chosen to go before."""
+        if self.dialling.begun:
+            self.dialling.goes_on()
         self.turns.play()
+
+    def play_out(self) -> None:
+        """Let all peers act that can."""
+        self.play()
+        while self.turns.runnable:
+            self.play()
 
     def comes_next(self) -> int | None:
         """When something will happen: a peer acts, or has waited in vain, an interrupt, or the end."""
@@ -414,7 +425,8 @@ class World:
             heappop(self.interrupts)
             self._interrupt()
         if timer == at:
-            self.turns.wake_due()
+            if deadline != at or not self.choices.choose(2, "peers act at that instant, or the program's time is up"):
+                self.turns.wake_due()
         elif deadline != at:
             self._over(never)
 
@@ -600,7 +612,7 @@ class World:
         self.outcome.comes_back(for_good=False)
         self._settling = True
         try:
-            self.play()
+            self.play_out()
         finally:
             self._settling = False
             self.outcome.goes_on()
@@ -610,11 +622,11 @@ class World:
         self.outcome.comes_back(for_good=True)
         self._close_all()
         self._settling = True
-        self.play()
+        self.play_out()
         while (due := self.turns.due()) is not None:
             self.pass_to(due)
             self.turns.wake_due()
-            self.play()
+            self.play_out()
 
     def _close_all(self) -> None:
         for descriptor in tuple(self.network.descriptors.values()):

@@ -13,18 +13,21 @@ from __future__ import annotations
 import math
 import selectors as _selectors
 import socket as _socket
+import sys
 from abc import abstractmethod
 from errno import EBADF, ENOENT
 from selectors import EVENT_READ, EVENT_WRITE, _BaseSelectorImpl  # its base is MockSelector's, too
 from typing import TYPE_CHECKING, Any, Final
 from weakref import WeakMethod, ref
 
-from .._current import BEFORE, StandIn, check_world, current
+from .._current import BEFORE, StandIn, check_world, current, is_current
 from .._judge.rules import GONE, MEMBERSHIP
+from .._judge.trace import caller
 from .._judge.watching import Watch
 from .._kernel.addresses import ANY
 from .._play.clock import nanoseconds
 from .._system import BOTH, CLOSED, FIRST_NUMBER, REAL_SELECTORS, number_of, os_error, real_socket
+from .._whose import INSIDE
 from .sockets import SimSocket
 
 if TYPE_CHECKING:
@@ -37,9 +40,12 @@ if TYPE_CHECKING:
     from .._play.world import World
     from .._system import FileObject
 
+_getframe: Final = sys._getframe  # the only way to a frame that costs nothing
+
 __tracebackhide__ = True  # pytest: end tracebacks at the server's own line
 
-_register: Final = _BaseSelectorImpl.register  # `_install` puts another one there
+_register: Final = _BaseSelectorImpl.register  # `_install` puts others there: this one ...
+_REAL_SELECT: Final = {kind: kind.select for kind in REAL_SELECTORS.values()}  # ... and these
 
 _mapping: Final[Any] = vars(_selectors)["_SelectorMapping"]  # Any: what `get_map()` returns has no public name
 
@@ -286,8 +292,10 @@ class SimSelector(_BaseSelectorImpl):
 
         Raises `EndException` when all peers are done, and `ScenarioError` for what is found meanwhile.
         """
-        world, monitor = self._world, self._world.monitor
-        check_world(world, self)
+        world = self._world
+        monitor = world.monitor
+        if not is_current(world):
+            check_world(world, self)
         if not world.check_running(timeout):
             return []
         if self._closed:
@@ -307,6 +315,9 @@ class SimSelector(_BaseSelectorImpl):
         except OSError as error:
             monitor.refused("select", name, error)
             raise
+        if len(found) > 1 and world.choices.decide is not None:
+            many = range(len(found), 0, -1)
+            found = [found.pop(world.choices.choose(left, "which socket is reported next")) for left in many]
         keys = self._fd_to_key
         ready = [(keys[number], mask & keys[number].events) for number, mask in found if number in keys]
         reported: tuple[tuple[str, int], ...] = ()
@@ -317,7 +328,11 @@ class SimSelector(_BaseSelectorImpl):
                 reported = records[0].readable
             else:
                 reported = tuple([(record.name, one[1]) for record, one in zip(records, ready, strict=True)])
-        monitor.selected(name, reported)
+        frame = _getframe(1)
+        if frame.f_code.co_filename in INSIDE:
+            frame = caller(1)
+        monitor.returned = bool(ready)
+        monitor.note(("select", name, reported, monitor.now, frame.f_code, frame.f_lasti))
         if ready and world.spinning.wakes_in_vain() and not self._reads_real(ready):
             world.spinning.judge_wakes(reported, records)
         return ready
@@ -326,7 +341,9 @@ class SimSelector(_BaseSelectorImpl):
         """What is ready, real descriptors among it."""
         found = self._find()
         if self._real is not None:
-            found += [(key.fd, mask) for key, mask in self._real.select(0)]
+            real = _REAL_SELECT[type(self._real)](self._real, 0)
+            if real:
+                found += [(key.fd, mask) for key, mask in real]
         return found
 
     def _reads_real(self, ready: list[tuple[SelectorKey, int]]) -> bool:

@@ -269,6 +269,7 @@ class SimSocket(Shell):
             and 0 < bufsize < _MUCH
             and not monitor.finished
             and len(monitor.rows) <= monitor.limit
+            and self._world.choices.decide is None
         ):
             # The plainest read, in as few steps as can be: what comes of it is what the rest of this class would do.
             data = stream.take(bufsize)
@@ -298,6 +299,8 @@ class SimSocket(Shell):
             stream = descriptor.stream
         if stream is not None and stream.chunks:
             data = stream.peek(size)
+            if not flags & PEEK:
+                data = data[: len(data) - self._world.choices.choose(len(data), "how many bytes are read")]
             self._does("peek" if flags & PEEK else "recv", excerpt(data))
             if data and not flags & PEEK:
                 self._world.spinning.progress += 1
@@ -430,6 +433,7 @@ class SimSocket(Shell):
             or record.unsent is not None
             or monitor.finished
             or len(monitor.rows) > monitor.limit
+            or self._world.choices.decide is not None
         ):
             return False
         peer = stream.other.peer
@@ -525,6 +529,7 @@ class SimSocket(Shell):
             self._wait_for_room(stream, flags)
             self._check_sending()
         size = min(stream.room, whole)
+        size -= self._world.choices.choose(size, "how many bytes are sent")
         part = data[:size]
         self._judge(stream, part)
         blocks = self._waits(flags) == 2
