@@ -14,6 +14,8 @@ import typing_extensions
 import mockselector
 from table import Bar, Row, Turn, compared, in_turn, measured, time_text
 
+UNWANTED: Final = ("asyncio", "pytest", "typing", "unittest.mock")
+
 IMPORT: Final = """
 import sys, time
 sys.path += sys.argv[1:]
@@ -22,9 +24,6 @@ import {modules}
 seconds = time.perf_counter() - start
 print(seconds, *sys.modules)
 """
-
-UNWANTED: Final = ("asyncio", "pytest", "typing", "unittest.mock")
-
 
 EMPTY: Final = """
 import sys
@@ -49,6 +48,8 @@ LARGE: Final = (
 )
 """Modules that bring hundreds of others along, and are there on every machine."""
 
+# -- what is measured -----------------------------------------------------------------------
+
 
 def fresh(program: str, modules: str) -> tuple[float, set[str]]:
     """The seconds that such a program prints in an interpreter of its own, and the modules that are then there."""
@@ -56,6 +57,9 @@ def fresh(program: str, modules: str) -> tuple[float, set[str]]:
     command = [sys.executable, "-I", "-S", "-c", program.format(modules=modules), *homes]
     seconds, *there = subprocess.run(command, check=True, capture_output=True, text=True).stdout.split()
     return float(seconds), set(there)
+
+
+# -- the rows -------------------------------------------------------------------------------
 
 
 def import_rows(quick: bool) -> Iterator[Row]:

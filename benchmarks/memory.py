@@ -21,8 +21,7 @@ LONG_MESSAGE: Final = MESSAGE * 32
 LEFT_OVER: Final = ("undelivered-event", "unread-data")
 """A measurement ends in the middle of its script."""
 
-
-# -- what is measured ----------------------------------------------------------------------
+# -- what is measured -----------------------------------------------------------------------
 
 
 @contextmanager
