@@ -31,6 +31,8 @@ ENVS = ROOT / ".envs"
 LOGS = ENVS / "logs"
 OLDEST, NEWEST = 10, 14
 PEER = "mockselector==0.2.3"
+VIRTUAL = "async-solipsism"
+"""An event loop with a virtual time of its own; the benchmarks run it beside ours."""
 DIFFERENTIAL = "tests/test_differential.py"
 PIP = ("-m", "pip", "--disable-pip-version-check", "install", "--quiet")
 QUIET = 20.0
@@ -267,7 +269,7 @@ def examples() -> None:
 def bench() -> None:
     found = pythons()
     minor = OLDEST if OLDEST in found else max(found)
-    python = environment(f"bench-3.{minor}", found[minor], "--editable", ".")
+    python = environment(f"bench-3.{minor}", found[minor], "--editable", ".", VIRTUAL)
     if minor == OLDEST:
         add_peer(python, ENVS / f"bench-3.{minor}")
     run(python, "benchmarks", *sys.argv[2:])
