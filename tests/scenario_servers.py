@@ -1,4 +1,4 @@
-"""Small servers for the tests of scenarios, and what an error of theirs begins with."""
+"""Small servers for the tests of scenarios, a client of theirs, and what an error of theirs begins with."""
 
 from __future__ import annotations
 
@@ -6,16 +6,17 @@ import re
 import selectors
 import socket
 from selectors import EVENT_READ
-from typing import TYPE_CHECKING, NoReturn, TypeVar
+from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from mockselector import RuleId
+    from mockselector import RuleId, Scenario
 
 R = TypeVar("R")
 
 PORT = 8888
+DB = ("db", 5432)
 
 
 def one(handle: Callable[[socket.socket], R]) -> R:
@@ -28,7 +29,7 @@ def one(handle: Callable[[socket.socket], R]) -> R:
 
 def calls(handle: Callable[[socket.socket], R], timeout: float | None = None) -> R:
     """Connect to the backend, and return what `handle` returns."""
-    with socket.create_connection(("db", 5432), timeout) as conn:
+    with socket.create_connection(DB, timeout) as conn:
         return handle(conn)
 
 
@@ -65,6 +66,20 @@ def step(
         else:
             selector.unregister(key.fileobj)
             key.fileobj.close()
+
+
+def until_stopped(stop: Callable[[], object], timeout: float | None = 1.0) -> object:
+    """An echo that looks after each `select()` whether it is to stop, and returns why."""
+    with socket.create_server(("", PORT)) as listener, selectors.DefaultSelector() as selector:
+        selector.register(listener, EVENT_READ)
+        while not stop():
+            step(selector, listener, selector.select(timeout))
+        return stop()
+
+
+def hello(net: Scenario, name: str = "alice", **options: Any) -> None:
+    """A client that says hi, and hears it."""
+    net.client(name, **options).sends(b"hi").expects(b"hi").closes()
 
 
 def headline(text: str, rule: RuleId) -> str:
