@@ -15,12 +15,13 @@ from .._current import enter, leave
 from .._ending.garbage import Held
 from .._simulated.selectors import KINDS, of_kind
 from .._system import REAL_SELECTORS
-from .doors import LATE, LEFT_ALONE
+from .doors import LEFT_ALONE
 from .open_blocks import Watching, when_module_comes
-from .stand_ins import REPLACEMENTS, in_classes, in_late_classes
+from .stand_ins import LATE, REPLACEMENTS, in_classes, in_late_classes
 
 if TYPE_CHECKING:
     from .._play.world import World
+    from .doors import Method
 
 __tracebackhide__ = True  # pytest: end tracebacks at the server's own line
 
@@ -157,7 +158,7 @@ def _replace_late_classes(name: str) -> None:
 when_module_comes.append(_replace_late_classes)
 
 
-def _put_classes(wanted: list[tuple[Any, str, object]]) -> None:
+def _put_classes(wanted: list[Method]) -> None:
     for owner, name, ours in wanted:
         _classes.append((owner, name, owner.__dict__.get(name), ours))
         setattr(owner, name, ours)

@@ -20,7 +20,10 @@ from typing import TYPE_CHECKING, Any, Final
 from .._current import current
 from .._loopback.world import LoopbackSocket
 from .._system import real_socket
-from .doors import LATE, THREADS, for_a_tool, refuse_real
+from .doors import for_a_tool
+from .guards import refuse_real
+from .stand_ins import LATE
+from .threads import THREADS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -28,6 +31,7 @@ if TYPE_CHECKING:
     from types import FrameType, ModuleType
 
     from .._play.world import World
+    from .doors import Method
 
 __tracebackhide__ = True  # pytest: end tracebacks at the server's own line
 
@@ -137,8 +141,8 @@ def _start_stand_in(real: Callable[..., Any]) -> Callable[..., Any]:
     return start
 
 
-def _stand_ins() -> list[tuple[Any, str, object]]:  # Any: modules and classes
-    wanted: list[tuple[Any, str, object]] = [(real_socket, "listen", _listen)]
+def _stand_ins() -> list[Method]:
+    wanted: list[Method] = [(real_socket, "listen", _listen)]
     starts = ("start_new_thread", "start_new", "start_joinable_thread")
     stand_ins = {name: _start_stand_in(getattr(_thread, name)) for name in starts if hasattr(_thread, name)}
     for name, stand_in in stand_ins.items():
