@@ -13,5 +13,6 @@ In reading order; a file imports only from those above it:
     loops.py       event loops, and loggers
     stand_ins.py   all of these together
     open_blocks.py a real listen() while a scenario's block is open
+    searching.py   which names of which modules hold something of that, and what is remembered of it
     installing.py  putting all that in place, and back
 """

@@ -198,6 +198,9 @@ class _Loader:
 # -- put there, and taken away -------------------------------------------------------------------
 
 _STAND_INS: Final = _stand_ins()
+_LOOK: Final[list[tuple[Callable[[str], object], str, object]]] = [
+    (owner.__dict__.get, name, ours) for owner, name, ours in _STAND_INS
+]
 _before: Final[dict[int, object]] = {}  # what was there, by its place in `_STAND_INS`
 _NOTHING: Final = object()
 
@@ -208,7 +211,7 @@ def _match() -> None:
     Without a lock, which an interrupt may leave locked: what was broken off, or undone by another
     thread that came to it earlier, is made up for.
     """
-    held = None
+    held = _matches()
     while held is not bool(_holders):
         held = bool(_holders)
         for place, (owner, name, ours) in enumerate(_STAND_INS):
@@ -221,6 +224,17 @@ def _match() -> None:
         finders = [finder for finder in sys.meta_path if finder is not _Watch]
         if held or len(finders) < len(sys.meta_path):
             sys.meta_path[:] = [_Watch, *finders] if held else finders
+
+
+def _matches() -> bool | None:
+    """Whether all stand-ins are there (True) or none is (False), if it should be so; None: there is something to do."""
+    held = bool(_holders)
+    for get, name, ours in _LOOK:
+        if (get(name) is ours) is not held:
+            return None
+    finders = sys.meta_path
+    there = (bool(finders) and finders[0] is _Watch) if held else any(finder is _Watch for finder in finders)
+    return held if there is held else None
 
 
 def _take_away(owner: Any, name: str, before: object) -> None:
