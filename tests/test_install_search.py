@@ -142,6 +142,14 @@ def test_a_module_that_takes_the_place_of_another(module: Any, monkeypatch: pyte
     assert held(other, "other") is stand_in(real_sleep)
 
 
+def test_a_function_of_a_module_that_has_been_imported_anew_since(module: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    exec("def ask(): return pause", module.__dict__)
+    monkeypatch.setitem(sys.modules, "some_module", ModuleType("some_module"))
+    with Scenario() as net:
+        assert net.run(module.ask) is stand_in(real_sleep)
+    assert module.pause is real_sleep
+
+
 @pytest.mark.parametrize("folder", ["site-packages", "mine"])
 def test_a_module_that_is_loaded_again(tmp_path: Path, folder: str, monkeypatch: pytest.MonkeyPatch) -> None:
     path = tmp_path / "lib" / "python3" / folder

@@ -68,11 +68,12 @@ class Installed(ContextDecorator):
                 _put_back()  # what an interrupt may have left
                 _put_classes(in_classes())
                 for name in LATE:
-                    _replace_late_classes(name)
+                    if name in sys.modules:
+                        _put_classes(in_late_classes(name))
                 places.everywhere()
             space: dict[str, Any] | None = getattr(self._function, "__globals__", None)
-            if space is not None and sys.modules.get(space.get("__name__", "")) is None:  # run from a text, or by runpy
-                places.of(space, ours=True)
+            if space is not None and getattr(sys.modules.get(space.get("__name__", "")), "__dict__", None) is not space:
+                places.of(space, ours=True)  # run from a text or by runpy, or its module has been imported anew since
             _replace(places, self._world)
         finally:
             _unlock()

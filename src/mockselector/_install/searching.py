@@ -28,7 +28,8 @@ from __future__ import annotations
 
 import sys
 from collections import Counter
-from operator import is_
+from itertools import chain
+from operator import is_, itemgetter
 from types import ModuleType
 from typing import TYPE_CHECKING, Any, Final
 from weakref import ref
@@ -57,12 +58,11 @@ _STDLIB: Final = sys.stdlib_module_names
 _names_of: Callable[[Any], Space] = vars(ModuleType)["__dict__"].__get__  # a lazy module is not loaded by that
 
 
-def _usual_names() -> frozenset[str]:
-    """What the things that are replaced are called where they are at home."""
+def _usual_names() -> dict[str, None]:
+    """What the things that are replaced are called where they are at home; in the same order every time."""
     homes = {getattr(real, "__module__", "") for real, _ in REPLACEMENTS.values()} | {"os", "signal", "socket"}
-    return frozenset(
-        key for home in homes for key, value in vars(sys.modules.get(home, sys)).items() if id(value) in _REALS
-    )
+    spaces = [vars(sys.modules[home]) for home in homes if home in sys.modules]
+    return dict.fromkeys(sorted(key for space in spaces for key, value in space.items() if id(value) in _REALS))
 
 
 _USUAL: Final = _usual_names()
@@ -119,13 +119,17 @@ class _Found:
                     self._remember(at, space, known.get(id(module), ()), ours=ours)
                 else:
                     self.own.append((at, ours))
-        kept = Counter(id(real) for _, reals, _ in self.held for real in reals.values())  # references of its own
+        # The first name twice: a getter of one name gives no tuple.
+        self._getters: Final = [(at, itemgetter(*reals, next(iter(reals)))) for at, reals, _ in self.held]
+        self._reals: Final = [reals[key] for _, reals, _ in self.held for key in (*reals, next(iter(reals)))]
+        kept = Counter(map(id, self._reals))  # references of its own, and those of `held`
+        kept.update(id(real) for _, reals, _ in self.held for real in reals.values())
         self.counts: Final = [count + kept[id(real)] for count, real in zip(counts, _COUNTED, strict=True)]
 
     def _remember(self, at: int, space: Space, known: Iterable[str], *, ours: bool) -> None:
         keys = tuple(key for key in _keys_in(space, ours=ours) if id(space.get(key)) in REPLACEMENTS)
         others = dict.fromkeys(known)
-        if not _USUAL.isdisjoint(space):
+        if not space.keys().isdisjoint(_USUAL):
             others.update((key, None) for key in _USUAL if not _is_module(space.get(key, sys)))
         if ours:
             others.update((key, None) for key in _keys_in(space, ours=True))
@@ -143,9 +147,16 @@ class _Found:
             and self.lengths == list(map(len, spaces))
             and self.modules == list(map(id, modules))
             and not self.gone
-            and all(_hold(spaces[at], reals) for at, reals, _ in self.held)
-            and all(_REALS.isdisjoint(map(id, map(spaces[at].get, keys))) for at, keys in self.others)
+            and self._names_hold(spaces)
         )
+
+    def _names_hold(self, spaces: list[Space]) -> bool:
+        try:
+            now = [get(spaces[at]) for at, get in self._getters]
+        except KeyError:
+            return False
+        others = [spaces[at].get(key) for at, keys in self.others for key in keys]
+        return all(map(is_, chain.from_iterable(now), self._reals)) and _REALS.isdisjoint(map(id, others))
 
     def by_module(self) -> dict[int, list[str]]:
         """The names, by the identity of their module."""
