@@ -231,13 +231,11 @@ def _is_module(thing: object) -> bool:
 def _spaces(modules: list[Any]) -> list[Space]:
     try:
         return list(map(_names_of, modules))
-    except TypeError:  # what somebody has put there is no module
-        return [_space(one) for one in modules]
+    except TypeError:  # what somebody has put there is no module; in Python 3.10, `typing` does
+        return [_names_of(one) if issubclass(type(one), ModuleType) else _of_no_module(one) for one in modules]
 
 
-def _space(thing: Any) -> Space:
-    if _is_module(thing):
-        return _names_of(thing)
+def _of_no_module(thing: Any) -> Space:
     space: Any = getattr(thing, "__dict__", None)
     return space if issubclass(type(space), dict) else {}
 
