@@ -43,8 +43,7 @@ from fuzz_programs import PLANTED, SERVERS, Choices, Network, Program
 from mockselector import MockSelector, Scenario, ScenarioError
 from mockselector._current import current
 from mockselector._install import installing
-from mockselector._install.doors import LATE
-from mockselector._install.stand_ins import REPLACEMENTS, in_classes, in_late_classes
+from mockselector._install.stand_ins import LATE, REPLACEMENTS, in_classes, in_late_classes
 from mockselector._simulated.selectors import STAND_INS
 
 Mode = Literal["wild", "right", "planted"]

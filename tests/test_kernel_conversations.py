@@ -8,6 +8,7 @@ peer must see the same bytes and the same end, and the server must come to the s
 from __future__ import annotations
 
 import os
+import random
 from collections.abc import Callable, Sequence
 from typing import Final, Literal, NamedTuple, TypeAlias
 
@@ -149,9 +150,10 @@ def scenario(network: Network) -> Scenario:
     return Scenario(network=network, allow=rules) if network == "loopback" else Scenario(buffer=ROOM, allow=rules)
 
 
-def played(talk: Talk, network: Network) -> object:
-    """What everybody has seen, and how the server ended."""
+def played(talk: Talk, network: Network, decide: Callable[[int, str], int] | None = None) -> tuple[object, ...]:
+    """What everybody has seen, the time, and how the server ended."""
     with scenario(network) as net:
+        net._world.choices.decide = decide
         for kind in talk.upstream:
             backend = net.backend((UPSTREAM, 5432), refuses=kind == "refuses")
             if kind != "refuses":
@@ -184,6 +186,35 @@ def played(talk: Talk, network: Network) -> object:
 def test_a_conversation_is_the_same_on_both_networks(talk: Talk) -> None:
     event(talk.server)
     assert played(talk, "loopback") == played(talk, "simulated")
+
+
+def decider(seed: int) -> Callable[[int, str], int]:
+    """Who takes the last of all possibilities; or, by a seed, any of them.
+
+    Not of how much is read: a server that closes before it has read the rest resets the connection, and so it may be.
+    """
+    choose = random.Random(seed)
+
+    def decide(many: int, label: str) -> int:
+        if label == "how many bytes are read":
+            return 0
+        return choose.randrange(many) if seed else many - 1
+
+    return decide
+
+
+@settings(
+    max_examples=CONVERSATIONS,
+    derandomize=True,
+    deadline=None,
+    database=None,
+    suppress_health_check=[HealthCheck.too_slow],
+)
+@given(talk=talks().filter(lambda talk: not talk.upstream), seed=st.integers(0, 3))
+def test_whatever_is_decided_they_see_what_they_see_of_the_kernel(talk: Talk, seed: int) -> None:
+    event(talk.server)  # not the proxy: whether it gives up before it is connected, is one of the decisions
+    seen, _, result = played(talk, "simulated", decider(seed))
+    assert (seen, result) == played(talk, "loopback")[::2]
 
 
 def test_conversations_are_not_empty() -> None:

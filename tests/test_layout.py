@@ -39,9 +39,10 @@ def imports(path: Path) -> set[Importing]:
     inside = name_of(path)[:-1]
     nodes = ast.walk(ast.parse(path.read_text()))
     return {
-        (*inside[: len(inside) + 1 - node.level], *(node.module or "").split("."))
+        (*inside[: len(inside) + 1 - node.level], *name.split("."))
         for node in nodes
         if isinstance(node, ast.ImportFrom) and node.level
+        for name in ([node.module] if node.module else [alias.name for alias in node.names])
     }
 
 

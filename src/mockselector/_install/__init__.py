@@ -2,8 +2,17 @@
 
 In reading order; a file imports only from those above it:
 
-    doors.py       what leads out to the real system: sockets, descriptors, processes, signals
+    doors.py       what a door is, and how one is made
+    clocks.py      what tells the time, and what sleeps
+    names.py       what asks for hosts
+    descriptors.py what takes a descriptor by its number
+    processes.py   processes, signals and the machine
+    threads.py     what starts a thread, and what waits for one
+    polling.py     selectors, and what they are made of
+    guards.py      what a real socket may still do
+    loops.py       event loops, and loggers
+    stand_ins.py   all of these together
     open_blocks.py a real listen() while a scenario's block is open
-    stand_ins.py   what takes the place of time, host names, threads and the rest
+    searching.py   which names of which modules hold something of that, and what is remembered of it
     installing.py  putting all that in place, and back
 """

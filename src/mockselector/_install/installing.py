@@ -13,22 +13,19 @@ from typing import TYPE_CHECKING, Any, Final
 
 from .._current import enter, leave
 from .._ending.garbage import Held
-from .._simulated.selectors import KINDS, of_kind
-from .._system import REAL_SELECTORS
-from .doors import LATE, LEFT_ALONE
+from .._simulated.selectors import of_kind
 from .open_blocks import Watching, when_module_comes
-from .stand_ins import REPLACEMENTS, in_classes, in_late_classes
+from .searching import Names, Places
+from .stand_ins import LATE, in_classes, in_late_classes
 
 if TYPE_CHECKING:
     from .._play.world import World
+    from .doors import Method
 
 __tracebackhide__ = True  # pytest: end tracebacks at the server's own line
 
-_SELECTORS: Final = {id(kind) for kind in (*REAL_SELECTORS.values(), *KINDS.values())}
-_STDLIB: Final = sys.stdlib_module_names
-
-_put: list[tuple[dict[str, Any], str, object, object]] = []  # module's names, name, what was there, what is now
-_classes: list[tuple[Any, str, object, object]] = []  # Any: classes; then the same
+_put: list[Names] = []
+_classes: list[tuple[Any, str, object, object]] = []  # Any: classes; the name, what was there, what is now
 _open: dict[Installed, None] = {}  # in all threads
 _lock: Final = RLock()  # scenarios may run in several threads at once, each in its own
 _state: Any = _lock  # Any: the stubs do not tell of the method that tells who holds it
@@ -66,15 +63,18 @@ class Installed(ContextDecorator):
             self._held.begin()
             enter(self._world, self)
             _open[self] = None
+            places = Places()
             if len(_open) == 1:
                 _put_back()  # what an interrupt may have left
                 _put_classes(in_classes())
                 for name in LATE:
-                    _replace_late_classes(name)
-                _replace_names(self._world)
+                    if name in sys.modules:
+                        _put_classes(in_late_classes(name))
+                places.everywhere()
             space: dict[str, Any] | None = getattr(self._function, "__globals__", None)
-            if space is not None and sys.modules.get(space.get("__name__", "")) is None:  # run from a text, or by runpy
-                _replace_in(space, self._world, ours=True)
+            if space is not None and getattr(sys.modules.get(space.get("__name__", "")), "__dict__", None) is not space:
+                places.of(space, ours=True)  # run from a text or by runpy, or its module has been imported anew since
+            _replace(places, self._world)
         finally:
             _unlock()
 
@@ -120,26 +120,18 @@ def _unlock() -> None:
         _lock.release()
 
 
-def _replace_names(world: World) -> None:
-    for name, module in tuple(sys.modules.items()):
-        top = name.partition(".")[0]
-        if top not in LEFT_ALONE:
-            _replace_in(getattr(module, "__dict__", {}), world, ours=top not in _STDLIB)
+def _replace(places: Places, world: World) -> None:
+    for names in places.names:
+        _put_names(names)
+    for space, key in places.selectors:
+        value = space.get(key)
+        if _is_free(value, world):
+            _put_names(Names(space, {key: value}, {key: of_kind(type(value), world)}))
 
 
-def _replace_in(space: dict[str, Any], world: World, *, ours: bool) -> None:  # Any: whatever a module holds
-    """Replace in the names of one module; in one that is no part of Python, selectors as well."""
-    replacements, selectors, known = REPLACEMENTS, _SELECTORS, _put.append
-    for key, value in tuple(space.items()):
-        if id(value) in replacements:
-            real, stand_in = replacements[id(value)]
-            if real is value:
-                known((space, key, value, stand_in))
-                space[key] = stand_in
-        elif ours and id(type(value)) in selectors and _is_free(value, world):  # pyright: ignore[reportUnknownArgumentType]
-            in_its_place: object = of_kind(type(value), world)  # pyright: ignore[reportUnknownArgumentType]
-            known((space, key, value, in_its_place))
-            space[key] = in_its_place
+def _put_names(names: Names) -> None:
+    _put.append(names)
+    names.put()
 
 
 def _is_free(selector: Any, world: World) -> bool:  # Any: of either kind
@@ -157,7 +149,7 @@ def _replace_late_classes(name: str) -> None:
 when_module_comes.append(_replace_late_classes)
 
 
-def _put_classes(wanted: list[tuple[Any, str, object]]) -> None:
+def _put_classes(wanted: list[Method]) -> None:
     for owner, name, ours in wanted:
         _classes.append((owner, name, owner.__dict__.get(name), ours))
         setattr(owner, name, ours)
@@ -174,7 +166,5 @@ def _put_back() -> None:
                 setattr(owner, name, before)
         del _classes[-1]
     while _put:
-        space, key, before, ours = _put[-1]
-        if space.get(key) is ours:  # else the code has put something else there
-            space[key] = before
+        _put[-1].put_back()
         del _put[-1]

@@ -20,7 +20,10 @@ from typing import TYPE_CHECKING, Any, Final
 from .._current import current
 from .._loopback.world import LoopbackSocket
 from .._system import real_socket
-from .doors import LATE, THREADS, for_a_tool, refuse_real
+from .doors import for_a_tool
+from .guards import refuse_real
+from .stand_ins import LATE
+from .threads import THREADS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -28,6 +31,7 @@ if TYPE_CHECKING:
     from types import FrameType, ModuleType
 
     from .._play.world import World
+    from .doors import Method
 
 __tracebackhide__ = True  # pytest: end tracebacks at the server's own line
 
@@ -137,8 +141,8 @@ def _start_stand_in(real: Callable[..., Any]) -> Callable[..., Any]:
     return start
 
 
-def _stand_ins() -> list[tuple[Any, str, object]]:  # Any: modules and classes
-    wanted: list[tuple[Any, str, object]] = [(real_socket, "listen", _listen)]
+def _stand_ins() -> list[Method]:
+    wanted: list[Method] = [(real_socket, "listen", _listen)]
     starts = ("start_new_thread", "start_new", "start_joinable_thread")
     stand_ins = {name: _start_stand_in(getattr(_thread, name)) for name in starts if hasattr(_thread, name)}
     for name, stand_in in stand_ins.items():
@@ -194,6 +198,9 @@ class _Loader:
 # -- put there, and taken away -------------------------------------------------------------------
 
 _STAND_INS: Final = _stand_ins()
+_LOOK: Final[list[tuple[Callable[[str], object], str, object]]] = [
+    (owner.__dict__.get, name, ours) for owner, name, ours in _STAND_INS
+]
 _before: Final[dict[int, object]] = {}  # what was there, by its place in `_STAND_INS`
 _NOTHING: Final = object()
 
@@ -204,7 +211,7 @@ def _match() -> None:
     Without a lock, which an interrupt may leave locked: what was broken off, or undone by another
     thread that came to it earlier, is made up for.
     """
-    held = None
+    held = _matches()
     while held is not bool(_holders):
         held = bool(_holders)
         for place, (owner, name, ours) in enumerate(_STAND_INS):
@@ -217,6 +224,17 @@ def _match() -> None:
         finders = [finder for finder in sys.meta_path if finder is not _Watch]
         if held or len(finders) < len(sys.meta_path):
             sys.meta_path[:] = [_Watch, *finders] if held else finders
+
+
+def _matches() -> bool | None:
+    """Whether all stand-ins are there (True) or none is (False), if it should be so; None: there is something to do."""
+    held = bool(_holders)
+    for get, name, ours in _LOOK:
+        if (get(name) is ours) is not held:
+            return None
+    finders = sys.meta_path
+    there = (bool(finders) and finders[0] is _Watch) if held else any(finder is _Watch for finder in finders)
+    return held if there is held else None
 
 
 def _take_away(owner: Any, name: str, before: object) -> None:

@@ -1,0 +1,92 @@
+"""What tells the time, and what sleeps.
+
+Owns that both are the scenario's: what a clock says in it, and what `sleep()` and `sched` wait for.
+"""
+
+from __future__ import annotations
+
+import sys
+import time as _time
+from importlib import import_module
+from typing import TYPE_CHECKING, Any, Final
+
+from .._current import current
+from .._play.clock import SECOND
+from .doors import named
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from .._play.world import World
+    from .doors import Late, Method, Pair
+
+__tracebackhide__ = True  # pytest: end tracebacks at the server's own line
+
+
+def _time_stand_in(name: str, ask: Callable[[World], float]) -> Callable[[], float]:
+    real: Callable[[], float] = getattr(_time, name)
+
+    def stand_in() -> float:
+        world = current()
+        return real() if world is None else ask(world)
+
+    return named(stand_in, real)
+
+
+_CLOCKS: Final = ("clock_gettime", "clock_gettime_ns")
+_REAL_CLOCKS: Final = tuple(
+    getattr(_time, f"CLOCK_{name}", None) for name in ("PROCESS_CPUTIME_ID", "THREAD_CPUTIME_ID")
+)
+_DATES: Final = tuple(getattr(_time, f"CLOCK_{name}", None) for name in ("REALTIME", "TAI"))
+
+
+def _clock_stand_in(name: str) -> Callable[[int], float]:
+    real: Callable[[int], float] = getattr(_time, name)
+
+    def stand_in(clock: int, /) -> float:
+        world = current()
+        if world is None or clock in _REAL_CLOCKS or not isinstance(clock, int):  # pyright: ignore[reportUnnecessaryIsInstance]  # to be refused
+            return real(clock)
+        now = world.clock.time_ns() if clock in _DATES else world.clock.monotonic_ns()
+        return now if name.endswith("_ns") else now / SECOND
+
+    return named(stand_in, real)
+
+
+_real_sleep: Final = _time.sleep
+
+
+def sleep(seconds: float, /) -> None:
+    """As `time.sleep`; in a scenario, of virtual time."""
+    world = current()
+    if world is None or sys._getframe(1).f_globals.get("__name__") == "subprocess":  # that waits for a real process
+        _real_sleep(seconds)
+    else:
+        world.sleep(seconds)
+
+
+def _of_sched(module: Any) -> list[Method]:
+    """Its defaults are the real clock and the real sleep, from when it was imported."""
+    real, time = module.scheduler.__init__, import_module("time")
+
+    def init(self: Any, timefunc: Any = None, delayfunc: Any = None) -> None:
+        monotonic = time.monotonic  # by now, what stands in for it
+        real(self, monotonic if timefunc is None else timefunc, time.sleep if delayfunc is None else delayfunc)
+
+    return [(module.scheduler, "__init__", named(init, real))]
+
+
+def pairs() -> list[Pair]:
+    """What is replaced wherever a module has it."""
+    found: list[Pair] = []
+    for name in ("monotonic", "perf_counter"):
+        found.append((getattr(_time, name), _time_stand_in(name, lambda world: world.clock.monotonic_ns() / SECOND)))
+        name_ns = f"{name}_ns"
+        found.append((getattr(_time, name_ns), _time_stand_in(name_ns, lambda world: world.clock.monotonic_ns())))
+    found.append((_time.time, _time_stand_in("time", lambda world: world.clock.time_ns() / SECOND)))
+    found.append((_time.time_ns, _time_stand_in("time_ns", lambda world: world.clock.time_ns())))
+    found.append((_time.sleep, sleep))
+    return found + [(getattr(_time, name), _clock_stand_in(name)) for name in _CLOCKS if hasattr(_time, name)]
+
+
+LATE: Final[Late] = {"sched": _of_sched}

@@ -1,0 +1,136 @@
+"""What a real socket may do while a scenario is under the code: a pair may talk, all else is refused aloud.
+
+Owns the guards around the methods of real sockets, of whatever class, and of TLS.
+"""
+
+from __future__ import annotations
+
+import _socket
+import os
+import sys
+from errno import ENETUNREACH
+from socket import SOCK_DGRAM
+from typing import TYPE_CHECKING, Any, Final
+
+from .._current import BEFORE, StandIn, current
+from .._kernel.addresses import AF_UNIX, LOOPBACK
+from .._loopback.world import LoopbackSocket
+from .._methods import Shell
+from .._simulated.sockets import SimSocket, Socket
+from .._system import real_socket
+from .doors import class_door, refused_method
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+    from typing import NoReturn
+
+    from .._play.world import World
+    from .doors import Late, Method, Pair
+
+__tracebackhide__ = True  # pytest: end tracebacks at the server's own line
+
+_ON_ITS_WAY: Final = ("bind", "connect", "connect_ex", "sendto", "sendmsg_afalg", "accept", "_accept", "share")
+_THROUGH: Final = (
+    "recv", "recv_into", "recvfrom", "recvfrom_into", "recvmsg", "recvmsg_into", "send", "sendall", "sendfile",
+    "sendmsg",
+)  # fmt: skip
+"""What a socket that is connected may do if its other end is in this process, too: one of a pair."""
+
+
+def _is_pair(sock: Any) -> bool:
+    """Whether it is an end of a `socketpair()`: connected, and neither end has a name."""
+    try:
+        near, far = _Raw.getsockname(sock), _Raw.getpeername(sock)
+    except OSError:
+        return False
+    if sock.family == AF_UNIX:
+        return not near and not far
+    local = LOOPBACK.values()  # where the system has no pairs, `socket` makes them of these
+    return sys.platform == "win32" and near[0] in local and far[0] in local
+
+
+_Raw: Final = _socket.socket
+
+
+def _guard(name: str, real: Callable[..., Any]) -> Callable[..., Any]:
+    through = name in _THROUGH
+
+    def guard(self: Any, *args: Any, **kwargs: Any) -> Any:
+        world = current()
+        if world is not None and not (through and _is_pair(self)) and not isinstance(self, LoopbackSocket):
+            refuse_real(world, name, self)
+        return real(self, *args, **kwargs)
+
+    guard.__name__ = guard.__qualname__ = name
+    guard.__doc__ = real.__doc__
+    return guard
+
+
+def refuse_real(world: World, name: str, sock: Any) -> NoReturn:
+    """Say aloud that a real socket is used in a scenario."""
+    if sock.type == SOCK_DGRAM:
+        if name == "connect":  # how programs ask for this machine's address; they can do without
+            raise OSError(ENETUNREACH, os.strerror(ENETUNREACH))
+        world.refuse(f"{name}() is called on a UDP socket: UDP is not simulated. Replace what uses it in the test")
+    world.refuse(f"{name}() is called on a real socket. {BEFORE}")
+
+
+_GUARDS: Final = {
+    name: _guard(name, getattr(real_socket, name)) for name in (*_ON_ITS_WAY, *_THROUGH) if hasattr(real_socket, name)
+}
+
+
+_GUARDED: Final[list[type]] = []  # what a program derives from in the place of the class below `socket.socket`
+
+
+def _refuses_raw(world: World, *_: object, **__: object) -> NoReturn:
+    world.refuse("a bare socket.SocketType is not simulated; make a socket.socket")
+
+
+def _raw_sockets() -> Iterable[Pair]:
+    """The class below `socket.socket`, and its methods, which a module may have kept."""
+    guards = {name: _guard(name, getattr(_Raw, name)) for name in (*_GUARDS, "listen") if name in vars(_Raw)}
+    guarded = type(_Raw.__name__, (_Raw,), guards)
+    _GUARDED.append(guarded)
+    yield _Raw, class_door(_Raw, _refuses_raw, guarded=guarded, **guards)
+    yield from ((vars(_Raw)[name], guard) for name, guard in guards.items())
+
+
+def _guards_of(kind: Any) -> list[Method]:  # Any: a class of sockets
+    names = (*_GUARDS, "listen")
+    return [(kind, name, _guard(name, getattr(kind, name))) for name in names if hasattr(kind, name)]
+
+
+_TLS: Final = (
+    "TLS over a scenario's socket is not simulated: leave wrap_socket() out, and test the plain protocol;"
+    " or let both sides use ssl.MemoryBIO"
+)
+
+
+def _wraps_ours(self: object, sock: object, *_: object, **__: object) -> bool:
+    return not isinstance(sock, (SimSocket, LoopbackSocket))
+
+
+def _of_ssl(ssl: Any) -> list[Method]:
+    return [refused_method(ssl.SSLContext, "wrap_socket", _TLS, _wraps_ours)]
+
+
+def _of_sockets(module: Any) -> list[Method]:
+    return [] if module.socket is real_socket or isinstance(module.socket, StandIn) else _guards_of(module.socket)
+
+
+def pairs() -> list[Pair]:
+    """What is replaced wherever a module has it."""
+    return [(real_socket, Socket), *_raw_sockets()]
+
+
+def in_classes() -> list[Method]:
+    """Methods that are replaced in their class."""
+    wanted: list[Method] = [(real_socket, name, guard) for name, guard in _GUARDS.items()]
+    for kind in _Raw.__subclasses__():  # a class that a program has derived from it, or from another `socket`
+        if kind is not real_socket and kind not in _GUARDED and not issubclass(kind, Shell):
+            wanted += _guards_of(kind)
+    return wanted
+
+
+LATE: Final[Late] = {"socket": _of_sockets, "ssl": _of_ssl}

@@ -1,0 +1,176 @@
+"""What is replaced in event loops, and in loggers.
+
+Owns that asyncio asks for names without a thread, deals with its tasks in the same order every time, and
+tells what its handlers and the loggers of frameworks have caught; and that other loops are refused aloud.
+"""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING, Any, Final
+
+from .._current import current
+from .._judge.standing import ages
+from .doors import refused_method
+from .names import getaddrinfo, name_info
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator, Mapping
+
+    from .doors import Late, Method
+
+__tracebackhide__ = True  # pytest: end tracebacks at the server's own line
+
+_real_of_loop: Final[dict[str, Callable[..., Any]]] = {}
+
+
+async def _loop_getaddrinfo(
+    self: Any,
+    host: Any,
+    port: Any,
+    *,
+    family: int = 0,
+    type: int = 0,  # noqa: A002  (its name)
+    proto: int = 0,
+    flags: int = 0,
+) -> Any:
+    """As an event loop's `getaddrinfo`; in a scenario without the thread that it takes."""
+    if current() is None:
+        return await _real_of_loop["getaddrinfo"](self, host, port, family=family, type=type, proto=proto, flags=flags)
+    return getaddrinfo(host, port, family, type, proto, flags)
+
+
+async def _loop_getnameinfo(self: Any, sockaddr: Any, flags: int = 0) -> Any:
+    """As an event loop's `getnameinfo`, likewise."""
+    world = current()
+    if world is None:
+        return await _real_of_loop["getnameinfo"](self, sockaddr, flags)
+    return name_info(world, sockaddr, flags)
+
+
+def _loop_call_exception_handler(self: Any, context: dict[str, Any]) -> None:
+    """As an event loop's `call_exception_handler`; a scenario keeps what a handler has raised, for its texts."""
+    world = current()
+    error = context.get("exception")
+    ours = getattr(getattr(self, "_selector", None), "_world", None) is world  # not what an earlier test has left
+    if world is not None and ours and isinstance(error, BaseException):
+        world.monitor.witness.heard(error)
+    _real_of_loop["call_exception_handler"](self, context)
+
+
+# -- tasks -----------------------------------------------------------------------------------------
+
+
+def _create_task(self: Any, *args: Any, **kwargs: Any) -> Any:
+    """As an event loop's `create_task`; in a scenario it is known in which order tasks were made."""
+    task = _real_of_loop["create_task"](self, *args, **kwargs)
+    world = current()
+    if world is not None:
+        ages[task] = world.number_task()
+    return task
+
+
+class InOrder(set[Any]):
+    """A set that asyncio makes, gone through in an order that hash and `id()` do not decide.
+
+    Tasks come in the order in which they were made, all else in that in which it was given.
+    """
+
+    _given: Mapping[Any, int] = {}
+
+    def __init__(self, things: Iterable[Any] = ()) -> None:
+        kept = dict.fromkeys(things)
+        super().__init__(kept)
+        self._given = {thing: number for number, thing in enumerate(kept)}
+
+    def __iter__(self) -> Iterator[Any]:
+        return iter(sorted(super().__iter__(), key=self._place))
+
+    def _place(self, thing: Any) -> tuple[int, int]:
+        try:
+            age = ages.get(thing, 0)
+        except TypeError:  # it is nothing to which there are weak references, and so no task
+            age = 0
+        return age, self._given.get(thing, 0)
+
+
+def _all_tasks(loop: Any = None) -> set[Any]:
+    """As `asyncio.all_tasks`; in a scenario they are, for example, cancelled in the order in which they were made."""
+    tasks: set[Any] = _real_of_loop["all_tasks"](loop)
+    return tasks if current() is None else InOrder(tasks)
+
+
+# -- logs ------------------------------------------------------------------------------------------
+
+
+def _handle_stand_in(real: Callable[..., Any]) -> Callable[..., Any]:
+    """Of a logger: a scenario keeps the exceptions that a framework logs and then swallows, for its texts."""
+
+    def handle(self: Any, record: Any) -> Any:
+        world = current()
+        info: Any = record.exc_info
+        apart = self.name != "asyncio"  # what that tells, its loop has told before
+        if world is not None and apart and isinstance(info, tuple) and isinstance(info[1], BaseException):
+            world.monitor.witness.heard(info[1])
+        return real(self, record)
+
+    return handle
+
+
+# -- all of it --------------------------------------------------------------------------------------
+
+_OTHER_LOOPS: Final = (
+    "{} is not simulated: it goes past Python's sockets and selectors. Let the test run the program on asyncio's own"
+    " loop, or without it"
+)
+
+
+def _of_asyncio(module: Any) -> list[Method]:
+    text = (
+        "processes are not simulated, and asyncio would wait for this one in virtual time: replace in the test what"
+        " starts it (the module subprocess may be used, in real time)"
+    )
+    loop, tasks = module.BaseEventLoop, module.tasks
+    wanted = [refused_method(loop, name, text) for name in ("subprocess_exec", "subprocess_shell")]
+    ours: dict[str, Callable[..., Any]] = {
+        "getaddrinfo": _loop_getaddrinfo,
+        "getnameinfo": _loop_getnameinfo,
+        "call_exception_handler": _loop_call_exception_handler,
+        "create_task": _create_task,
+    }
+    for one, stand_in in ours.items():
+        _real_of_loop[one] = getattr(loop, one)
+        wanted.append((loop, one, stand_in))
+    _real_of_loop["all_tasks"] = tasks.all_tasks
+    package = sys.modules["asyncio"]
+    wanted += [(one, "all_tasks", _all_tasks) for one in (tasks, package) if hasattr(one, "all_tasks")]
+    wanted.append((tasks, "set", InOrder))  # of which wait() makes those that it returns
+    wanted.append((module, "set", InOrder))  # in which create_server() keeps where it is to listen
+    return wanted
+
+
+def _of_logging(module: Any) -> list[Method]:
+    return [(module.Logger, "handle", _handle_stand_in(module.Logger.handle))]
+
+
+def _of_uvloop(module: Any) -> list[Method]:
+    text = _OTHER_LOOPS.format("uvloop")
+    return [refused_method(module.Loop, name, text) for name in ("run_forever", "run_until_complete")]
+
+
+def _of_gevent(name: str, *methods: str) -> Callable[[Any], list[Method]]:
+    def wanted(module: Any) -> list[Method]:
+        owner = getattr(module, name) if name else module
+        return [refused_method(owner, method, _OTHER_LOOPS.format("gevent")) for method in methods]
+
+    return wanted
+
+
+LATE: Final[Late] = {
+    "asyncio.base_events": _of_asyncio,
+    "gevent._socket3": _of_gevent("socket", "__init__"),
+    "gevent.hub": _of_gevent("Hub", "__init__", "switch", "wait"),
+    "gevent.monkey": _of_gevent("", "patch_all"),
+    "logging": _of_logging,
+    "uvloop": _of_uvloop,
+}

@@ -1,0 +1,134 @@
+"""What waits for readiness: selectors, and what they are made of in `select`.
+
+Owns the way there, and what a real selector may still do: selectors themselves are `_simulated`'s.
+"""
+
+from __future__ import annotations
+
+import select as _select
+import socket as _socket_module
+import sys
+from selectors import _BaseSelectorImpl
+from typing import TYPE_CHECKING, Any, Final
+
+from .._current import BEFORE, current
+from .._loopback.world import LoopbackSocket
+from .._play.clock import nanoseconds
+from .._simulated.selectors import STAND_INS, is_simulated
+from .._simulated.sockets import SimSocket
+from .._system import REAL_SELECTORS, number_of, real_socket
+from .doors import class_door, for_a_tool, refusing
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+    from typing import NoReturn
+
+    from .._play.world import World
+    from .doors import Method, Pair
+
+__tracebackhide__ = True  # pytest: end tracebacks at the server's own line
+
+_real_select: Final = _select.select
+_SELECTORS: Final = "use selectors.DefaultSelector"
+
+
+def select(rlist: Iterable[Any], wlist: Iterable[Any], xlist: Iterable[Any], timeout: float | None = None, /) -> Any:
+    """As `select.select`; in a scenario for real descriptors, in virtual time, and as a way to sleep."""
+    world = current()
+    lists = (list(rlist), list(wlist), list(xlist))
+    if world is None or for_a_tool(sys._getframe(1)):
+        return _real_select(*lists, timeout)
+    numbers = [number_of(one) for some in lists for one in some]
+    if any(is_simulated(number) or world.owns(number) for number in numbers):
+        world.refuse(f"select.select() on a scenario's sockets is not simulated; {_SELECTORS}")
+    found: tuple[list[Any], list[Any], list[Any]] = _real_select(*lists, 0)  # it knows what may be given
+    if any(found) or (timeout is not None and timeout <= 0):
+        return found
+    if not numbers:
+        if timeout is None:
+            world.refuse("select.select() without descriptors and without a timeout waits for ever")
+        world.sleep(timeout)
+        return found
+
+    def done() -> bool:
+        nonlocal found
+        found = _real_select(*lists, 0)
+        return any(found)
+
+    if world.check_running(timeout):
+        deadline = None if timeout is None else world.clock.now + nanoseconds(timeout)
+        world.until(done, deadline, ("select", "select.select"))
+    return found
+
+
+def _polls() -> Iterable[Pair]:
+    for name in ("poll", "epoll", "kqueue", "devpoll"):
+        real: Any = getattr(_select, name, None)
+        if isinstance(real, type):
+            more = {"fromfd": _from_number(real)} if hasattr(real, "fromfd") else {}
+            yield real, class_door(real, _refuses_to_poll(name), **more)
+        elif real is not None:
+            yield real, refusing(real, f"select.{name}() is not simulated; {_SELECTORS}")
+
+
+def _refuses_to_poll(name: str) -> Callable[..., NoReturn]:
+    def check(world: World, *_: object, **__: object) -> NoReturn:
+        world.refuse(f"select.{name}() is not simulated; {_SELECTORS}")
+
+    return check
+
+
+def _from_number(real: Any) -> Callable[[int], Any]:
+    text = f"select.{real.__name__}.fromfd() is not simulated; {_SELECTORS}"
+    return staticmethod(refusing(real.fromfd, text))
+
+
+def _listens(thing: Any) -> bool:
+    """Whether it is a listener that is not of a scenario."""
+    if not isinstance(thing, real_socket) or isinstance(thing, (SimSocket, LoopbackSocket)):
+        return False
+    return bool(thing.getsockopt(_socket_module.SOL_SOCKET, _socket_module.SO_ACCEPTCONN))
+
+
+_real_register: Final = _BaseSelectorImpl.register
+
+
+def _register(self: Any, fileobj: Any, events: int, data: Any = None) -> Any:
+    """As a real selector's `register`, which a class derived from one has kept."""
+    world = current()
+    if world is not None and isinstance(self, tuple(REAL_SELECTORS.values())) and "_world" not in vars(self):
+        number = number_of(fileobj)
+        if is_simulated(number) or world.owns(number):
+            world.refuse(f"a real selector is given a scenario's socket. {BEFORE}")
+    if world is not None and _listens(fileobj):
+        world.refuse(f"a listener that is a real socket is registered. {BEFORE}")
+    return _real_register(self, fileobj, events, data)
+
+
+def _guarded_select(real: Callable[..., Any]) -> Callable[..., Any]:
+    def select(self: Any, timeout: float | None = None) -> Any:
+        world = current()
+        waits = timeout is None or timeout > 0
+        if world is not None and waits and any(isinstance(key.fileobj, real_socket) for key in _keys(self)):
+            world.refuse(f"select() is called on a real selector with real sockets. {BEFORE}")
+        return real(self, timeout)
+
+    return select
+
+
+def _keys(selector: Any) -> list[Any]:
+    names: dict[Any, Any] | None = selector.get_map()
+    return [] if names is None else list(names.values())
+
+
+def pairs() -> list[Pair]:
+    """What is replaced wherever a module has it."""
+    selectors = [(real, STAND_INS[name]) for name, real in REAL_SELECTORS.items() if name != "DefaultSelector"]
+    return [*selectors, (_real_select, select), *_polls()]
+
+
+def in_classes() -> list[Method]:
+    """Methods that are replaced in their class."""
+    kinds = {kind for kind in REAL_SELECTORS.values() if "select" in vars(kind)}
+    selects = [(kind, "select", _guarded_select(kind.select)) for kind in kinds]
+    return [(_BaseSelectorImpl, "register", _register), *selects]

@@ -1,0 +1,247 @@
+"""Which names of which modules hold something that is to be replaced.
+
+Owns the search for them, and what of it is remembered: to look at each name of each module takes milliseconds, and
+next to nothing changes from one scenario to the next.
+
+What is remembered of the modules of libraries, Python's own included, holds as long as
+
+- the same modules are there, in the same order (by identity; none of them has gone),
+- each has as many names as before,
+- each name that held such a thing holds it still,
+- there are as many references to each of them as before, instances of classes included. Whoever binds a name to
+  one adds a reference: an import, a `monkeypatch.setattr()`, a reload, a server in an earlier run.
+
+Else all is searched again. Two kinds of change keep all these numbers, and are looked for every time:
+
+- A name that has held such a thing, was patched, and holds it again: the patch has had the reference meanwhile. The
+  names that have ever held one are known. So are those that are called as one is (`sleep`), which may have been
+  patched before anybody has seen what they hold.
+- What the user's own code does with its own modules: those are not remembered, but searched.
+
+What is left is a library's name for a thing that is not the thing's own (`_pause = time.sleep`), if it was patched
+before the first scenario and is put back later, or is bound when a reference that no module had goes at the same
+time. A real socket or selector that code gets in that way is refused aloud, as methods of their classes are guarded;
+a real clock is read.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections import Counter
+from itertools import chain
+from operator import is_, itemgetter
+from types import ModuleType
+from typing import TYPE_CHECKING, Any, Final
+from weakref import ref
+
+from .._simulated.selectors import KINDS
+from .._system import REAL_SELECTORS
+from .._whose import whose
+from .doors import LEFT_ALONE
+from .stand_ins import REPLACEMENTS
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+    from typing import TypeAlias
+
+    Space: TypeAlias = dict[str, object]
+    """The names of a module."""
+
+__tracebackhide__ = True  # pytest: end tracebacks at the server's own line
+
+_SELECTORS: Final = frozenset(id(kind) for kind in (*REAL_SELECTORS.values(), *KINDS.values()))
+"""The classes of which a program may hold an instance by name."""
+
+_REALS: Final = frozenset(REPLACEMENTS)
+_COUNTED: Final = (*(real for real, _ in REPLACEMENTS.values()), *KINDS.values())
+_STDLIB: Final = sys.stdlib_module_names
+_names_of: Callable[[Any], Space] = vars(ModuleType)["__dict__"].__get__  # a lazy module is not loaded by that
+
+
+def _usual_names() -> dict[str, None]:
+    """What the things that are replaced are called where they are at home; in the same order every time."""
+    homes = {getattr(real, "__module__", "") for real, _ in REPLACEMENTS.values()} | {"os", "signal", "socket"}
+    spaces = [vars(sys.modules[home]) for home in homes if home in sys.modules]
+    return dict.fromkeys(sorted(key for space in spaces for key, value in space.items() if id(value) in _REALS))
+
+
+_USUAL: Final = _usual_names()
+
+
+class Names:
+    """Some names of one module: what they hold, and what is to be put there."""
+
+    __slots__ = ("before", "space", "stand_ins")
+
+    def __init__(self, space: Space, before: Space, stand_ins: Space) -> None:
+        self.space: Final = space
+        self.before: Final = before
+        self.stand_ins: Final = stand_ins
+
+    def put(self) -> None:
+        """Put the stand-ins there."""
+        self.space.update(self.stand_ins)
+
+    def put_back(self) -> None:
+        """Put back what was there, but where the code has put something else."""
+        space = self.space
+        if _hold(space, self.stand_ins):
+            space.update(self.before)
+            return
+        for key, stand_in in self.stand_ins.items():
+            if space.get(key) is stand_in:
+                space[key] = self.before[key]
+
+
+def _hold(space: Space, things: Space) -> bool:
+    """Whether all these names hold these things."""
+    return all(map(is_, map(space.get, things), things.values()))
+
+
+class _Found:
+    """What a search has found. It keeps no module alive, and nothing that one holds."""
+
+    def __init__(
+        self, modules: dict[str, Any], spaces: list[Space], counts: list[int], known: dict[int, list[str]]
+    ) -> None:
+        self.modules: Final = list(map(id, modules.values()))
+        self.lengths: Final = list(map(len, spaces))
+        self.gone: Final[list[object]] = []
+        self._refs: Final = [ref(one, self.gone.append) for one in modules.values() if _is_module(one)]
+        self.own: Final[list[tuple[int, bool]]] = []  # which module, and whether selectors count
+        self.held: Final[list[tuple[int, Space, Space]]] = []  # which module, the things by name, their stand-ins
+        self.others: Final[list[tuple[int, tuple[str, ...]]]] = []  # names that may come to hold one
+        for at, ((name, module), space) in enumerate(zip(modules.items(), spaces, strict=True)):
+            top = name.partition(".")[0]
+            if top not in LEFT_ALONE:
+                ours = top not in _STDLIB
+                if _is_of_a_library(module, space, ours=ours):
+                    self._remember(at, space, known.get(id(module), ()), ours=ours)
+                else:
+                    self.own.append((at, ours))
+        # The first name twice: a getter of one name gives no tuple.
+        self._getters: Final = [(at, itemgetter(*reals, next(iter(reals)))) for at, reals, _ in self.held]
+        self._reals: Final = [reals[key] for _, reals, _ in self.held for key in (*reals, next(iter(reals)))]
+        kept = Counter(map(id, self._reals))  # references of its own, and those of `held`
+        kept.update(id(real) for _, reals, _ in self.held for real in reals.values())
+        self.counts: Final = [count + kept[id(real)] for count, real in zip(counts, _COUNTED, strict=True)]
+
+    def _remember(self, at: int, space: Space, known: Iterable[str], *, ours: bool) -> None:
+        keys = tuple(key for key in _keys_in(space, ours=ours) if id(space.get(key)) in REPLACEMENTS)
+        others = dict.fromkeys(known)
+        if not space.keys().isdisjoint(_USUAL):
+            others.update((key, None) for key in _USUAL if not _is_module(space.get(key, sys)))
+        if ours:
+            others.update((key, None) for key in _keys_in(space, ours=True))
+        if keys:
+            pairs = {key: REPLACEMENTS[id(space[key])] for key in keys}
+            reals, stand_ins = ({key: pair[which] for key, pair in pairs.items()} for which in (0, 1))
+            self.held.append((at, reals, stand_ins))
+        if others.keys() - set(keys):
+            self.others.append((at, tuple(key for key in others if key not in keys)))
+
+    def holds(self, modules: list[Any], spaces: list[Space], counts: list[int]) -> bool:
+        """Whether nothing has changed since that would be seen."""
+        return (
+            self.counts == counts
+            and self.lengths == list(map(len, spaces))
+            and self.modules == list(map(id, modules))
+            and not self.gone
+            and self._names_hold(spaces)
+        )
+
+    def _names_hold(self, spaces: list[Space]) -> bool:
+        try:
+            now = [get(spaces[at]) for at, get in self._getters]
+        except KeyError:
+            return False
+        others = [spaces[at].get(key) for at, keys in self.others for key in keys]
+        return all(map(is_, chain.from_iterable(now), self._reals)) and _REALS.isdisjoint(map(id, others))
+
+    def by_module(self) -> dict[int, list[str]]:
+        """The names, by the identity of their module."""
+        known: dict[int, list[str]] = {}
+        for at, reals, _ in self.held:
+            known.setdefault(self.modules[at], []).extend(reals)
+        for at, keys in self.others:
+            known.setdefault(self.modules[at], []).extend(keys)
+        return known
+
+
+_found: _Found | None = None
+
+
+class Places:
+    """Where something is to be replaced now."""
+
+    def __init__(self) -> None:
+        self.names: list[Names] = []
+        self.selectors: list[tuple[Space, str]] = []
+
+    def everywhere(self) -> None:
+        """In all modules."""
+        global _found
+        modules = sys.modules.copy()
+        things = list(modules.values())
+        spaces = _spaces(things)
+        counts = list(map(sys.getrefcount, _COUNTED))
+        found = _found
+        if found is None or not found.holds(things, spaces, counts):
+            known = {} if found is None else found.by_module()
+            if found is not None:
+                found = _found = None  # with the references that it keeps
+                counts = list(map(sys.getrefcount, _COUNTED))
+            found = _found = _Found(modules, spaces, counts, known)
+        for at, reals, stand_ins in found.held:
+            self.names.append(Names(spaces[at], reals, stand_ins))
+        for at, keys in found.others:
+            self._look(spaces[at], keys)
+        for at, ours in found.own:
+            self.of(spaces[at], ours=ours)
+
+    def of(self, space: Space, *, ours: bool) -> None:
+        """In one module."""
+        self._look(space, _keys_in(space, ours=ours))
+
+    def _look(self, space: Space, keys: Iterable[str]) -> None:
+        for key in keys:
+            value = space.get(key)
+            pair = REPLACEMENTS.get(id(value))
+            if pair is not None:
+                self.names.append(Names(space, {key: value}, {key: pair[1]}))
+            elif id(type(value)) in _SELECTORS:
+                self.selectors.append((space, key))
+
+
+def _keys_in(space: Space, *, ours: bool) -> list[str]:
+    """The names of a module that hold something to be replaced; `ours`: also those that hold a selector."""
+    values = space.values()
+    keys: list[str] = []
+    if not _REALS.isdisjoint(map(id, values)):
+        keys = [key for key, value in tuple(space.items()) if id(value) in _REALS]
+    if ours and not _SELECTORS.isdisjoint(map(id, map(type, values))):
+        keys += [key for key, value in tuple(space.items()) if id(type(value)) in _SELECTORS]
+    return keys
+
+
+def _is_module(thing: object) -> bool:
+    return issubclass(type(thing), ModuleType)  # whatever it says it is
+
+
+def _spaces(modules: list[Any]) -> list[Space]:
+    try:
+        return list(map(_names_of, modules))
+    except TypeError:  # what somebody has put there is no module; in Python 3.10, `typing` does
+        return [_names_of(one) if issubclass(type(one), ModuleType) else _of_no_module(one) for one in modules]
+
+
+def _of_no_module(thing: Any) -> Space:
+    space: Any = getattr(thing, "__dict__", None)
+    return space if issubclass(type(space), dict) else {}
+
+
+def _is_of_a_library(module: object, space: Space, *, ours: bool) -> bool:
+    file = space.get("__file__")
+    if not _is_module(module):  # it may change its names as a whole
+        return False
+    return whose(file) != "own" if isinstance(file, str) else not ours
