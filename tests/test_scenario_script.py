@@ -685,7 +685,7 @@ def test_a_script_that_has_no_end_is_told(monkeypatch: pytest.MonkeyPatch) -> No
     def again() -> None:
         alice.does(again)
 
-    monkeypatch.setattr("mockselector._play.peers.MOST_STEPS", 1000)
+    monkeypatch.setattr("mockselector._play.player.MOST_STEPS", 1000)
     text = (
         "the script has taken 1,000 steps at one instant: does a generator yield steps for ever,"
         " or a does() step append to its own script?"
@@ -819,7 +819,7 @@ def test_a_generator_that_has_no_end_is_told(monkeypatch: pytest.MonkeyPatch) ->
         while True:
             yield Waits(1)
 
-    monkeypatch.setattr("mockselector._play.peers.MOST_YIELDED", 1000)
+    monkeypatch.setattr("mockselector._play.generators.MOST_YIELDED", 1000)
     text = "the generator that alice plays has yielded 1,000 steps: has it no end?"
     with pytest.raises(RuntimeError, match=rf"\A{re.escape(text)}\Z"):
         run(read_all, Plays(play))

@@ -29,9 +29,11 @@ from .._kernel.streams import Stream
 from .._text import excerpt, several, shown, value_text
 from .._whose import whose
 from .clock import AT_ONE_INSTANT, SECOND, Clock, nanoseconds
+from .generators import Raised
 from .kept_waiting import LookingAround
 from .netstat import SocketRow, SocketTable, interest_text
-from .peers import ROOM, GivenUp, Peer, Raised, shorten
+from .player import ROOM, GivenUp, Player
+from .script import shorten
 
 if TYPE_CHECKING:
     import selectors
@@ -46,7 +48,7 @@ if TYPE_CHECKING:
     from .._kernel.descriptors import Descriptor
     from .._system import Address, real_socket
     from .kept_waiting import Find
-    from .peers import End
+    from .reading import End
 
 __tracebackhide__ = True  # pytest: end tracebacks at the server's own line
 
@@ -96,6 +98,7 @@ class World:
 
     completes = False  # the end of the scripts is no end: it is run until it returns
     completed = False  # the last function that was run has returned
+    under_way = False  # whether anything of the program has been made, or run
     is_out = False  # the program, that was run, is not under way
     begun_at = 0  # when it was run
     _listened = False  # whether the program ever has
@@ -138,8 +141,8 @@ class World:
         self.patience: Final = nanoseconds(patience)
         self.grace: Final = nanoseconds(grace)
         self.buffer: Final = buffer
-        self.peers: Final[list[Peer]] = []
-        self.backends: Final[list[tuple[Address, Peer]]] = []  # those that nobody has connected to yet
+        self.peers: Final[list[Player]] = []
+        self.backends: Final[list[tuple[Address, Player]]] = []  # those that nobody has connected to yet
         self.detached: Final[dict[int, tuple[Descriptor, str]]] = {}
         self.records: Final[dict[Descriptor, Record]] = {}
         self.shared: Final[set[Descriptor]] = set()  # closed by number, or behind more than one socket object
@@ -148,7 +151,7 @@ class World:
         self.interrupt_at_end = False
         self.returned = False  # the server came back by itself
         self.calling_back = False  # a function of `on_end` is running
-        self._acting: Peer | None = None  # whose step is being taken
+        self._acting: Player | None = None  # whose step is being taken
         self.leaked: list[str] = []
         self.progress: int = 0  # how often a byte was moved, a connection made or closed, a step taken, or time went on
         self.open_selectors: Final[dict[str, None]] = {}
@@ -157,7 +160,7 @@ class World:
         self._handled_at = 0  # how far the rows were searched for that
         self._backend_names: Final[set[str]] = set()
         self._stalls: dict[Watch, Finding] = {}  # waits for one peer, of a server that may have several
-        self._knocking = OrderedDict[int, Peer]()  # who waits for somebody to listen, or for room in a backlog
+        self._knocking = OrderedDict[int, Player]()  # who waits for somebody to listen, or for room in a backlog
         self._dialling: list[tuple[Descriptor, Descriptor]] = []  # the program, for room in a backlog of its own
         self._refused: list[tuple[Descriptor, int]] = []  # the program, where nobody is, and with which error
         self._foreign: dict[int, Record] = {}
@@ -183,25 +186,27 @@ class World:
         """Nanoseconds since the beginning."""
         return self.clock.now
 
-    def wake(self, peer: Peer) -> None:
+    def wake(self, peer: Player) -> None:
         """Something has happened at its end."""
-        if not peer._queued:
-            peer._queued = True
-            heappush(self._runnable, peer._serial)
+        if not peer.turn.queued:
+            peer.turn.queued = True
+            heappush(self._runnable, peer.serial)
 
-    def meet(self, peer: Peer) -> End | None:
+    def meet(self, peer: Player) -> End | None:
         """Connect to whoever listens where the peer wants to go; returns the peer's end."""
-        listener = self.network.listener(peer._to)
+        listener = self.network.listener(peer.endpoint.to)
         if listener is None or listener.backlog is None or len(listener.backlog) >= listener.limit:
-            self._knocking[peer._serial] = peer
+            self._knocking[peer.serial] = peer
             return None
-        self._knocking.pop(peer._serial, None)
+        self._knocking.pop(peer.serial, None)
         self._alive += 1
-        return self.network.meet(listener, peer._source, peer._buffer, mapped=_is_ipv4(peer._to)).other
+        return self.network.meet(
+            listener, peer.endpoint.source, peer.endpoint.buffer, mapped=_is_ipv4(peer.endpoint.to)
+        ).other
 
-    def in_force(self, rule: RuleId, peer: Peer) -> bool:
+    def in_force(self, rule: RuleId, peer: Player) -> bool:
         """Whether a rule is judged for it."""
-        return rule not in peer._allow and self.monitor.in_force(rule)
+        return rule not in peer.endpoint.allow and self.monitor.in_force(rule)
 
     def fail(self, finding: Finding) -> NoReturn:
         """What a peer has found while the server waits."""
@@ -211,7 +216,7 @@ class World:
             raise GivenUp
         self.monitor.breach(finding, *self._call)
 
-    def sent_wrongly(self, record: Record, peer: Peer, wrong: tuple[str, str, int], data: bytes) -> None:
+    def sent_wrongly(self, record: Record, peer: Player, wrong: tuple[str, str, int], data: bytes) -> None:
         """What the server sends is not what the peer expects, says the peer: raise that, unless it is allowed."""
         if not (self.monitor.in_force("unexpected-send", record) and self.in_force("unexpected-send", peer)):
             peer.stop_judging()
@@ -222,13 +227,13 @@ class World:
         finding = Finding("unexpected-send", record.name, fields, block=block, made=peer.place_of(step))
         self.monitor.breach(finding, "send", record.name, excerpt(data))
 
-    def ended(self, peer: Peer) -> None:
+    def ended(self, peer: Player) -> None:
         """The last step of its script is taken."""
         self._playing -= 1
         self._over_at = self.clock.now
         self._goes_on()
 
-    def resumed(self, peer: Peer) -> None:
+    def resumed(self, peer: Player) -> None:
         """It has got more steps."""
         self._playing += 1
 
@@ -237,16 +242,16 @@ class World:
         """What texts call what is tested: "server", or "program" if it only connects."""
         return self.monitor.program
 
-    def left_without(self, peer: Peer) -> str:
+    def left_without(self, peer: Player) -> str:
         """How the program has left a peer without closing its connection, as half a sentence; "": it has closed it."""
-        if not self._is_gone or peer._serial in self._closed_before:
+        if not self._is_gone or peer.serial in self._closed_before:
             return ""
         return self._over_text() if self.returned else "the scenario is over"
 
     def _over_text(self) -> str:
         return f"the {self.program} has returned{self._returned_after}"
 
-    def while_handling(self, peer: Peer) -> str:
+    def while_handling(self, peer: Player) -> str:
         """Which exception it was handling when it closed, as the rest of a sentence; "": none."""
         why = self.monitor.reasons.get(peer.name, (0, "", None))[2]
         return "" if why is None else f" while handling {why.kind}"
@@ -260,10 +265,10 @@ class World:
 
     # -- who takes part ---------------------------------------------------------------------------
 
-    def add(self, peer: Peer) -> None:
+    def add(self, peer: Player) -> None:
         """A new peer; it acts when the server next waits."""
         self.peers.append(peer)
-        if peer._backend:
+        if peer.is_backend:
             self._backend_names.add(peer.name)
         else:
             self.monitor.program = "server"
@@ -276,6 +281,7 @@ class World:
 
     def admit(self, descriptor: Descriptor, name: str | None, role: str, allow: frozenset[RuleId] = NO_RULES) -> Record:
         """Let a new socket of the program into the run."""
+        self.under_way = True
         record = self.monitor.admit(
             name, "new", descriptor.number, role=role, allow=allow, script=descriptor, known=role == "client"
         )
@@ -291,6 +297,7 @@ class World:
 
     def name_selector(self) -> str:
         """What the next selector is called."""
+        self.under_way = True
         self._selectors += 1
         if self._selectors % SELECTORS_TO_TIDY == 0:
             self.tidy()  # now: it may never wait
@@ -304,10 +311,10 @@ class World:
         return self._tasks
 
     @staticmethod
-    def peer_of(stream: Stream) -> Peer | None:
+    def peer_of(stream: Stream) -> Player | None:
         """Who plays the other end of a connection."""
         peer = stream.other.peer
-        return peer if isinstance(peer, Peer) else None
+        return peer if isinstance(peer, Player) else None
 
     # -- what is made in it, where that is not simulated ------------------------------------------
 
@@ -363,10 +370,10 @@ class World:
             return
         self.backends.remove((near, peer))
         self.monitor.rename(record, peer.name, "connection")
-        record.allow |= peer._allow
+        record.allow |= peer.endpoint.allow
         descriptor.connecting = True
         self._playing += 1
-        peer._dialled = descriptor
+        peer.dialled = descriptor
         self.wake(peer)
 
     def hangs_up(self, descriptor: Descriptor) -> bool:
@@ -397,14 +404,14 @@ class World:
             return  # the program's own port in another family: it is refused, and the other one tried
         if self.monitor.in_force("unscripted-connection", record):
             where = address if isinstance(address, str) else (self.network.name_of(address[0]), *address[1:2])
-            more = any(peer._to == where for peer in self.peers if peer._backend)
+            more = any(peer.endpoint.to == where for peer in self.peers if peer.is_backend)
             what = f"{value_text(where)}, where the scenario has no {'more backends' if more else 'backend'}"
             fields = {"what": what, "address": value_text(where)}
             self.monitor.breach(
                 Finding("unscripted-connection", record.name, fields), "connect", record.name, str(where)
             )
 
-    def answer(self, peer: Peer, descriptor: Descriptor, error: int) -> None:
+    def answer(self, peer: Player, descriptor: Descriptor, error: int) -> None:
         """A backend takes the connection, or does not."""
         record = self.records[descriptor]
         if descriptor.closed or not descriptor.connecting:
@@ -413,14 +420,14 @@ class World:
             descriptor.failed(error)
             self.monitor.becomes(record, "refused")
         else:
-            remote = self.network.resolved(descriptor.family, peer._to)
-            sizes = (peer._buffer, peer._buffer)
+            remote = self.network.resolved(descriptor.family, peer.endpoint.to)
+            sizes = (peer.endpoint.buffer, peer.endpoint.buffer)
             stream = Stream.pair(sizes, descriptor.local, remote, unix=descriptor.family not in ANY)
             self._alive += 1
             descriptor.fresh = True
             descriptor.connected(stream)
             self.monitor.becomes(record, "connected")
-            peer._attach(stream.other)
+            peer.attach(stream.other)
 
     def listens(self) -> None:
         """Somebody begins to listen: who waits for that looks again."""
@@ -432,7 +439,7 @@ class World:
     def accepts(self, listener: Descriptor) -> None:
         """A listener has room for one more: the first who waits for that looks again."""
         for peer in self._knocking.values():
-            if self.network.listener(peer._to) is listener:
+            if self.network.listener(peer.endpoint.to) is listener:
                 self.wake(peer)
                 return
         for descriptor, wanted in self._dialling:
@@ -605,10 +612,6 @@ class World:
         self._still_at = self.progress
         self.monitor.limit = self._still + IDLE_CALLS * WIDTH
 
-    def stepped(self) -> None:
-        """A peer has taken a step: something happens."""
-        self._goes_on()
-
     def idles(self) -> int:
         """A peer has taken a step that was made during the run, and has moved nothing; how many were that?"""
         self._idle += 1
@@ -637,18 +640,21 @@ class World:
             self.monitor.becomes(self.records[descriptor], "refused")
         while self._runnable:
             peer = self._go()
-            if peer._until is not None:
-                heappush(self._timers, (peer._until, peer._serial, peer._token))
-            elif not peer._finished and not (peer._backend and peer._stream is None):
-                heappush(self._vain, (peer._since + self.patience, peer._serial, peer._token))
+            if peer.turn.until is not None:
+                heappush(self._timers, (peer.turn.until, peer.serial, peer.turn.token))
+            elif not peer.finished and not (peer.is_backend and peer.stream is None):
+                heappush(self._vain, (peer.turn.since + self.patience, peer.serial, peer.turn.token))
 
-    def _go(self) -> Peer:
+    def _go(self) -> Player:
         """Let the next peer act that can. What it raises, or whatever comes meanwhile, ends the run."""
         failed: BaseException
         try:
             peer = self._acting = self.peers[heappop(self._runnable)]
-            peer._queued = False
-            peer._go()
+            peer.turn.queued = False
+            before = self.progress
+            peer.go()
+            if self.progress != before:
+                self._goes_on()  # it has taken steps
             return peer
         except Raised as one:
             failed = one.error
@@ -662,12 +668,12 @@ class World:
         finally:
             del failed  # it refers to this frame
 
-    def _due(self, timers: list[tuple[int, int, int]]) -> tuple[int, Peer] | None:
+    def _due(self, timers: list[tuple[int, int, int]]) -> tuple[int, Player] | None:
         """The next of them that still holds."""
         while timers:
             when, serial, token = timers[0]
             peer = self.peers[serial]
-            if peer._token == token and not peer._queued:
+            if peer.turn.token == token and not peer.turn.queued:
                 return when, peer
             heappop(timers)
         return None
@@ -694,7 +700,7 @@ class World:
 
     @property
     def _has_clients(self) -> bool:
-        return any(not peer._backend for peer in self.peers)
+        return any(not peer.is_backend for peer in self.peers)
 
     @property
     def _still_to_come(self) -> bool:
@@ -792,7 +798,7 @@ class World:
 
     # -- how it ends ----------------------------------------------------------------------------------
 
-    def _in_vain(self, peer: Peer, never: Callable[[], None] | None) -> None:
+    def _in_vain(self, peer: Player, never: Callable[[], None] | None) -> None:
         """A peer has waited as long as anybody would."""
         if self._tidies(whole=self.in_force("stuck", peer)):
             return  # it may have got its end
@@ -803,29 +809,29 @@ class World:
             if descriptor.stream is not None and descriptor.stream.other.peer is peer and self._call[0] != "send":
                 self.monitor.judge_unsent(record, *self._call)
         if self.in_force("stuck", peer):
-            what = f"{peer.name} waits in vain {peer._waits_for}, and the {self.monitor.program} sleeps"
+            what = f"{peer.name} waits in vain {peer.turn.waits_for}, and the {self.monitor.program} sleeps"
             fields = {"what": what, "hangs": HANGS.format(self.monitor.program), "advice": self._advice(peer)}
             block = f"{peer.conversation()}\n\n{self.table().about(peer.name)}"
             self.fail(Finding("stuck", peer.name, fields, block=block, made=peer.place()))
-        peer._given_up = True
+        peer.given_up = True
         self.wake(peer)
 
-    def _advice(self, peer: Peer) -> str:
-        if peer._stream is None:
-            if self.network.listener(peer._to) is not None:
+    def _advice(self, peer: Player) -> str:
+        if peer.stream is None:
+            if self.network.listener(peer.endpoint.to) is not None:
                 return "The backlog is full, and stays so: does the server still accept()?"
             if self.network.listeners:
                 there = several([value_text(one.local) for one in self.network.listeners])
-                return f"Nothing listens at {value_text(peer._to)}, but at {there}: which of them is wrong?"
+                return f"Nothing listens at {value_text(peer.endpoint.to)}, but at {there}: which of them is wrong?"
             return (
                 "Nothing listens at all: does the server come to listen()? If it made its listener or selector"
                 " before the scenario began, at import, import it inside of net.installed(), or use net.run_path()."
             )
-        if peer._waits_for == ROOM:
+        if peer.turn.waits_for == ROOM:
             return (
-                f"Both sides wait to be read: the script sends more than the {peer._buffer} bytes that fit, and reads"
-                " nothing meanwhile. If a real client would read in between, let the script do so (expects between the"
-                " sends), or give the client a larger buffer=."
+                f"Both sides wait to be read: the script sends more than the {peer.endpoint.buffer} bytes that fit, and"
+                " reads nothing meanwhile. If a real client would read in between, let the script do so (expects"
+                " between the sends), or give the client a larger buffer=."
             )
         return (
             "See whether the server waits for the same as the script: for more input than there is,"
@@ -948,7 +954,7 @@ class World:
         start, kind, _ = monitor.on_its_way_out()
         start = min(start, self._last_wait()) if for_good else start
         closed = set[str]()
-        accepted: set[object] = {peer.name for peer in self.peers if peer._backend}
+        accepted: set[object] = {peer.name for peer in self.peers if peer.is_backend}
         for at in range(0, len(monitor.rows), WIDTH):
             call, name, detail = monitor.rows[at : at + 3]
             lost = for_good and (name in monitor.reasons or _is_a_librarys(monitor.rows[at + 4]))
@@ -957,10 +963,10 @@ class World:
             elif call == "accept":
                 accepted.add(detail)
         self._closed_before = frozenset(
-            peer._serial
+            peer.serial
             for peer in self.peers
             if peer.name in closed  # or went with the listener that it waited at
-            or (peer._stream is not None and peer._stream.other.closed and {peer.name}.isdisjoint(accepted))
+            or (peer.stream is not None and peer.stream.other.closed and {peer.name}.isdisjoint(accepted))
         )
         self._is_gone, self._returned_after = True, f" after {kind}" if kind else ""
 
@@ -995,6 +1001,7 @@ class World:
 
     def release(self) -> None:
         """The program is at its end: what is still open is closed."""
+        self.under_way = True
         self._close_all()
         self.network.remove_files()
 
@@ -1009,7 +1016,7 @@ class World:
 
     def _note_tasks(self) -> None:
         """Where tasks stand, if there may be something to be said of them at the end."""
-        if self.leaked or self.program != "server" or not all(peer._finished for peer in self.peers):
+        if self.leaked or self.program != "server" or not all(peer.finished for peer in self.peers):
             self.monitor.stood = standing(self.monitor.outer_loop)
 
     def _backwards(self) -> Iterator[tuple[str, str]]:
@@ -1020,7 +1027,7 @@ class World:
 
     def scripts(self) -> list[str]:
         """How far the peers have come that are not at the end of their scripts, the one served last first."""
-        waiting = [peer for peer in self.peers if not peer._finished and peer._steps]
+        waiting = [peer for peer in self.peers if not peer.finished and peer.script.steps]
         served = (name for call, name in self._backwards() if call not in TIDYING and call != "select")
         last = next(served, "")
         waiting.sort(key=lambda peer: peer.name != last)
@@ -1030,6 +1037,7 @@ class World:
 
     def begins(self) -> None:
         """A program is run, from now on and in this thread."""
+        self.under_way = True
         self.begun_at = self.clock.now
         self._running_in = get_ident()
         self.is_out = False
@@ -1103,10 +1111,10 @@ class World:
             *self._late,
         ]
         for peer in self.peers:
-            if peer._finished or peer._given_up or not self.in_force("unmet-expectation", peer):
+            if peer.finished or peer.given_up or not self.in_force("unmet-expectation", peer):
                 continue
             fields, note = self._unmet(peer)
-            block = peer.conversation if peer._steps else ""
+            block = peer.conversation if peer.script.steps else ""
             found.append(
                 Finding("unmet-expectation", peer.name, fields, note=note, block=block, made=peer.place(), at_end=True)
             )
@@ -1119,14 +1127,14 @@ class World:
         ]
         return found
 
-    def _unmet(self, peer: Peer) -> tuple[dict[str, str], str]:
+    def _unmet(self, peer: Player) -> tuple[dict[str, str], str]:
         """What is to be said of a peer that is not at the end of its script when the run is over."""
         note = "" if self.monitor.rows else "The server has made no call in this scenario. Was it run, by net.run(...)?"
         over = self._over_text() if self.returned else "the run is over"
         advice = shorten(self.program)
-        if peer._stream is not None:
+        if peer.stream is not None:
             return {"what": f"is not at the end of its script ({peer.doing()}), and {over}", "advice": advice}, note
-        if peer._backend:
+        if peer.is_backend:
             advice = "If the program should connect to it, find why it does not; if it is right, leave the backend out."
             return {"what": "was never connected to", "advice": advice}, note
         alone = f"the {self.program} returned{self._returned_after} before it could connect"
@@ -1140,9 +1148,9 @@ class World:
         rows = [self._row(descriptor, record) for descriptor, record in self.records.items() if not descriptor.closed]
         accepted = {row.name for row in rows}
         for peer in self.peers:
-            if peer._stream is None or (peer.name not in accepted and not peer._stream.other.closed):
-                state = "not connected" if peer._stream is None else "not accepted"
-                unread = 0 if peer._stream is None else peer._stream.other.size
+            if peer.stream is None or (peer.name not in accepted and not peer.stream.other.closed):
+                state = "not connected" if peer.stream is None else "not accepted"
+                unread = 0 if peer.stream is None else peer.stream.other.size
                 rows.append(SocketRow(peer.name, state, "", unread, 0, progress(peer)))
         return SocketTable(rows)
 
@@ -1155,13 +1163,13 @@ class World:
         if state == "connected":
             state = "peer reset" if stream.dead else "peer closed" if stream.ended else state
         peer = stream.other.peer
-        script = progress(peer) if isinstance(peer, Peer) else ""
+        script = progress(peer) if isinstance(peer, Player) else ""
         return SocketRow(record.name, state, interest, stream.size, stream.other.size, script)
 
 
-def progress(peer: Peer) -> str:
+def progress(peer: Player) -> str:
     """How far a peer is in its script."""
-    return f"step {min(peer._position + 1, len(peer._steps))} of {len(peer._steps)}: {peer.doing()}"
+    return f"{peer.progress()}: {peer.doing()}"
 
 
 def _endless(calls: int, call: str, name: str, *, idle: bool) -> Finding:
