@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import re
 from enum import Enum
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from .._text import bytes_text, excerpt, name_of, value_text
 from .steps import Expects, ExpectsNothing
@@ -18,8 +18,13 @@ from .steps import Expects, ExpectsNothing
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from .reading import End
     from .script import Script
     from .steps import Step
+
+
+UNKNOWN: Final = -1
+"""No step."""
 
 
 class Hears(Enum):
@@ -48,7 +53,7 @@ class Expecting:
     def __init__(self, script: Script, hears: Mapping[type[Step], Hears]) -> None:
         self._steps = script.steps
         self._hears = hears
-        self.index: int = 0  # less than 0: that is not known
+        self.index: int = 0  # or UNKNOWN
         self.offset: int = 0
 
     def moves_to(self, index: int) -> None:
@@ -57,7 +62,18 @@ class Expecting:
 
     def stop(self) -> None:
         """What is sent next is compared when it is taken in, if at all."""
-        self.index = -1
+        self.index = UNKNOWN
+
+    def resume(self, index: int, end: End) -> Difference | None:
+        """What follows is for this step: compare what has come and was not read; None: that is it, so far."""
+        self.moves_to(index)
+        for piece, start in end.pieces():
+            found = self.judge(piece, start)
+            if found is not None or self.index < 0:  # the rest is for a later step
+                return found
+        if not end.all_here:
+            self.stop()  # between this and what is sent next there is more: it is compared when it comes
+        return None
 
     @property
     def is_judging(self) -> bool:
@@ -89,7 +105,7 @@ class Expecting:
                 wanted = "nothing" if isinstance(step, ExpectsNothing) else "the end"
                 return Difference(f"{bytes_text(excerpt(data[at:]))} where it expects {wanted}", "", index)
             else:
-                self.index = -1
+                self.index = UNKNOWN
                 return None
         self.index, self.offset = index, offset
         return None

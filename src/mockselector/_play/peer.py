@@ -62,7 +62,7 @@ class Peer:
         return self._player.received
 
     def __repr__(self) -> str:
-        return f"<peer {self.name!r}, at {self._player.progress()}>"
+        return f"<peer {self.name!r}, at {self._player.script.progress(self._player.position)}>"
 
     def sends(self, data: Buffer) -> Self:
         """Send bytes. A `recv()` returns the bytes of one `sends` at most; a long one may come in parts."""

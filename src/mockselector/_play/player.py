@@ -14,9 +14,9 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 from .._judge.errors import Finding
 from .._text import bytes_text, excerpt
 from .clock import nanoseconds
-from .expecting import Difference, Expecting, difference
+from .expecting import UNKNOWN, Difference, Expecting, difference
 from .generators import Generators
-from .reading import ALL, Reading, Turn
+from .reading import ALL, Reading, Turn, how_it_ended
 from .script import shorten
 from .steps import Does, Expects, Plays, Sends, Waits
 from .taking import HEARS, MEANINGS
@@ -191,16 +191,13 @@ class Player:
         around.check_open()
         if last < script.made_from and around.makes_steps():
             script.made_from = last
-        if self.endpoint.unreachable:
-            raise RuntimeError(
-                f"{self.name} has {self.endpoint.unreachable}: it is never connected, and has no steps to take"
-            )
+        if why := self.endpoint.unreachable:
+            raise RuntimeError(f"{self.name} has {why}: it is never connected, and has no steps to take")
         if self.finished:
             self.finished = False
-            if self.stream is None or (self.stream.all_here and not self.stream.size):
-                self.expecting.moves_to(last)
-            else:
-                self.expecting.stop()
+            stream = self.stream
+            all_read = stream is None or (stream.all_here and not stream.size)
+            self.expecting.moves_to(last if all_read and not self.given_up else UNKNOWN)
             around.resumed(self)
         around.wake(self)
 
@@ -268,8 +265,11 @@ class Player:
         if step is None:
             steps = self.script.steps
             if self.step is not None:
-                if self.position >= self.script.made_from:
-                    self._check_idle(came)
+                if self.position >= self.script.made_from and self._idles(came) > MOST_STEPS:
+                    raise RuntimeError(
+                        f"the script has taken {MOST_STEPS:,} steps at one instant: does a generator yield steps"
+                        " for ever, or a does() step append to its own script?"
+                    )
                 self.position += 1
             step = steps[self.position] if self.position < len(steps) else None
         self.step = step
@@ -295,13 +295,6 @@ class Player:
             self.step, came = generators.end(), b""
         self.judge_on()
         return None
-
-    def _check_idle(self, came: bytes) -> None:
-        if self._idles(came) > MOST_STEPS:
-            raise RuntimeError(
-                f"the script has taken {MOST_STEPS:,} steps at one instant: does a generator yield steps"
-                " for ever, or a does() step append to its own script?"
-            )
 
     def _idles(self, came: bytes) -> int:
         """A step is taken that was made during the run: how many such have moved nothing, and left no turn?"""
@@ -353,23 +346,12 @@ class Player:
 
     # -- judging what the server sends ----------------------------------------------------------
 
-    def stop_judging(self) -> None:
-        """What the server sends is wrong, and allowed."""
-        self.expecting.stop()
-
     def judge_on(self) -> None:
         """A step that judges by itself is taken; what follows is compared again."""
-        if self.generators.stack:
-            return  # in the middle of a generator
-        self.expecting.moves_to(self.position + 1)
-        for piece, start in self.reading.end.pieces():
-            found = self.judge(piece, start)
+        if not self.generators.stack:  # else in the middle of a generator
+            found = self.expecting.resume(self.position + 1, self.reading.end)
             if found is not None:
                 self.unexpected(found)
-            if not self.expecting.is_judging:  # the rest is for a later step
-                return
-        if not self.reading.end.all_here:
-            self.expecting.stop()  # between this and what is sent next there is more: it is compared when it comes
 
     def _differs(self, what: bytes, size: int) -> bool:
         """Whether the last bytes that were read, not compared before, are not those; that is told, or allowed."""
@@ -384,11 +366,11 @@ class Player:
     def unexpected(self, found: Difference, *, here: bool = False) -> None:
         """What has come is wrong: a finding, unless that is allowed. here: the step that is being taken says so."""
         if not self.around.in_force("unexpected-send", self):
-            self.stop_judging()
+            self.expecting.stop()
             return
         block = f"{found.lines}\n\n{self.conversation(None if here else found.step)}".strip("\n")
         fields = {"what": found.said, "moment": "went to sleep"}
-        made = self.place_of(found.step)
+        made = self.script.place(found.step)
         self.around.fail(Finding("unexpected-send", self.name, fields, block=block, made=made))
 
     def says(self, what: str) -> None:
@@ -416,10 +398,6 @@ class Player:
         """Whether the program connects to it, and not it to the program."""
         return self.endpoint.is_backend
 
-    def place_of(self, step: int) -> Place:
-        """Where a step was written."""
-        return self.script.place(step)
-
     def place(self) -> Place:
         """Where the step at which it is was written."""
         steps = self.script.steps
@@ -439,11 +417,6 @@ class Player:
             return f"it {self._inner or self.script.steps[self.position]}"
         return f"it waits {turn.waits_for}"
 
-    def progress(self) -> str:
-        """How far it is in its script."""
-        steps = len(self.script.steps)
-        return f"step {min(self.position + 1, steps)} of {steps}"
-
     def conversation(self, at: int | None = None) -> str:
         """Its steps, with how far it has come; or, where another one is meant, around that."""
         if at is not None:
@@ -452,11 +425,6 @@ class Player:
 
     def gone(self) -> str:
         """How the connection came to its end, as half a sentence."""
-        end, around = self.reading.end, self.around
-        over = around.left_without(self)
-        if over:
-            return over
-        if not end.dead and not end.other.closed:
-            return f"the {around.program} has shut down writing"
-        how = (" with unread data, which resets it" if end.other.size else " by a reset") if end.dead else ""
-        return f"the {around.program} has closed the connection{how}{around.while_handling(self)}"
+        around = self.around
+        handling = around.while_handling(self)
+        return around.left_without(self) or how_it_ended(self.reading.end, around.program, handling)

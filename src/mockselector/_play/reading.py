@@ -62,6 +62,14 @@ ALL: Final = 1 << 62
 """More bytes than ever come."""
 
 
+def how_it_ended(end: End, program: str, handling: str) -> str:
+    """How a connection came to its end, as half a sentence; handling: what the program was handling then."""
+    if not end.dead and not end.other.closed:
+        return f"the {program} has shut down writing"
+    how = (" with unread data, which resets it" if end.other.size else " by a reset") if end.dead else ""
+    return f"the {program} has closed the connection{how}{handling}"
+
+
 class Turn:
     """When a peer acts next: it is queued, or waits for something to happen, or until a moment."""
 

@@ -43,6 +43,10 @@ class Script:
         where = self._made if number is None or not number < len(self.places) else self.places[number]
         return place(*where)
 
+    def progress(self, position: int) -> str:
+        """How far a peer is that is at this step."""
+        return f"step {min(position + 1, len(self.steps))} of {len(self.steps)}"
+
     def told(self, here: int, inner: Step | None, so_far: bytes) -> str:
         """The steps around `here`; inner: what a generator makes of that one; so_far: what it has taken in."""
         first = max(0, here - SHOWN)

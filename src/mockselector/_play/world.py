@@ -219,12 +219,12 @@ class World:
     def sent_wrongly(self, record: Record, peer: Player, wrong: tuple[str, str, int], data: bytes) -> None:
         """What the server sends is not what the peer expects, says the peer: raise that, unless it is allowed."""
         if not (self.monitor.in_force("unexpected-send", record) and self.in_force("unexpected-send", peer)):
-            peer.stop_judging()
+            peer.expecting.stop()
             return
         said, lines, step = wrong
         block = f"{lines}\n\n{peer.conversation(step)}".strip("\n")
         fields = {"what": said, "moment": "sent"}
-        finding = Finding("unexpected-send", record.name, fields, block=block, made=peer.place_of(step))
+        finding = Finding("unexpected-send", record.name, fields, block=block, made=peer.script.place(step))
         self.monitor.breach(finding, "send", record.name, excerpt(data))
 
     def ended(self, peer: Player) -> None:
@@ -1169,7 +1169,7 @@ class World:
 
 def progress(peer: Player) -> str:
     """How far a peer is in its script."""
-    return f"{peer.progress()}: {peer.doing()}"
+    return f"{peer.script.progress(peer.position)}: {peer.doing()}"
 
 
 def _endless(calls: int, call: str, name: str, *, idle: bool) -> Finding:
