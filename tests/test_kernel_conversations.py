@@ -19,6 +19,7 @@ from hypothesis import strategies as st
 
 from mockselector import Closes, Peer, Play, Receives, Resets, Scenario, Sends, ShutsDown, Step
 from mockselector._judge.rules import RULES
+from mockselector._play.player import Player
 
 Network: TypeAlias = Literal["simulated", "loopback"]
 
@@ -136,9 +137,9 @@ def silent() -> Play:
 PLAYS: Final = {play.__name__: play for play in (answers, leaves, resets, silent)}
 
 
-def seen_by(peer: Peer) -> tuple[bytes, str]:
+def seen_by(peer: Player) -> tuple[bytes, str]:
     """The bytes that a peer has seen, and the end."""
-    stream = peer._stream
+    stream = peer.stream
     if stream is None or stream.closed:
         return peer.received, "never connected" if stream is None else "left"
     return peer.received, "reset" if stream.dead and not stream.ended else "end" if stream.ended else "none"

@@ -453,7 +453,7 @@ def test_a_large_stream_to_a_client_without_steps_passes(monkeypatch: pytest.Mon
 
 
 def test_a_plain_list_may_have_any_number_of_steps(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("mockselector._play.peers.MOST_STEPS", 1000)
+    monkeypatch.setattr("mockselector._play.player.MOST_STEPS", 1000)
     with Scenario() as net:
         steps: list[Step] = [Sends(b"hi"), Waits(0), Expects(b"hi")]
         net.client("alice", [*steps * 2000, *[Waits(0)] * 2000, Closes()])
@@ -461,7 +461,7 @@ def test_a_plain_list_may_have_any_number_of_steps(monkeypatch: pytest.MonkeyPat
 
 
 def test_a_generator_may_yield_any_number_of_steps_that_move_something(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("mockselector._play.peers.MOST_YIELDED", 1000)
+    monkeypatch.setattr("mockselector._play.generators.MOST_YIELDED", 1000)
 
     def play() -> Play:
         for _ in range(3000):
@@ -474,7 +474,7 @@ def test_a_generator_may_yield_any_number_of_steps_that_move_something(monkeypat
 
 
 def test_a_step_may_append_any_number_of_steps_that_move_something(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("mockselector._play.peers.MOST_STEPS", 1000)
+    monkeypatch.setattr("mockselector._play.player.MOST_STEPS", 1000)
 
     def again() -> None:
         if len(alice.received) < 4000:
@@ -504,7 +504,7 @@ def yields_reads_at_the_end() -> Play:
 def test_a_generator_that_has_no_end_and_moves_nothing_is_told(
     play: Callable[[], Play], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("mockselector._play.peers.MOST_YIELDED", 1000)
+    monkeypatch.setattr("mockselector._play.generators.MOST_YIELDED", 1000)
     with pytest.raises(RuntimeError, match="has it no end"), Scenario() as net:
         net.client("alice").plays(play)
         net.run(one, lambda conn: conn.shutdown(socket.SHUT_WR) or conn.recv(1))

@@ -28,6 +28,8 @@ from mockselector import (
     Step,
     Waits,
 )
+from mockselector._play.steps import STEPS
+from mockselector._play.taking import MEANINGS
 from scenario_servers import echo, headline, nothing, one, read_all
 
 if TYPE_CHECKING:
@@ -637,6 +639,62 @@ def test_what_was_read_before_steps_were_appended_is_not_expected_again() -> Non
     assert alice.received == b"ab"
 
 
+def test_what_was_not_read_when_steps_were_appended_is_expected_by_them() -> None:
+    def serve() -> None:
+        with socket.create_server(("localhost", 0)) as listener:
+            conn, _ = listener.accept()
+            with conn:
+                conn.sendall(b"abcd")
+                conn.recv(1)
+                conn.sendall(b"e")
+                conn.recv(1)
+
+    def later() -> None:
+        alice.sends(b"?").expects(b"bcde").closes()
+
+    with Scenario(allow={"unaccepted-connection"}) as net:
+        alice = net.client("alice").reads_slowly(1, every=10)
+        net.client("bob").waits(5).does(later).closes()
+        net.run(serve)
+    assert alice.received == b"abcde"
+
+
+def test_a_generator_within_a_generator_leaves_what_comes_to_the_one_around_it() -> None:
+    def inner() -> Play:
+        yield Receives()
+
+    def outer() -> Play:
+        yield Plays(inner)
+        yield Sends(b"2")
+        assert (yield Receives()) == b"two"
+
+    def serve() -> None:
+        with socket.create_server(("localhost", 0)) as listener:
+            conn, _ = listener.accept()
+            with conn:
+                for text in (b"one", b"two", b"three"):
+                    conn.sendall(text)
+                    conn.recv(1)
+
+    with Scenario() as net:
+        net.client("alice").plays(outer).sends(b"3").expects(b"three").closes()
+        net.run(serve)
+
+
+def test_a_step_of_a_class_that_the_test_has_derived_is_that_step() -> None:
+    class Greets(Sends):
+        def __init__(self) -> None:
+            super().__init__(b"hello")
+
+    with Scenario() as net:
+        net.client("alice", [Greets(), Expects(b"hello"), Closes()])
+        net.run(echo)
+
+
+def test_every_step_has_its_meaning() -> None:
+    assert set(MEANINGS) == set(STEPS)
+
+
 def test_a_function_of_the_test_that_raises_ends_the_run_and_comes_out_of_it() -> None:
     def fails() -> None:
         raise ZeroDivisionError("of the test")
@@ -685,7 +743,7 @@ def test_a_script_that_has_no_end_is_told(monkeypatch: pytest.MonkeyPatch) -> No
     def again() -> None:
         alice.does(again)
 
-    monkeypatch.setattr("mockselector._play.peers.MOST_STEPS", 1000)
+    monkeypatch.setattr("mockselector._play.player.MOST_STEPS", 1000)
     text = (
         "the script has taken 1,000 steps at one instant: does a generator yield steps for ever,"
         " or a does() step append to its own script?"
@@ -819,7 +877,7 @@ def test_a_generator_that_has_no_end_is_told(monkeypatch: pytest.MonkeyPatch) ->
         while True:
             yield Waits(1)
 
-    monkeypatch.setattr("mockselector._play.peers.MOST_YIELDED", 1000)
+    monkeypatch.setattr("mockselector._play.generators.MOST_YIELDED", 1000)
     text = "the generator that alice plays has yielded 1,000 steps: has it no end?"
     with pytest.raises(RuntimeError, match=rf"\A{re.escape(text)}\Z"):
         run(read_all, Plays(play))

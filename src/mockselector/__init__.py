@@ -39,7 +39,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from ._judge.rules import RuleId
     from ._play.netstat import SocketRow, SocketTable
-    from ._play.peers import Peer
+    from ._play.peer import Peer
     from ._play.steps import (
         Closes,
         Does,
@@ -89,7 +89,7 @@ __all__ = [
 ]
 
 # Imported when first asked for: whoever uses the three classes alone does not pay for the rest.
-_LATER = {"Scenario": "_scenario", "Peer": "_play.peers", "SocketRow": "_play.netstat", "SocketTable": "_play.netstat"}
+_LATER = {"Scenario": "_scenario", "Peer": "_play.peer", "SocketRow": "_play.netstat", "SocketTable": "_play.netstat"}
 
 
 def __getattr__(name: str) -> object:

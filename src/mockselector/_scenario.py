@@ -25,7 +25,9 @@ from ._judge.trace import caller, place
 from ._kernel.addresses import AF_UNIX, ANY
 from ._loopback.world import LoopbackWorld, require_loopback
 from ._play.clock import DATE, nanoseconds
-from ._play.peers import Peer
+from ._play.peer import Peer, checked_steps
+from ._play.player import Endpoint, Player
+from ._play.script import Script
 from ._play.steps import require_function, require_name, require_seconds, require_size
 from ._play.world import World
 from ._program import program
@@ -138,7 +140,7 @@ class Scenario:
         _require_place("address", address, ())
         if self._real:
             require_loopback(address=(address, None), buffer=(buffer, None))
-        return self._add(name, steps, to=to, source=address, buffer=buffer, allow=allow, delay=delay)
+        return Peer(self._add(name, steps, to=to, source=address, buffer=buffer, allow=allow, delay=delay))
 
     def backend(
         self,
@@ -165,7 +167,7 @@ class Scenario:
         host = address[0] if isinstance(address, tuple) else address
         if isinstance(address, tuple):
             network.know(address[0])
-        peer = self._add(
+        player = self._add(
             name or host, steps, to=address, source=None, buffer=buffer, allow=allow, backend=True, refuses=refuses,
             delay=delay,
         )  # fmt: skip
@@ -173,13 +175,13 @@ class Scenario:
         if isinstance(address, tuple):
             family = next(one for one in ANY if (":" in network.host(address[0], one)) == (ANY[one] == "::"))
             where = network.resolved(family, address)[:2]
-        self._world.dialling.backends.append((where, peer))
-        return peer
+        self._world.dialling.backends.append((where, player))
+        return Peer(player)
 
     def _add(
         self, name: str | None, steps: Sequence[Step], *, to: Address, source: Address, buffer: int | None,
         allow: Collection[RuleId], backend: bool = False, refuses: bool = False, delay: float | None = 0.0,
-    ) -> Peer:  # fmt: skip
+    ) -> Player:  # fmt: skip
         world = self._world
         require_name(name)
         if buffer is not None:
@@ -189,13 +191,14 @@ class Scenario:
                 "this scenario is at its end: add clients before net.run() is called,"
                 " or while it runs, in a does() step"
             )
-        peer = Peer(
-            world, len(world.peers), world.monitor.name_for(name, "client"), steps, caller(2), to=to, source=source,
-            buffer=world.buffer if buffer is None else buffer, allow=checked_rules(allow), backend=backend,
-            refuses=refuses, delay=delay,
-        )  # fmt: skip
-        world.add(peer)
-        return peer
+        own_name = world.monitor.name_for(name, "client")
+        endpoint = Endpoint(
+            to, source, world.buffer if buffer is None else buffer, checked_rules(allow), backend, refuses, delay
+        )
+        script = Script(own_name, checked_steps(steps), caller(2))
+        player = Player(world, len(world.peers), script, endpoint)
+        world.add(player)
+        return player
 
     # -- running the server ---------------------------------------------------------------------
 

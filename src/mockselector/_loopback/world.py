@@ -27,7 +27,7 @@ from .._kernel.descriptors import Descriptor
 from .._methods import DONTWAIT, PEEK, WAITALL
 from .._play.clock import nanoseconds
 from .._play.netstat import SocketRow, interest_text
-from .._play.peers import Peer
+from .._play.player import Player
 from .._play.world import World, progress
 from .._system import number_of, os_error, real_socket
 from .._text import BYTES_SHOWN
@@ -230,7 +230,7 @@ class LoopbackSocket(real_socket):
     def _sends(self, act: Callable[[], int], given: Given, flags: int = 0) -> int:
         sent = self._call("send", act, EVENT_WRITE, flags)
         peer = self.far.peer
-        if isinstance(peer, Peer):
+        if isinstance(peer, Player):
             data = given[:sent]
             wrong = peer.judge(data)
             if wrong is not None:
@@ -478,17 +478,17 @@ class LoopbackWorld(World):
         sock._record.phase = "listening"
         self.listens()
 
-    def meet(self, peer: Peer) -> Wire | None:
+    def meet(self, peer: Player) -> Wire | None:
         """Connect to whoever listens where the peer wants to go."""
-        self.dialling.knocking[peer._serial] = peer
-        listener = self.network.listener(peer._to)
+        self.dialling.knocking[peer.serial] = peer
+        listener = self.network.listener(peer.endpoint.to)
         if listener is None or len(self._waiting[listener]) >= listener.limit:
             return None
         sock = Raw(listener.family, SOCK_STREAM)
         if sock.connect_ex(_reachable(listener)):  # it does not listen any more, or its path is gone
             sock.close()
             return None
-        del self.dialling.knocking[peer._serial]
+        del self.dialling.knocking[peer.serial]
         self.dialling.alive += 1
         wire = Wire(sock, Far(counted=True))
         self._wires.append(wire)
@@ -551,9 +551,9 @@ class LoopbackWorld(World):
         self.dialling.backends.remove(found)
         record.monitor.rename(record, peer.name, "connection")
         self.dialling.dialled += 1
-        peer._dialled = descriptor
+        peer.dialled = descriptor
         self.wake(peer)
-        if not peer._refuses:
+        if not peer.endpoint.refuses:
             there.listen(1)
             self._to_answer[descriptor] = there
         return there.getsockname()
@@ -568,11 +568,11 @@ class LoopbackWorld(World):
         self._kept.append(sock)
         return sock
 
-    def answer(self, peer: Peer, descriptor: Descriptor, error: int) -> None:
+    def answer(self, peer: Player, descriptor: Descriptor, error: int) -> None:
         """A backend takes the connection, or does not: the kernel has done so before."""
         wire = self._answers.pop(descriptor, None)
         if wire is not None:
-            peer._attach(wire)
+            peer.attach(wire)
 
     def let_go(self, sock: LoopbackSocket) -> None:
         """The server closes one of its sockets."""

@@ -3,10 +3,16 @@
 In reading order; a file imports only from those above it:
 
     clock.py        virtual time
-    steps.py        what a peer does: frozen steps, and their fluent builder
+    steps.py        what a peer may do: frozen steps
+    script.py       the steps of one peer, and where each was written
+    reading.py      what a peer reads, how fast, and when it acts next
+    expecting.py    what must come next, and what is said where something else does
+    generators.py   the generators of the test that a peer plays
+    taking.py       what each step means, one row a step
+    player.py       a peer at play: its life, and where a step begins and ends
+    peer.py         Peer: what a test says of one, and sees of it
     kept_waiting.py who else waits while the server waits for one peer
     netstat.py      the sockets of a scenario as a table
-    peers.py        a peer at play: what each step does, and what is compared
     turns.py        which peers can act now, and when others will
     dialling.py     who connects to whom, and who waits for that
     dropped.py      when garbage is collected, and the sockets in it are closed

@@ -24,7 +24,8 @@ if TYPE_CHECKING:
     from .._kernel.descriptors import Descriptor
     from .._kernel.network import Network
     from .._system import Address
-    from .peers import End, Peer
+    from .player import Player
+    from .reading import End
     from .turns import Turns
 
 __tracebackhide__ = True  # pytest: end tracebacks at the server's own line
@@ -44,28 +45,29 @@ class Dialling:
         self._choose: Final = choices.choose
         self._records: Final = records
         self._buffer: Final = buffer
-        self.backends: Final[list[tuple[Address, Peer]]] = []
+        self.backends: Final[list[tuple[Address, Player]]] = []
         """Those that nobody has connected to yet."""
-        self.ever: Final[list[Peer]] = []
+        self.ever: Final[list[Player]] = []
         """All that there have been."""
         self.alive = 0
         """Connections that the server has not closed."""
         self.dialled = 0
         """How many backends were connected to."""
-        self.knocking: Final[OrderedDict[int, Peer]] = OrderedDict()
+        self.knocking: Final[OrderedDict[int, Player]] = OrderedDict()
         """Who waits for somebody to listen, or for room in a backlog."""
         self.begun: Final[list[tuple[Descriptor, Descriptor | int]]] = []
         """Sockets of the program: to a listener of its own, when that has room; or where nobody is: the error."""
 
-    def meet(self, peer: Peer) -> End | None:
+    def meet(self, peer: Player) -> End | None:
         """Connect to whoever listens where the peer wants to go; returns the peer's end."""
-        listener = self._network.listener(peer._to)
+        listener = self._network.listener(peer.endpoint.to)
         if listener is None or listener.backlog is None or len(listener.backlog) >= listener.limit:
-            self.knocking[peer._serial] = peer
+            self.knocking[peer.serial] = peer
             return None
-        self.knocking.pop(peer._serial, None)
+        self.knocking.pop(peer.serial, None)
         self.alive += 1
-        return self._network.meet(listener, peer._source, peer._buffer, mapped=_is_ipv4(peer._to)).other
+        _, source, buffer, *_ = peer.endpoint
+        return self._network.meet(listener, source, buffer, mapped=_is_ipv4(peer.endpoint.to)).other
 
     def dial(self, descriptor: Descriptor, record: Record, address: Address, asked: Address) -> None:
         """Begin to connect: to a listener of the program's own, else to a backend."""
@@ -88,10 +90,10 @@ class Dialling:
             return
         self.backends.remove((near, peer))
         self._monitor.rename(record, peer.name, "connection")
-        record.allow |= peer._allow
+        record.allow |= peer.endpoint.allow
         descriptor.connecting = True
         self.dialled += 1
-        peer._dialled = descriptor
+        peer.dialled = descriptor
         self._turns.wake(peer)
 
     def hangs_up(self, descriptor: Descriptor) -> bool:
@@ -123,14 +125,14 @@ class Dialling:
             return  # the program's own port in another family: it is refused, and the other one tried
         if self._monitor.in_force("unscripted-connection", record):
             where = address if isinstance(address, str) else (self._network.name_of(address[0]), *address[1:2])
-            more = any(peer._to == where for peer in self.ever)
+            more = any(peer.endpoint.to == where for peer in self.ever)
             what = f"{value_text(where)}, where the scenario has no {'more backends' if more else 'backend'}"
             fields = {"what": what, "address": value_text(where)}
             self._monitor.breach(
                 Finding("unscripted-connection", record.name, fields), "connect", record.name, str(where)
             )
 
-    def answer(self, peer: Peer, descriptor: Descriptor, error: int) -> None:
+    def answer(self, peer: Player, descriptor: Descriptor, error: int) -> None:
         """A backend takes the connection, or does not."""
         record = self._records[descriptor]
         if descriptor.closed or not descriptor.connecting:
@@ -139,14 +141,14 @@ class Dialling:
             descriptor.failed(error)
             self._monitor.becomes(record, "refused")
         else:
-            remote = self._network.resolved(descriptor.family, peer._to)
-            sizes = (peer._buffer, peer._buffer)
+            remote = self._network.resolved(descriptor.family, peer.endpoint.to)
+            sizes = (peer.endpoint.buffer, peer.endpoint.buffer)
             stream = Stream.pair(sizes, descriptor.local, remote, unix=descriptor.family not in ANY)
             self.alive += 1
             descriptor.fresh = True
             descriptor.connected(stream)
             self._monitor.becomes(record, "connected")
-            peer._attach(stream.other)
+            peer.attach(stream.other)
 
     def goes_on(self) -> None:
         """What has become of connections that the program has begun is told now."""
@@ -165,7 +167,7 @@ class Dialling:
 
     def accepts(self, listener: Descriptor) -> None:
         """A listener has room for one more: the first who waits for that looks again."""
-        waiting = (peer for peer in self.knocking.values() if self._network.listener(peer._to) is listener)
+        waiting = (peer for peer in self.knocking.values() if self._network.listener(peer.endpoint.to) is listener)
         first = next(waiting, None)
         if first is not None:
             others = [] if self._choices.decide is None else [*waiting]

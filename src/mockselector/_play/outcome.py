@@ -17,7 +17,8 @@ from .._text import several, value_text
 from .._whose import whose
 from .clock import SECOND
 from .kept_waiting import LookingAround
-from .peers import ROOM, Peer, shorten
+from .player import ROOM, Player
+from .script import shorten
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -53,7 +54,7 @@ class Outcome:
     )  # fmt: skip
 
     def __init__(
-        self, clock: Clock, monitor: Monitor, network: Network, dialling: Dialling, peers: Sequence[Peer],
+        self, clock: Clock, monitor: Monitor, network: Network, dialling: Dialling, peers: Sequence[Player],
         records: Mapping[Descriptor, Record],
     ) -> None:  # fmt: skip
         self._clock: Final = clock
@@ -77,9 +78,9 @@ class Outcome:
         self._handled_name = ""
         self._handled_at = 0  # how far the rows were searched for that
 
-    def in_force(self, rule: RuleId, peer: Peer) -> bool:
+    def in_force(self, rule: RuleId, peer: Player) -> bool:
         """Whether a rule is judged for a peer."""
-        return rule not in peer._allow and self._monitor.in_force(rule)
+        return rule not in peer.endpoint.allow and self._monitor.in_force(rule)
 
     # -- while it runs --------------------------------------------------------------------------
 
@@ -118,7 +119,7 @@ class Outcome:
     def names_tasks(self) -> None:
         """Where tasks stand, if there may be something to be said of them at the end."""
         program = self._monitor.witness.program
-        if self.leaked or program != "server" or not all(peer._finished for peer in self._peers):
+        if self.leaked or program != "server" or not all(peer.finished for peer in self._peers):
             self._monitor.witness.stood = standing(self._monitor.witness.outer_loop)
 
     def is_open_without_peer(self) -> list[str]:
@@ -134,16 +135,16 @@ class Outcome:
 
     # -- how it has left them -------------------------------------------------------------------
 
-    def left_without(self, peer: Peer) -> str:
+    def left_without(self, peer: Player) -> str:
         """How the program has left a peer without closing its connection, as half a sentence; "": it has closed it."""
-        if not self._is_gone or peer._serial in self._closed_before:
+        if not self._is_gone or peer.serial in self._closed_before:
             return ""
         return self._over_text() if self.returned else "the scenario is over"
 
     def _over_text(self) -> str:
         return f"the {self._monitor.witness.program} has returned{self._returned_after}"
 
-    def while_handling(self, peer: Peer) -> str:
+    def while_handling(self, peer: Player) -> str:
         """Which exception it was handling when it closed, as the rest of a sentence; "": none."""
         why = self._monitor.witness.reasons.get(peer.name, (0, "", None))[2]
         return "" if why is None else f" while handling {why.kind}"
@@ -154,7 +155,7 @@ class Outcome:
         start, kind, _ = monitor.witness.on_its_way_out()
         start = min(start, self._last_wait()) if for_good else start
         closed = set[str]()
-        accepted: set[object] = {peer.name for peer in self._peers if peer._backend}
+        accepted: set[object] = {peer.name for peer in self._peers if peer.is_backend}
         for at in range(0, len(monitor.rows), WIDTH):
             call, name, detail = monitor.rows[at : at + 3]
             lost = for_good and (name in monitor.witness.reasons or _is_a_librarys(monitor.rows[at + 4]))
@@ -163,10 +164,10 @@ class Outcome:
             elif call == "accept":
                 accepted.add(detail)
         self._closed_before = frozenset(
-            peer._serial
+            peer.serial
             for peer in self._peers
             if peer.name in closed  # or went with the listener that it waited at
-            or (peer._stream is not None and peer._stream.other.closed and {peer.name}.isdisjoint(accepted))
+            or (peer.stream is not None and peer.stream.other.closed and {peer.name}.isdisjoint(accepted))
         )
         self._is_gone, self._returned_after = True, f" after {kind}" if kind else ""
 
@@ -198,7 +199,7 @@ class Outcome:
 
     def scripts(self) -> list[str]:
         """How far the peers have come that are not at the end of their scripts, the one served last first."""
-        waiting = [peer for peer in self._peers if not peer._finished and peer._steps]
+        waiting = [peer for peer in self._peers if not peer.finished and peer.script.steps]
         served = (name for call, name in self._backwards() if call not in TIDYING and call != "select")
         last = next(served, "")
         waiting.sort(key=lambda peer: peer.name != last)
@@ -213,10 +214,10 @@ class Outcome:
             *self.late,
         ]
         for peer in self._peers:
-            if peer._finished or peer._given_up or not self.in_force("unmet-expectation", peer):
+            if peer.finished or peer.given_up or not self.in_force("unmet-expectation", peer):
                 continue
             fields, note = self._unmet(peer)
-            block = peer.conversation if peer._steps else ""
+            block = peer.conversation if peer.script.steps else ""
             found.append(
                 Finding("unmet-expectation", peer.name, fields, note=note, block=block, made=peer.place(), at_end=True)
             )
@@ -229,43 +230,43 @@ class Outcome:
         ]
         return found
 
-    def _unmet(self, peer: Peer) -> tuple[dict[str, str], str]:
+    def _unmet(self, peer: Player) -> tuple[dict[str, str], str]:
         """What is to be said of a peer that is not at the end of its script when the run is over."""
         note = "" if self._monitor.rows else NEVER_RUN
         over = self._over_text() if self.returned else "the run is over"
         advice = shorten(self._monitor.witness.program)
-        if peer._stream is not None:
+        if peer.stream is not None:
             return {"what": f"is not at the end of its script ({peer.doing()}), and {over}", "advice": advice}, note
-        if peer._backend:
+        if peer.is_backend:
             advice = "If the program should connect to it, find why it does not; if it is right, leave the backend out."
             return {"what": "was never connected to", "advice": advice}, note
         alone = f"the {self._monitor.witness.program} returned{self._returned_after} before it could connect"
         alone = alone if self.returned else "nobody ever listened for it"
         return {"what": f"was never connected: {alone}", "advice": advice}, note
 
-    def stuck(self, peer: Peer, table: str) -> Finding:
+    def stuck(self, peer: Player, table: str) -> Finding:
         """A peer waits in vain."""
         program = self._monitor.witness.program
-        what = f"{peer.name} waits in vain {peer._waits_for}, and the {program} sleeps"
+        what = f"{peer.name} waits in vain {peer.turn.waits_for}, and the {program} sleeps"
         fields = {"what": what, "hangs": HANGS.format(program), "advice": self._advice(peer)}
         return Finding("stuck", peer.name, fields, block=f"{peer.conversation()}\n\n{table}", made=peer.place())
 
-    def _advice(self, peer: Peer) -> str:
-        if peer._stream is None:
-            if self._network.listener(peer._to) is not None:
+    def _advice(self, peer: Player) -> str:
+        if peer.stream is None:
+            if self._network.listener(peer.endpoint.to) is not None:
                 return "The backlog is full, and stays so: does the server still accept()?"
             if self._network.listeners:
                 there = several([value_text(one.local) for one in self._network.listeners])
-                return f"Nothing listens at {value_text(peer._to)}, but at {there}: which of them is wrong?"
+                return f"Nothing listens at {value_text(peer.endpoint.to)}, but at {there}: which of them is wrong?"
             return (
                 "Nothing listens at all: does the server come to listen()? If it made its listener or selector"
                 " before the scenario began, at import, import it inside of net.installed(), or use net.run_path()."
             )
-        if peer._waits_for == ROOM:
+        if peer.turn.waits_for == ROOM:
             return (
-                f"Both sides wait to be read: the script sends more than the {peer._buffer} bytes that fit, and reads"
-                " nothing meanwhile. If a real client would read in between, let the script do so (expects between the"
-                " sends), or give the client a larger buffer=."
+                f"Both sides wait to be read: the script sends more than the {peer.endpoint.buffer} bytes that fit, and"
+                " reads nothing meanwhile. If a real client would read in between, let the script do so (expects"
+                " between the sends), or give the client a larger buffer=."
             )
         return (
             "See whether the server waits for the same as the script: for more input than there is,"
@@ -283,7 +284,7 @@ class Outcome:
             "Let it return. If it is to be stopped, net.on_end() or net.interrupts() does that; if it is right to go on"
             " for longer, give the Scenario a larger patience=."
         )
-        if not listened and any(not peer._backend for peer in self._peers):
+        if not listened and any(not peer.is_backend for peer in self._peers):
             advice = f"It has never listened, so that no client could connect. {advice}"
         hangs = "whoever waits for this program hangs."
         return Finding("stuck", None, {"what": what, "hangs": hangs, "advice": advice})

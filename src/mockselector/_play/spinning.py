@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from .._judge.records import Record
     from .clock import Clock
     from .dropped import Dropped
-    from .peers import Peer
+    from .player import Player
     from .turns import Turns
 
     class Course(Protocol):
@@ -45,7 +45,7 @@ if TYPE_CHECKING:
         @property
         def dropped(self) -> Dropped: ...
         @property
-        def peers(self) -> Sequence[Peer]: ...
+        def peers(self) -> Sequence[Player]: ...
 
         @property
         def calling_back(self) -> bool: ...

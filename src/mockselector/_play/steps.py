@@ -1,4 +1,4 @@
-"""What a peer does: a closed union of frozen steps, and the fluent builder of a list of them.
+"""What a peer does: a closed union of frozen steps.
 
 Owns the steps, what each may be given, and how each is told in one line. A step is plain data:
 `Sends(b"hi")` is what `.sends(b"hi")` appends. Knows nothing of networks, time or servers.
@@ -7,68 +7,51 @@ Owns the steps, what each may be given, and how each is told in one line. A step
 from __future__ import annotations
 
 import re
-import sys
 from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias, overload
+from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias
 
-from .._judge.trace import place
 from .._text import bytes_text, excerpt, name_of, number_text, value_text
 
 if TYPE_CHECKING:
-    from types import CodeType, FrameType
     from typing import TypeGuard
-
-    from typing_extensions import Buffer, Self
-
-    from .._judge.trace import Place
 
 __tracebackhide__ = True  # pytest: end tracebacks at the test's own line
 
+_put: Final = object.__setattr__  # what a frozen dataclass does; two kinds of steps are made by the thousand
 
-@dataclass(frozen=True, slots=True)
+
+@dataclass(frozen=True, slots=True, init=False)
 class Sends:
     """Sends bytes; a `recv()` of the server returns the bytes of one such step at most."""
 
     data: bytes
 
-    def __post_init__(self) -> None:
-        _require_kind("data", self.data, bytes, "bytes")
+    def __init__(self, data: bytes) -> None:
+        _put(self, "data", data)
+        if type(data) is not bytes:
+            require_kind("data", data, bytes, "bytes")
 
     def __str__(self) -> str:
         return f"sends {bytes_text(excerpt(self.data))}"
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, init=False)
 class Expects:
     """Waits for what the server sends. The three forms are those of `Peer.expects`."""
 
     what: bytes | re.Pattern[bytes] | Callable[[bytes], object]
     until: bytes | int | Literal["eof"] | None = None
 
-    def __post_init__(self) -> None:
-        what: object = self.what
-        until: object = self.until
-        wanted = "bytes, a compiled pattern of bytes, or a function of the bytes"
-        _require_kind("what", what, (bytes, re.Pattern, Callable), wanted)
-        if isinstance(getattr(what, "pattern", b""), str):
-            raise TypeError(f"what= takes a pattern of bytes, re.compile(rb'...'); got {value_text(what)}, one of str")
-        if until is None:
-            if not isinstance(what, bytes):
-                raise TypeError(
-                    "until= is needed with a pattern or a function: it says how much is judged. It takes a"
-                    ' delimiter (bytes), a number of bytes, or "eof"'
-                )
-            if not what:
-                raise ValueError("what= is empty: to say that nothing comes, use expects_nothing() or expects_eof()")
-        elif isinstance(until, bytes):
-            if not until:
-                raise ValueError("until= takes a delimiter of one byte or more; got b''")
-        elif isinstance(until, int) and not isinstance(until, bool):
-            if until < 1:
-                raise ValueError(f"until= takes a number of bytes, 1 or more; got {value_text(until)}")
-        elif until != "eof":
-            _require_kind("until", until, bytes, 'a delimiter (bytes), a number of bytes, or "eof"')
+    def __init__(
+        self,
+        what: bytes | re.Pattern[bytes] | Callable[[bytes], object],
+        until: bytes | int | Literal["eof"] | None = None,
+    ) -> None:
+        _put(self, "what", what)
+        _put(self, "until", until)
+        if until is not None or type(what) is not bytes or not what:
+            _check_expected(what, until)
 
     def __str__(self) -> str:
         what = self.what
@@ -191,7 +174,7 @@ class Plays:
 
     def __post_init__(self) -> None:
         wanted = "a generator of steps, or a function without arguments that returns one"
-        _require_kind("play", self.play, (Generator, Callable), wanted)
+        require_kind("play", self.play, (Generator, Callable), wanted)
 
     def __str__(self) -> str:
         return f"plays {name_of(self.play, 'a generator')}()"
@@ -226,119 +209,61 @@ def is_step(thing: object) -> TypeGuard[Step]:
     return isinstance(thing, STEPS)
 
 
-def is_play(thing: object) -> bool:
+def _kind_of(step: object) -> type[Step]:
+    return next(kind for kind in STEPS if isinstance(step, kind))
+
+
+def own(step: Step) -> Step:
+    """The step itself; if its class is one that the test has derived, the same of the class of ours."""
+    if type(step) in STEPS:
+        return step
+    kind = _kind_of(step)
+    made: object = object.__new__(kind)
+    for name in kind.__slots__:
+        _put(made, name, getattr(step, name))
+    assert is_step(made)
+    return made
+
+
+def is_play(thing: object) -> TypeGuard[Generator[Step, bytes, object]]:
     """Whether it is a generator, whatever its type says."""
     return isinstance(thing, Generator)
 
 
-class Conversation:
-    """What one peer does, in order: each method appends a step, and returns the conversation."""
-
-    def __init__(self, name: str, steps: Sequence[Step], frame: FrameType) -> None:
-        self.name: Final = name
-        """What errors and the trace call it."""
-        self._steps: list[Step] = []
-        self._places: list[tuple[CodeType, int]] = []
-        self._made: tuple[CodeType, int] = (frame.f_code, frame.f_lasti)
-        _require_kind("steps", steps, Sequence, "a sequence of steps, as [Sends(b'hi'), Closes()]")
-        for step in steps:
-            _require_kind("steps", step, STEPS, "steps, as Sends(b'hi') or Closes()")
-            self._steps.append(step)
-            self._places.append(self._made)
-
-    def sends(self, data: Buffer) -> Self:
-        """Send bytes. A `recv()` returns the bytes of one `sends` at most; a long one may come in parts."""
-        given: Any = data  # Any: whatever the test gave
-        _require_kind("data", given, (bytes, bytearray, memoryview), "bytes")
-        return self._append(Sends(bytes(data)))
-
-    @overload
-    def expects(self, what: bytes) -> Self: ...
-    @overload
-    def expects(
-        self,
-        what: bytes | re.Pattern[bytes] | Callable[[bytes], object],
-        *,
-        until: bytes | int | Literal["eof"],
-    ) -> Self: ...
-    def expects(
-        self,
-        what: bytes | re.Pattern[bytes] | Callable[[bytes], object],
-        *,
-        until: bytes | int | Literal["eof"] | None = None,
-    ) -> Self:
-        """Wait for what the server sends.
-
-        Bytes alone are compared with the stream as the server sends it: the first byte that differs
-        is an error at the server's own `send()`. With `until=` (a delimiter, which is part of it, a
-        number of bytes, or "eof") so much is read first, and then judged: it is equal to the bytes,
-        the pattern matches all of it, or the function returns something true for it.
-        """
-        return self._append(Expects(what, until))
-
-    def expects_nothing(self, seconds: float = 1.0) -> Self:
-        """For so many seconds of virtual time, nothing comes."""
-        return self._append(ExpectsNothing(seconds))
-
-    def expects_eof(self) -> Self:
-        """Wait for the server to close or to shut down writing; nothing comes before."""
-        return self._append(ExpectsEof())
-
-    def shuts_down(self) -> Self:
-        """End the sending (half-close): the server reads b"", and can still answer."""
-        return self._append(ShutsDown())
-
-    def closes(self) -> Self:
-        """Close. What the server has sent and nobody expected is discarded."""
-        return self._append(Closes())
-
-    def resets(self) -> Self:
-        """Reset the connection: the server gets ECONNRESET."""
-        return self._append(Resets())
-
-    def waits(self, seconds: float) -> Self:
-        """Do nothing for so many seconds of virtual time: read nothing, either."""
-        return self._append(Waits(seconds))
-
-    def reads_slowly(self, size: int, *, every: float = 1.0) -> Self:
-        """From now on read at most `size` bytes every so many seconds, so that the server's sends back up."""
-        return self._append(ReadsSlowly(size, every))
-
-    def does(self, function: Callable[[], object]) -> Self:
-        """Call a function of the test; it may add clients. What it raises ends the run and comes out of it."""
-        return self._append(Does(function))
-
-    def plays(self, play: Callable[[], Generator[Step, bytes, object]] | Generator[Step, bytes, object]) -> Self:
-        """Take the steps that a generator yields, for a peer that reacts to what it gets.
-
-        Each `yield` returns the bytes that its step took in: `data = yield Receives()`.
-        """
-        return self._append(Plays(play))
-
-    def _append(self, step: Step) -> Self:
-        frame = sys._getframe(2)  # the only way to a frame that costs nothing
-        self._steps.append(step)
-        self._places.append((frame.f_code, frame.f_lasti))
-        self._grown()
-        return self
-
-    def _grown(self) -> None:
-        """A step was appended."""
-
-    def _place(self, number: int | None = None) -> Place:
-        """Where a step was written; None: the conversation."""
-        where = self._made if number is None or not number < len(self._places) else self._places[number]
-        return place(*where)
+def _check_expected(what: object, until: object) -> None:
+    """Raise TypeError or ValueError unless `Expects` takes them."""
+    wanted = "bytes, a compiled pattern of bytes, or a function of the bytes"
+    require_kind("what", what, (bytes, re.Pattern, Callable), wanted)
+    if isinstance(getattr(what, "pattern", b""), str):
+        raise TypeError(f"what= takes a pattern of bytes, re.compile(rb'...'); got {value_text(what)}, one of str")
+    if until is None:
+        if not isinstance(what, bytes):
+            raise TypeError(
+                "until= is needed with a pattern or a function: it says how much is judged. It takes a"
+                ' delimiter (bytes), a number of bytes, or "eof"'
+            )
+        if not what:
+            raise ValueError("what= is empty: to say that nothing comes, use expects_nothing() or expects_eof()")
+    elif isinstance(until, bytes):
+        if not until:
+            raise ValueError("until= takes a delimiter of one byte or more; got b''")
+    elif isinstance(until, int) and not isinstance(until, bool):
+        if until < 1:
+            raise ValueError(f"until= takes a number of bytes, 1 or more; got {value_text(until)}")
+    elif until != "eof":
+        require_kind("until", until, bytes, 'a delimiter (bytes), a number of bytes, or "eof"')
 
 
-def _require_kind(argument: str, given: object, kinds: Any, wanted: str) -> None:  # Any: one class or several
+def require_kind(
+    argument: str, given: object, kinds: Any, wanted: str, hint: str = ""
+) -> None:  # Any: one class or several
+    """Raise TypeError unless it is of these kinds; the text says what to write instead, where that is plain."""
     if not isinstance(given, kinds):
         the_str = "the str " if isinstance(given, str) and argument in ("data", "what", "until") else ""
-        raise TypeError(f"{argument}= takes {wanted}; got {the_str}{value_text(given)}{_hint(given, kinds)}")
+        raise TypeError(f"{argument}= takes {wanted}; got {the_str}{value_text(given)}{hint or _hint(given, kinds)}")
 
 
 def _hint(given: object, kinds: Any) -> str:  # Any: one class or several
-    """What to write instead, where that is plain."""
     wanted: list[object] = [*kinds] if isinstance(kinds, tuple) else [kinds]
     if isinstance(given, str) and bytes in wanted:
         return f": write b{given!r}, or use .encode()" if given.isascii() and len(given) <= 40 else ": use .encode()"
@@ -346,19 +271,17 @@ def _hint(given: object, kinds: Any) -> str:  # Any: one class or several
         return f": write {bytes(given).decode()!r}" if given.isascii() and len(given) <= 40 else ": use .decode()"
     if given is None and Callable in wanted:
         return ": give it the function itself, f and not f()"
-    if isinstance(given, Conversation) and Sequence in wanted:
-        return ": a peer's steps are added by its methods; steps= takes a list of plain ones"
     return ": put it into a list" if isinstance(given, STEPS) and Sequence in wanted else ""
 
 
 def require_name(name: object) -> None:
     """Raise TypeError unless it is a name, or None."""
-    _require_kind("name", name, (str, type(None)), "a str")
+    require_kind("name", name, (str, type(None)), "a str")
 
 
 def require_function(argument: str, function: object) -> None:
     """Raise TypeError unless it can be called."""
-    _require_kind(argument, function, Callable, "a function without arguments")
+    require_kind(argument, function, Callable, "a function without arguments")
 
 
 def require_size(argument: str, size: object) -> None:

@@ -10,14 +10,14 @@ from collections import deque
 from heapq import heappop, heappush
 from typing import TYPE_CHECKING, Final
 
-from .peers import Raised
+from .generators import Raised
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from .._choices import Choices
     from .clock import Clock
-    from .peers import Peer
+    from .player import Player, Progress
 
 __tracebackhide__ = True  # pytest: end tracebacks at the server's own line
 
@@ -25,52 +25,59 @@ __tracebackhide__ = True  # pytest: end tracebacks at the server's own line
 class Turns:
     """Peers, and when each acts."""
 
-    __slots__ = ("_choices", "_clock", "_fails", "_patience", "_peers", "_timers", "_vain", "acting", "runnable")
+    __slots__ = (
+        "_choices", "_clock", "_fails", "_patience", "_peers", "_progress", "_timers", "_vain", "acting", "runnable",
+    )  # fmt: skip
 
     def __init__(
         self,
         clock: Clock,
-        peers: Sequence[Peer],
+        peers: Sequence[Player],
         patience: int,
         choices: Choices,
+        progress: Progress,
         fails: Callable[[BaseException], None],
     ) -> None:
         self._clock: Final = clock
         self._peers: Final = peers
         self._patience: Final = patience
         self._choices: Final = choices
+        self._progress: Final = progress
         self._fails: Final = fails  # told of whatever ends the run
         self.runnable: Final[list[int]] = []
         """Who can act now, by number: a heap."""
         self._timers: Final[list[tuple[int, int, int]]] = []  # when, whose, of which wait: a heap
         self._vain: Final[deque[tuple[int, int, int]]] = deque()  # of those who wait for something to happen
-        self.acting: Peer | None = None
+        self.acting: Player | None = None
         """Whose step is being taken."""
 
-    def wake(self, peer: Peer) -> None:
+    def wake(self, peer: Player) -> None:
         """Something has happened at its end."""
-        if not peer._queued:
-            peer._queued = True
-            heappush(self.runnable, peer._serial)
+        if not peer.turn.queued:
+            peer.turn.queued = True
+            heappush(self.runnable, peer.serial)
 
     def play(self) -> None:
         """Let all peers act that can, but for those that the program is chosen to go before."""
         while self.runnable:
             peer = self._step()
-            if peer._until is not None:
-                heappush(self._timers, (peer._until, peer._serial, peer._token))
-            elif not peer._finished and not (peer._backend and peer._stream is None):
-                self._vain.append((peer._since + self._patience, peer._serial, peer._token))
+            if peer.turn.until is not None:
+                heappush(self._timers, (peer.turn.until, peer.serial, peer.turn.token))
+            elif not peer.finished and not (peer.is_backend and peer.stream is None):
+                self._vain.append((peer.turn.since + self._patience, peer.serial, peer.turn.token))
             if self.runnable and self._choices.choose(2, "more peers act, or the program"):
                 return
 
-    def _step(self) -> Peer:
+    def _step(self) -> Player:
         """Let the next peer act that can. What it raises, or whatever comes meanwhile, ends the run."""
         failed: BaseException
         try:
             peer = self.acting = self._peers[self._next()]
-            peer._queued = False
-            peer._go()
+            peer.turn.queued = False
+            before = self._progress.progress
+            peer.go()
+            if self._progress.progress != before:
+                self._progress.goes_on()  # it has taken steps
             return peer
         except Raised as one:
             failed = one.error
@@ -92,7 +99,7 @@ class Turns:
 
     def _holds(self, wait: tuple[int, int, int]) -> bool:
         peer = self._peers[wait[1]]
-        return peer._token == wait[2] and not peer._queued
+        return peer.turn.token == wait[2] and not peer.turn.queued
 
     def due(self) -> int | None:
         """When the next peer will act."""
@@ -103,7 +110,7 @@ class Turns:
             heappop(timers)
         return None
 
-    def due_in_vain(self) -> tuple[int, Peer] | None:
+    def due_in_vain(self) -> tuple[int, Player] | None:
         """When a peer will have waited as long as anybody would, and which."""
         vain = self._vain
         while vain:

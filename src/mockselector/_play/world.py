@@ -25,7 +25,7 @@ from .dialling import Dialling
 from .dropped import SELECTORS_TO_TIDY, Dropped
 from .netstat import SocketRow, SocketTable, interest_text
 from .outcome import Outcome
-from .peers import GivenUp, Peer
+from .player import GivenUp, Player
 from .spinning import Spinning
 from .turns import Turns
 
@@ -41,7 +41,7 @@ if TYPE_CHECKING:
     from .._kernel.descriptors import Descriptor
     from .._kernel.streams import Stream
     from .._system import real_socket
-    from .peers import End
+    from .reading import End
 
 T = TypeVar("T")
 
@@ -69,6 +69,7 @@ class World:
 
     completes = False  # the end of the scripts is no end: it is run until it returns
     completed = False  # the last function that was run has returned
+    under_way = False  # whether anything of the program has been made, or run
     begun_at = 0  # when it was run
     frozen = False
     """Whether a turn of the server has taken too long in real time."""
@@ -101,7 +102,7 @@ class World:
         self.patience: Final = nanoseconds(patience)
         self.grace: Final = nanoseconds(grace)
         self.buffer: Final = buffer
-        self.peers: Final[list[Peer]] = []
+        self.peers: Final[list[Player]] = []
         self.records: Final[dict[Descriptor, Record]] = {}
         self.detached: Final[dict[int, tuple[Descriptor, str]]] = {}
         self.shared: Final[set[Descriptor]] = set()  # closed by number, or behind more than one socket object
@@ -114,7 +115,9 @@ class World:
         self.clock: Final = Clock(date, self.spinning.asked_for_time)
         self.choices: Final = Choices()
         self.network: Final = Network(lambda: self.clock.now / 1e9, self.choices)
-        self.turns: Final = Turns(self.clock, self.peers, self.patience, self.choices, self.monitor.fails)
+        self.turns: Final = Turns(
+            self.clock, self.peers, self.patience, self.choices, self.spinning, self.monitor.fails
+        )
         self.dialling: Final = Dialling(self.network, self.monitor, self.turns, self.choices, self.records, buffer)
         self.dropped: Final = Dropped(self.monitor, (self.peers, self.network.descriptors), self.gives_back)
         self.outcome: Final = Outcome(self.clock, self.monitor, self.network, self.dialling, self.peers, self.records)
@@ -125,19 +128,19 @@ class World:
         """Nanoseconds since the beginning."""
         return self.clock.now
 
-    def wake(self, peer: Peer) -> None:
+    def wake(self, peer: Player) -> None:
         """Something has happened at its end."""
         self.turns.wake(peer)
 
-    def meet(self, peer: Peer) -> End | None:
+    def meet(self, peer: Player) -> End | None:
         """Connect to whoever listens where the peer wants to go; returns the peer's end."""
         return self.dialling.meet(peer)
 
-    def answer(self, peer: Peer, descriptor: Descriptor, error: int) -> None:
+    def answer(self, peer: Player, descriptor: Descriptor, error: int) -> None:
         """A backend takes the connection, or does not."""
         self.dialling.answer(peer, descriptor, error)
 
-    def in_force(self, rule: RuleId, peer: Peer) -> bool:
+    def in_force(self, rule: RuleId, peer: Player) -> bool:
         """Whether a rule is judged for it."""
         return self.outcome.in_force(rule, peer)
 
@@ -149,24 +152,24 @@ class World:
             raise GivenUp
         self.monitor.breach(finding, *self._call)
 
-    def sent_wrongly(self, record: Record, peer: Peer, wrong: tuple[str, str, int], data: bytes) -> None:
+    def sent_wrongly(self, record: Record, peer: Player, wrong: tuple[str, str, int], data: bytes) -> None:
         """What the server sends is not what the peer expects, says the peer: raise that, unless it is allowed."""
         if not (self.monitor.in_force("unexpected-send", record) and self.in_force("unexpected-send", peer)):
-            peer.stop_judging()
+            peer.expecting.stop()
             return
         said, lines, step = wrong
         block = f"{lines}\n\n{peer.conversation(step)}".strip("\n")
         fields = {"what": said, "moment": "sent"}
-        finding = Finding("unexpected-send", record.name, fields, block=block, made=peer.place_of(step))
+        finding = Finding("unexpected-send", record.name, fields, block=block, made=peer.script.place(step))
         self.monitor.breach(finding, "send", record.name, excerpt(data))
 
-    def ended(self, peer: Peer) -> None:
+    def ended(self, peer: Player) -> None:
         """The last step of its script is taken."""
         self._playing -= 1
         self._over_at = self.clock.now
         self.spinning.goes_on()
 
-    def resumed(self, peer: Peer) -> None:
+    def resumed(self, peer: Player) -> None:
         """It has got more steps."""
         self._playing += 1
 
@@ -180,11 +183,11 @@ class World:
         """What texts call what is tested: "server", or "program" if it only connects."""
         return self.monitor.witness.program
 
-    def left_without(self, peer: Peer) -> str:
+    def left_without(self, peer: Player) -> str:
         """How the program has left a peer without closing its connection, as half a sentence; "": it has closed it."""
         return self.outcome.left_without(peer)
 
-    def while_handling(self, peer: Peer) -> str:
+    def while_handling(self, peer: Player) -> str:
         """Which exception it was handling when it closed, as the rest of a sentence; "": none."""
         return self.outcome.while_handling(peer)
 
@@ -194,10 +197,6 @@ class World:
             raise RuntimeError(
                 "this scenario is at its end: add steps before net.run() is called, or while it runs, in a does() step"
             )
-
-    def stepped(self) -> None:
-        """A peer has taken a step: something happens."""
-        self.spinning.goes_on()
 
     def idles(self) -> int:
         """A peer has taken a step that was made during the run, and has moved nothing; how many were that?"""
@@ -213,10 +212,10 @@ class World:
 
     # -- who takes part ---------------------------------------------------------------------------
 
-    def add(self, peer: Peer) -> None:
+    def add(self, peer: Player) -> None:
         """A new peer; it acts when the server next waits."""
         self.peers.append(peer)
-        if peer._backend:
+        if peer.is_backend:
             self.dialling.ever.append(peer)
         else:
             self.monitor.witness.program = "server"
@@ -229,6 +228,7 @@ class World:
 
     def admit(self, descriptor: Descriptor, name: str | None, role: str, allow: frozenset[RuleId] = NO_RULES) -> Record:
         """Let a new socket of the program into the run."""
+        self.under_way = True
         record = self.monitor.admit(
             name, "new", descriptor.number, role=role, allow=allow, script=descriptor, known=role == "client"
         )
@@ -244,6 +244,7 @@ class World:
 
     def name_selector(self) -> str:
         """What the next selector is called."""
+        self.under_way = True
         self._selectors += 1
         if self._selectors % SELECTORS_TO_TIDY == 0:
             self.dropped.tidy()  # now: it may never wait
@@ -257,10 +258,10 @@ class World:
         return self._tasks
 
     @staticmethod
-    def peer_of(stream: Stream) -> Peer | None:
+    def peer_of(stream: Stream) -> Player | None:
         """Who plays the other end of a connection."""
         peer = stream.other.peer
-        return peer if isinstance(peer, Peer) else None
+        return peer if isinstance(peer, Player) else None
 
     def listens(self) -> None:
         """Somebody begins to listen: who waits for that looks again."""
@@ -401,7 +402,7 @@ class World:
 
     @property
     def _has_clients(self) -> bool:
-        return any(not peer._backend for peer in self.peers)
+        return any(not peer.is_backend for peer in self.peers)
 
     @property
     def _still_to_come(self) -> bool:
@@ -486,7 +487,7 @@ class World:
 
     # -- how it ends ----------------------------------------------------------------------------------
 
-    def _in_vain(self, peer: Peer, never: Callable[[], None] | None) -> None:
+    def _in_vain(self, peer: Player, never: Callable[[], None] | None) -> None:
         """A peer has waited as long as anybody would."""
         if self._tidies(whole=self.in_force("stuck", peer)):
             return  # it may have got its end
@@ -498,7 +499,7 @@ class World:
                 self.monitor.short_sends.judge_unsent(record, *self._call)
         if self.in_force("stuck", peer):
             self.fail(self.outcome.stuck(peer, self.table().about(peer.name)))
-        peer._given_up = True
+        peer.given_up = True
         self.turns.wake(peer)
 
     def _tidies(self, *, whole: bool = False) -> bool:
@@ -598,6 +599,7 @@ class World:
 
     def begins(self) -> None:
         """A program is run, from now on and in this thread."""
+        self.under_way = True
         self.begun_at = self.clock.now
         self.dropped.begins()
 
@@ -634,6 +636,7 @@ class World:
 
     def release(self) -> None:
         """The program is at its end: what is still open is closed."""
+        self.under_way = True
         self._close_all()
         self.network.remove_files()
 
@@ -652,9 +655,9 @@ class World:
         rows = [self._row(descriptor, record) for descriptor, record in self.records.items() if not descriptor.closed]
         accepted = {row.name for row in rows}
         for peer in self.peers:
-            if peer._stream is None or (peer.name not in accepted and not peer._stream.other.closed):
-                state = "not connected" if peer._stream is None else "not accepted"
-                unread = 0 if peer._stream is None else peer._stream.other.size
+            if peer.stream is None or (peer.name not in accepted and not peer.stream.other.closed):
+                state = "not connected" if peer.stream is None else "not accepted"
+                unread = 0 if peer.stream is None else peer.stream.other.size
                 rows.append(SocketRow(peer.name, state, "", unread, 0, progress(peer)))
         return SocketTable(rows)
 
@@ -667,13 +670,13 @@ class World:
         if state == "connected":
             state = "peer reset" if stream.dead else "peer closed" if stream.ended else state
         peer = stream.other.peer
-        script = progress(peer) if isinstance(peer, Peer) else ""
+        script = progress(peer) if isinstance(peer, Player) else ""
         return SocketRow(record.name, state, interest, stream.size, stream.other.size, script)
 
 
-def progress(peer: Peer) -> str:
+def progress(peer: Player) -> str:
     """How far a peer is in its script."""
-    return f"step {min(peer._position + 1, len(peer._steps))} of {len(peer._steps)}: {peer.doing()}"
+    return f"{peer.script.progress(peer.position)}: {peer.doing()}"
 
 
 def _never() -> bool:

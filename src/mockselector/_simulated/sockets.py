@@ -661,7 +661,9 @@ class SimSocket(Shell):
         descriptor = world.network.open(self._descriptor.family, world.script)
         descriptor.connected(stream)
         descriptor.inherit(self._descriptor)
-        newcomer = world.admit(descriptor, peer.name if peer else None, "client", peer._allow if peer else frozenset())
+        newcomer = world.admit(
+            descriptor, peer.name if peer else None, "client", peer.endpoint.allow if peer else frozenset()
+        )
         newcomer.monitor.becomes(newcomer, "connected")
         self._does("accept", newcomer.name)
         backlog.popleft()

@@ -1,0 +1,178 @@
+"""What a peer reads of its connection: when it is its turn, how much, and how fast.
+
+Owns what a peer has received, its pace, and when it acts next. Knows its own end of a connection,
+and nothing of what is expected there.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from typing import Protocol
+
+    from .._kernel.streams import FarEnd
+    from .clock import Clock
+    from .steps import Step
+
+    class Beyond(Protocol):
+        """What a peer sees of the other end."""
+
+        @property
+        def closed(self) -> bool: ...
+        @property
+        def size(self) -> int: ...
+
+    class End(Protocol):
+        """A peer's end of a connection: a `Stream`, or a real one."""
+
+        def attach(self, peer: FarEnd, changed: Callable[[], None]) -> None: ...
+        @property
+        def other(self) -> Beyond: ...
+        @property
+        def closed(self) -> bool: ...
+        @property
+        def mute(self) -> bool: ...
+        @property
+        def ended(self) -> bool: ...
+        @property
+        def dead(self) -> bool: ...
+        @property
+        def size(self) -> int: ...
+        @property
+        def pending(self) -> bytes: ...
+        def pieces(self) -> Iterator[tuple[bytes, int]]:
+            """The same, piece by piece: bytes, and how many of them were read."""
+            ...
+
+        @property
+        def all_here(self) -> bool:
+            """Whether all that the other end has sent has arrived."""
+            ...
+
+        def peek(self, size: int) -> bytes: ...
+        def drop(self, size: int) -> None: ...
+        def offer(self, data: bytes, start: int) -> int: ...
+        def finish(self) -> None: ...
+        def close(self, *, reset: bool = False) -> None: ...
+
+
+ALL: Final = 1 << 62
+"""More bytes than ever come."""
+
+
+def how_it_ended(end: End, program: str, handling: str) -> str:
+    """How a connection came to its end, as half a sentence; handling: what the program was handling then."""
+    if not end.dead and not end.other.closed:
+        return f"the {program} has shut down writing"
+    how = (" with unread data, which resets it" if end.other.size else " by a reset") if end.dead else ""
+    return f"the {program} has closed the connection{how}{handling}"
+
+
+class Turn:
+    """When a peer acts next: it is queued, or waits for something to happen, or until a moment."""
+
+    __slots__ = ("clock", "queued", "since", "token", "until", "waits")
+
+    def __init__(self, clock: Clock, waits: str) -> None:
+        self.clock: Final = clock
+        self.queued: bool = False
+        self.since: int = 0  # when it began to wait
+        self.until: int | None = None  # until when it waits; None: for something to happen
+        self.token: int = 0  # tells the timers of one wait from those of the next
+        self.waits: str | Step = waits  # for what; the text of a step is made when somebody asks
+
+    @property
+    def waits_for(self) -> str:
+        """What it waits for, as half a sentence."""
+        waits = self.waits
+        return waits if isinstance(waits, str) else f"for {str(waits).removeprefix('expects ')}"
+
+
+class Reading:
+    """All that a peer has read, and how it goes on."""
+
+    __slots__ = ("_next", "_turn", "begun", "end", "pace", "received", "total")
+
+    end: End
+    """Of its connection, when it has one."""
+
+    def __init__(self, turn: Turn) -> None:
+        self._turn = turn
+        self._next = 0  # when it reads again
+        self.received: Final = bytearray()
+        self.total: int = 0  # how much that is
+        self.begun: int = 0  # where in it those bytes begin that the step that is being taken has taken in
+        self.pace: tuple[int, int] | None = None  # bytes, nanoseconds
+
+    def pull(self, size: int) -> int:
+        """Read at most `size` bytes of what has come, as fast as this peer reads; returns how many that is."""
+        end, pace, taken = self.end, self.pace, 0
+        if pace is not None and end.size:
+            now = self._turn.clock.now
+            if now < self._next:
+                self._turn.until = self._next
+                return 0
+            size = min(size, pace[0])
+            self._next = now + pace[1]
+        while taken < size and end.size:
+            data = end.peek(size - taken)
+            length = len(data)
+            end.drop(length)
+            taken += length
+            self.received.extend(data)
+        self.total += taken
+        if pace is not None and end.size:
+            self._turn.until = self._next
+        return taken
+
+    def discard(self) -> None:
+        """Read all that has come; no step takes it in."""
+        end = self.end
+        while end.size:
+            data = end.peek(ALL)
+            end.drop(len(data))
+            self.received.extend(data)
+        self.begun = self.total = len(self.received)
+
+    @property
+    def taken_in(self) -> bytes:
+        """What the step that is being taken has taken in."""
+        return bytes(self.received[self.begun :])
+
+    @property
+    def at_end(self) -> bool:
+        """Whether nothing more comes."""
+        end = self.end
+        return end.ended or end.dead or end.closed
+
+    @property
+    def was_reset(self) -> bool:
+        """Whether that is what it sees: after the server's end, it sees only that (man 2 recv)."""
+        return self.end.dead and not self.end.ended
+
+    def up_to(self, delimiter: bytes) -> int:
+        """How many of the bytes that have come may be taken, so that what follows the delimiter is left.
+
+        Only what is taken next is looked at, so that each byte is once.
+        """
+        end_of_it = self.end
+        most = end_of_it.size if self.pace is None else min(end_of_it.size, self.pace[0])
+        overlap = len(delimiter) - 1
+        before = bytes(self.received[max(len(self.received) - overlap, self.begun) :])  # it may have begun there
+        seen = 0
+        for piece, start in end_of_it.pieces():
+            end = min(len(piece), start + most - seen)
+            if before:
+                found = (before + piece[start : min(end, start + overlap)]).find(delimiter)
+                if found >= 0:
+                    return seen + found + len(delimiter) - len(before)
+            found = piece.find(delimiter, start, end)
+            if found >= 0:
+                return seen + found + len(delimiter) - start
+            seen += end - start
+            if seen >= most:
+                break
+            before = (before + piece[max(start, end - overlap) : end])[-overlap:] if overlap else b""
+        return seen or 1
