@@ -327,7 +327,8 @@ class Monitor:
     def sleep(self, watch: Watch) -> None:
         """The server goes to sleep in a `select()`: judge how it leaves things."""
         self.sleeping.sleep(watch)
-        self.short_sends.sleep()
+        if self.short_sends.owing:
+            self.short_sends.sleep()
         if self.returned and self.rows[-WIDTH] in QUIET:
             self.idling.judge_wakes(watch.name)
 

@@ -29,16 +29,17 @@ __tracebackhide__ = True  # pytest: end tracebacks at the server's own line
 class ShortSends:
     """Which sockets owe the rest of a short `send()`."""
 
-    __slots__ = ("_door", "_idling", "_owing")
+    __slots__ = ("_door", "_idling", "owing")
 
     def __init__(self, door: Door, idling: Idling) -> None:
         self._door: Final = door
         self._idling: Final = idling
-        self._owing: Final[dict[Record, None]] = {}
+        self.owing: Final[dict[Record, None]] = {}
+        """Which sockets do."""
 
     def absorb(self, other: ShortSends) -> None:
         """Take over those of another run."""
-        self._owing.update(other._owing)
+        self.owing.update(other.owing)
 
     def sent(self, record: Record, data: Outgoing, taken: int) -> None:
         """`send()` took `taken` bytes of `data`. What it did not take must be sent next."""
@@ -57,13 +58,13 @@ class ShortSends:
         record.asleep = False
         record.tried_on = unsent is not None
         if record.unsent is not None:
-            self._owing[record] = None
+            self.owing[record] = None
         else:
-            self._owing.pop(record, None)
+            self.owing.pop(record, None)
 
     def sleep(self) -> None:
         """The server goes to sleep: does it wait for room?"""
-        for record in self._owing:
+        for record in self.owing:
             if self._door.interest(record) & EVENT_WRITE:
                 record.tried_on = True
             else:

@@ -83,7 +83,7 @@ class Spinning:
     """How long a server has gone on without waiting."""
 
     __slots__ = (
-        "_course", "_idle", "_looked_at", "_looks", "_polled", "_step", "_still", "_still_at", "_woken_at", "progress",
+        "_course", "_looked_at", "_looks", "_polled", "_step", "_still", "_still_at", "_woken_at", "idle", "progress",
         "wakes",
     )  # fmt: skip
 
@@ -97,16 +97,13 @@ class Spinning:
         self._looks = 0  # how often the server has looked since ...
         self._looked_at: int = 0  # ... the last progress
         self._polled = False  # whether it has not asked for the time since it last polled
-        self._idle = 0  # steps made during the run that have moved nothing since the server had a turn
+        self.idle = 0
+        """Steps made during the run that have moved nothing since the server had a turn."""
         self._still = 0  # how long the trace was when a script or time last went on ...
         self._still_at = 0  # ... and the progress when that was last looked at
         self._step = STEP
         course.monitor.limit = IDLE_CALLS * WIDTH
         course.monitor.endless = self.endless
-
-    def takes_a_turn(self) -> None:
-        """The server waits, or polls."""
-        self._idle = 0
 
     def polls(self) -> None:
         """It has looked at what is ready."""
@@ -119,7 +116,7 @@ class Spinning:
 
     def pulse(self) -> tuple[object, ...]:
         """What changes with whatever the server does."""
-        return self._looks, self._polled, self._idle, self.progress
+        return self._looks, self._polled, self.idle, self.progress
 
     def asked_for_time(self) -> None:
         if self._polled:
@@ -213,12 +210,12 @@ class Spinning:
 
     def idles(self) -> int:
         """A peer has taken a step that was made during the run, and has moved nothing; how many were that?"""
-        self._idle += 1
-        return self._idle
+        self.idle += 1
+        return self.idle
 
     def moves(self) -> None:
         """A peer has moved something by a step that was made during the run."""
-        self._idle = 0
+        self.idle = 0
 
 
 def _endless(calls: int, call: str, name: str, *, idle: bool) -> Finding:

@@ -61,10 +61,11 @@ class Turns:
         """Let all peers act that can, but for those that the program is chosen to go before."""
         while self.runnable:
             peer = self._step()
-            if peer.turn.until is not None:
-                heappush(self._timers, (peer.turn.until, peer.serial, peer.turn.token))
-            elif not peer.finished and not (peer.is_backend and peer.stream is None):
-                self._vain.append((peer.turn.since + self._patience, peer.serial, peer.turn.token))
+            turn = peer.turn
+            if turn.until is not None:
+                heappush(self._timers, (turn.until, peer.serial, turn.token))
+            elif not peer.finished and (peer.stream is not None or not peer.is_backend):
+                self._vain.append((turn.since + self._patience, peer.serial, turn.token))
             if self.runnable and self._choices.choose(2, "more peers act, or the program"):
                 return
 
@@ -72,7 +73,8 @@ class Turns:
         """Let the next peer act that can. What it raises, or whatever comes meanwhile, ends the run."""
         failed: BaseException
         try:
-            peer = self.acting = self._peers[self._next()]
+            number = heappop(self.runnable) if self._choices.decide is None else self._chosen()
+            peer = self.acting = self._peers[number]
             peer.turn.queued = False
             before = self._progress.progress
             peer.go()
@@ -91,9 +93,7 @@ class Turns:
         finally:
             del failed  # it refers to this frame
 
-    def _next(self) -> int:
-        if self._choices.decide is None:
-            return heappop(self.runnable)
+    def _chosen(self) -> int:
         self.runnable.sort()  # which a heap may be
         return self.runnable.pop(self._choices.choose(len(self.runnable), "which peer acts"))
 

@@ -118,6 +118,7 @@ class World:
         self.turns: Final = Turns(
             self.clock, self.peers, self.patience, self.choices, self.spinning, self.monitor.fails
         )
+        self.wake: Final = self.turns.wake
         self.dialling: Final = Dialling(self.network, self.monitor, self.turns, self.choices, self.records, buffer)
         self.dropped: Final = Dropped(self.monitor, (self.peers, self.network.descriptors), self.gives_back)
         self.outcome: Final = Outcome(self.clock, self.monitor, self.network, self.dialling, self.peers, self.records)
@@ -127,10 +128,6 @@ class World:
     def now(self) -> int:
         """Nanoseconds since the beginning."""
         return self.clock.now
-
-    def wake(self, peer: Player) -> None:
-        """Something has happened at its end."""
-        self.turns.wake(peer)
 
     def meet(self, peer: Player) -> End | None:
         """Connect to whoever listens where the peer wants to go; returns the peer's end."""
@@ -321,8 +318,8 @@ class World:
 
         call: the operation and the name, for the trace. never: says so if it can never be done.
         """
-        self._begins_to_wait("wait", call)
-        if len(self.monitor.rows) > self.monitor.limit:
+        rows = self._begins_to_wait("wait", call)
+        if rows > self.monitor.limit:
             self.spinning.endless()
         began = self.clock.now
         while True:
@@ -344,14 +341,17 @@ class World:
         self.play()
         self.spinning.polls()
 
-    def _begins_to_wait(self, what: str, call: tuple[str, str]) -> None:
+    def _begins_to_wait(self, what: str, call: tuple[str, str]) -> int:
+        """Returns how long the trace is."""
         if self.turns.acting is not None:
             self.check_not_acting(what)
         self._call = call
-        self.spinning.takes_a_turn()
-        if len(self.monitor.rows) > self.dropped.due:
+        self.spinning.idle = 0
+        rows = len(self.monitor.rows)
+        if rows > self.dropped.due:
             self.turns.forget_what_was()
             self.dropped.tidy()
+        return rows
 
     def check_not_acting(self, what: str) -> None:
         """Raise RuntimeError if it is a step of the script that calls, not the server."""

@@ -315,7 +315,7 @@ class SimSelector(_BaseSelectorImpl):
         except OSError as error:
             monitor.refused("select", name, error)
             raise
-        if len(found) > 1 and world.choices.decide is not None:
+        if world.choices.decide is not None and len(found) > 1:
             many = range(len(found), 0, -1)
             found = [found.pop(world.choices.choose(left, "which socket is reported next")) for left in many]
         keys = self._fd_to_key
