@@ -11,6 +11,7 @@ import os
 from collections.abc import Callable, Sequence
 from typing import Final, Literal, NamedTuple, TypeAlias
 
+import pytest
 from examples import broker, chat, echo, proxy, web
 from examples.servers import accept_all, buffered, callbacks, classes, close_first, drain, generators, line_reader
 from hypothesis import HealthCheck, event, given, settings
@@ -18,6 +19,8 @@ from hypothesis import strategies as st
 
 from mockselector import Closes, Peer, Play, Receives, Resets, Scenario, Sends, ShutsDown, Step
 from mockselector._judge.rules import RULES
+
+pytestmark = pytest.mark.slow
 
 Network: TypeAlias = Literal["simulated", "loopback"]
 
