@@ -1,13 +1,17 @@
 """Everything that is done with a checkout, on any machine with git and Python 3.10 or later.
 
     python3 .ci/dev.py examples       run the example servers under strict mode
+    python3 .ci/dev.py quick          lint, mypy, and all tests but the slow ones, on the newest Python found
     python3 .ci/dev.py test           lint, type-check, test on every Python found, build, documentation
-    python3 .ci/dev.py test WORDS     hand the words on to pytest (test -k rules, test tests/test_rules.py -x):
-                                      only those tests, of the sources as they stand, on every Python found
+    python3 .ci/dev.py fix            what a tool can mend: lint, format, the page of the rules
+    python3 .ci/dev.py fix --golden   write the golden texts as well, as they are now: read the diff
     python3 .ci/dev.py bench          print the benchmarks (with more arguments: hand them on)
 
-Makes its own environments in `.envs`, and installs nothing anywhere else. What each step of `test`
-printed is in `.envs/logs`.
+More words after `quick` and `test` are for pytest (test -k rules, quick tests/test_rules.py -x): only
+those tests, of the sources as they stand, and nothing else. `nox` offers the same commands as sessions.
+
+Makes its own environments in `.envs`, and installs nothing anywhere else. What each step printed is in
+`.envs/logs`.
 """
 
 from __future__ import annotations
@@ -34,6 +38,10 @@ PEER = "mockselector==0.2.3"
 VIRTUAL = "async-solipsism"
 """An event loop with a virtual time of its own; the benchmarks run it beside ours."""
 DIFFERENTIAL = "tests/test_differential.py"
+QUICK = ("-m", "not slow and not collects")
+"""How pytest is told to leave out what takes long; pyproject.toml says what these marks mean."""
+GOLDEN = ("tests/test_rules.py", "tests/test_scenario_traces.py")
+"""The tests that write golden texts if MOCKSELECTOR_WRITE_GOLDEN is set."""
 PIP = ("-m", "pip", "--disable-pip-version-check", "install", "--quiet")
 QUIET = 20.0
 """After so many seconds without a line, one says what is being done."""
@@ -184,8 +192,11 @@ def run(*command: str | Path, cwd: Path = ROOT) -> None:
 
 
 def minor_of(command: list[str], **variables: str) -> tuple[int, str] | None:
-    """The minor version and path of an interpreter that can make environments."""
-    program = "import sys, ensurepip, venv; print(sys.version_info[0], sys.version_info[1], sys.executable)"
+    """The minor version and path of an interpreter that can make environments; of an environment's, its own origin."""
+    program = (
+        "import sys, os, ensurepip, venv;"
+        " print(*sys.version_info[:2], os.path.realpath(getattr(sys, '_base_executable', sys.executable)))"
+    )
     try:
         done = subprocess.run(
             [*command, "-c", program],
@@ -263,10 +274,12 @@ def add_peer(python: Path, environment_folder: Path) -> None:
 
 
 def examples() -> None:
+    """Run the example servers, the correct ones and the broken ones, under strict mode."""
     run(environment("examples", sys.executable, "--editable", "."), "examples", *sys.argv[2:])
 
 
 def bench() -> None:
+    """Print the benchmarks; further words are for them."""
     found = pythons()
     minor = OLDEST if OLDEST in found else max(found)
     python = environment(f"bench-3.{minor}", found[minor], "--editable", ".", VIRTUAL)
@@ -275,7 +288,42 @@ def bench() -> None:
     run(python, "benchmarks", *sys.argv[2:])
 
 
+def quick() -> None:
+    """Lint, mypy, and all tests but the slow ones, on one Python; further words are for pytest: only those tests."""
+    start = time.monotonic()
+    words = sys.argv[2:]
+    found = pythons()
+    newest = max(found)
+    dev = for_development(found)
+    steps = [] if words else lint(dev)
+    for step in steps:
+        step.run()
+    command = ("-m", "pytest", *QUICK, *(words or ["-q"]))
+    tests = suite("quick tests", newest, dev, *command, sources=str(ROOT / "src"))
+    tests.run(shown=True)
+    finish([*steps, tests], [], f"the quick ones passed on Python 3.{newest} in {time.monotonic() - start:.0f} s")
+
+
+def fix() -> None:
+    """Mend what a tool can mend, and write the page of the rules; with --golden the golden texts as well."""
+    words = sys.argv[2:]
+    if words not in ([], ["--golden"]):
+        raise FailedError(f"fix takes --golden or nothing, not {' '.join(words)}")
+    dev = for_development(pythons())
+    steps = [
+        Step("page of the rules", dev, "docs/make_rules.py"),
+        Step("ruff check", dev, "-m", "ruff", "check", "--fix"),
+        Step("ruff format", dev, "-m", "ruff", "format"),
+    ]
+    if words:
+        steps.append(Step("golden texts", dev, "-m", "pytest", "-q", *GOLDEN, MOCKSELECTOR_WRITE_GOLDEN="1"))
+    for step in steps:
+        step.run()
+    finish(steps, [], "what a tool can mend is mended")
+
+
 def test() -> None:
+    """Everything, on every Python found; further words are for pytest: only those tests."""
     words = sys.argv[2:]
     with nullcontext() if words and sys.stdout.isatty() else telling():  # a debugger may be at the terminal
         if words:
@@ -304,7 +352,7 @@ def some_tests(words: list[str]) -> None:
 def all_tests() -> None:
     start = time.monotonic()
     found = pythons()
-    dev = environment("dev", found[max(found)], "--group", "dev", "--editable", ".")
+    dev = for_development(found)
     path = f"{dev.parent}{os.pathsep}{os.environ['PATH']}"
     for old in ROOT.glob(".coverage*"):
         old.unlink()
@@ -357,15 +405,19 @@ def built(dev: Path) -> Path:
 
 def checks(dev: Path, path: str) -> list[Step]:
     """What looks at the sources without running them."""
-    steps = [
-        Step("ruff check", dev, "-m", "ruff", "check"),
-        Step("ruff format", dev, "-m", "ruff", "format", "--check"),
-        Step("mypy", dev, "-m", "mypy"),
-        Step("pyright", dev, "-m", "pyright", "--pythonpath", dev),
-    ]
+    steps = [*lint(dev), Step("pyright", dev, "-m", "pyright", "--pythonpath", dev)]
     if (ROOT / ".git").exists():
         steps.append(Step("pre-commit", dev, "-m", "pre_commit", "run", "--all-files", PATH=path))
     return steps
+
+
+def lint(dev: Path) -> list[Step]:
+    """What of that takes seconds."""
+    return [
+        Step("ruff check", dev, "-m", "ruff", "check"),
+        Step("ruff format", dev, "-m", "ruff", "format", "--check"),
+        Step("mypy", dev, "-m", "mypy"),
+    ]
 
 
 def tests_of(minor: int, inside: Path, *, of: Iterable[int]) -> list[Step]:
@@ -390,6 +442,11 @@ def for_tests(minor: int, python: str) -> Path:
     if minor == OLDEST:
         add_peer(inside, ENVS / f"test-3.{minor}")
     return inside
+
+
+def for_development(found: dict[int, str]) -> Path:
+    """The environment of all that is done with the sources, on the newest Python."""
+    return environment("dev", found[max(found)], "--group", "dev", "--editable", ".")
 
 
 def listed(found: dict[int, str]) -> str:
@@ -417,17 +474,19 @@ def finish(steps: list[Step], broken: list[str], passed: str) -> None:
     say(passed)
 
 
+COMMANDS = {"examples": examples, "quick": quick, "test": test, "fix": fix, "bench": bench}
+
+
 def main() -> None:
-    commands = {"examples": examples, "test": test, "bench": bench}
     if sys.argv[1:2] in (["-h"], ["--help"]):
         print(__doc__)
         return
-    if len(sys.argv) < 2 or sys.argv[1] not in commands:
+    if len(sys.argv) < 2 or sys.argv[1] not in COMMANDS:
         sys.exit(__doc__)
     if sys.version_info < (3, OLDEST):
         sys.exit(f"== this needs Python 3.{OLDEST} or later; {sys.executable} is {sys.version.split()[0]}")
     try:
-        commands[sys.argv[1]]()
+        COMMANDS[sys.argv[1]]()
     except FailedError as error:
         sys.exit(f"== failed: {error}")
 

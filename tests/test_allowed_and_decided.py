@@ -60,6 +60,7 @@ def test_vain_accepts_can_be_allowed_for_a_listener() -> None:
         assert tries(listener.accept, 5000) == 5000
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("swallowed", [OSError, Exception, BaseException])
 def test_a_list_whose_vain_calls_are_allowed_comes_to_an_end(swallowed: type[BaseException]) -> None:
     alice = MockSocket([b"hi", b"there"], name="alice")
@@ -90,6 +91,7 @@ def retries() -> NoReturn:
     raise SystemExit
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("where", ["run", "peer"])
 def test_vain_calls_can_be_allowed_in_a_scenario_and_time_goes_on(where: str) -> None:
     with pytest.raises(SystemExit), Scenario(allow=BUSY if where == "run" else ()) as net:
@@ -98,6 +100,7 @@ def test_vain_calls_can_be_allowed_in_a_scenario_and_time_goes_on(where: str) ->
     assert net.now >= 60
 
 
+@pytest.mark.slow
 def test_such_a_scenario_comes_to_an_end() -> None:
     with Scenario(allow={"busy-loop", "leaked-connection"}) as net:
         net.client("alice").sends(b"hi")

@@ -275,6 +275,7 @@ def ways(sock: socket.socket, data: Any) -> dict[str, Callable[[], object]]:
     }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("way", ["sendall", "sendall, timeout", "send", "sendmsg", "makefile"])
 def test_only_what_is_taken_is_copied(way: str, kind: str, copied: list[int]) -> None:
@@ -467,6 +468,7 @@ def test_an_item_of_a_script_is_not_copied_to_be_read_in_parts() -> None:
     assert Counted.copied <= BIG
 
 
+@pytest.mark.slow
 def test_a_read_of_all_goes_through_a_long_script() -> None:
     assert b"x" * 100_000 == MockSocket([b"x"] * 100_000).recv(100_000, socket.MSG_WAITALL)
 
@@ -505,6 +507,7 @@ def test_a_delimiter_is_looked_for_once_in_each_byte(slowly: bool) -> None:
     assert Searched.looked_at <= 3 * 12 * lines
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("pieces", [1, 2, 3, 5, 7])
 @pytest.mark.parametrize("slowly", [0, 1, 2, 3])
 @on_both

@@ -1,9 +1,11 @@
-"""The command by which all this is run: what it says of the tests that it runs."""
+"""The command by which all this is run: what it says of the tests that it runs, and what else it does."""
 
 from __future__ import annotations
 
 import importlib.util
+import runpy
 import sys
+import types
 from pathlib import Path
 from typing import Any
 
@@ -37,6 +39,7 @@ FAILING = PASSING + "def test_bad(): assert 0\ndef test_wrong(gone): pass\n"
 ENDING = PASSING + "import os\ndef test_bad(): os._exit(70)\n"
 
 
+@pytest.mark.slow
 def test_what_has_failed_stands_last_each_test_once_with_its_pythons(
     dev: Any, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -52,6 +55,7 @@ def test_what_has_failed_stands_last_each_test_once_with_its_pythons(
     ] == capsys.readouterr().out.splitlines()[-5:]
 
 
+@pytest.mark.slow
 def test_a_test_that_fails_on_two_pythons_is_named_once(
     dev: Any, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -61,6 +65,7 @@ def test_a_test_that_fails_on_two_pythons_is_named_once(
     assert capsys.readouterr().out.count("== failed on Python 3.10, 3.13: ") == 2
 
 
+@pytest.mark.slow
 def test_a_run_that_passes_ends_with_how_many_tests_passed(
     dev: Any, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -87,3 +92,110 @@ def test_when_nothing_else_is_said_it_says_which_test_runs(
     dev.tell_if_quiet()
     dev.tell_if_quiet()
     assert "== at work: 3.13 tests, test 2 of 3: test_some.py::test_slow (0 s)\n" == capsys.readouterr().out
+
+
+# -- what each command does -----------------------------------------------------------------------------
+
+
+@pytest.fixture
+def steps(dev: Any, monkeypatch: pytest.MonkeyPatch) -> list[Any]:
+    """Which steps a command takes, each of which passes, on the one Python that is found."""
+    taken: list[Any] = []
+
+    def passes(step: Any, *, shown: bool = False) -> None:
+        taken.append(step)
+        step.status = 0
+
+    monkeypatch.setattr(dev.Step, "run", passes)
+    monkeypatch.setattr(dev, "pythons", lambda: {13: "python3.13"})
+    monkeypatch.setattr(dev, "environment", lambda *_: Path("python"))
+    return taken
+
+
+def call(dev: Any, monkeypatch: pytest.MonkeyPatch, *words: str) -> None:
+    monkeypatch.setattr(sys, "argv", ["dev.py", *words])
+    dev.main()
+
+
+def test_quick_lints_and_leaves_out_what_is_slow(dev: Any, steps: list[Any], monkeypatch: pytest.MonkeyPatch) -> None:
+    call(dev, monkeypatch, "quick")
+    assert [
+        "python -m ruff check",
+        "python -m ruff format --check",
+        "python -m mypy",
+        "python -m pytest -m not slow and not collects -q -p pytest_progress",
+    ] == [step.shown for step in steps]
+
+
+@pytest.mark.parametrize(
+    ("command", "marks"), [("quick", ["-m", "not slow and not collects"]), ("test", [])], ids=["quick", "test"]
+)
+def test_further_words_are_for_pytest_which_is_then_all_that_runs(
+    command: str, marks: list[str], dev: Any, steps: list[Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    call(dev, monkeypatch, command, "-k", "rules or door", "-x")
+    assert [["python", "-m", "pytest", *marks, "-k", "rules or door", "-x", "-p", "pytest_progress"]] == [
+        step.command for step in steps
+    ]
+    assert steps[0].variables["PYTHONPATH"].endswith(str(PLACE.parent.parent / "src"))
+
+
+def test_further_words_of_bench_are_for_the_benchmarks(
+    dev: Any, steps: list[Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    call(dev, monkeypatch, "bench", "--quick")
+    assert ["python benchmarks --quick"] == [step.shown for step in steps]
+
+
+def test_fix_leaves_the_golden_texts_alone(dev: Any, steps: list[Any], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("MOCKSELECTOR_WRITE_GOLDEN", raising=False)
+    call(dev, monkeypatch, "fix")
+    assert ["python docs/make_rules.py", "python -m ruff check --fix", "python -m ruff format"] == [
+        step.shown for step in steps
+    ]
+    assert not any("MOCKSELECTOR_WRITE_GOLDEN" in step.variables for step in steps)
+
+
+def test_fix_writes_the_golden_texts_on_request(dev: Any, steps: list[Any], monkeypatch: pytest.MonkeyPatch) -> None:
+    call(dev, monkeypatch, "fix", "--golden")
+    assert "python -m pytest -q tests/test_rules.py tests/test_scenario_traces.py" == steps[-1].shown
+    assert "1" == steps[-1].variables["MOCKSELECTOR_WRITE_GOLDEN"]
+
+
+def test_fix_takes_no_other_words(dev: Any, steps: list[Any], monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(SystemExit, match="^== failed: fix takes --golden or nothing, not tests -x$"):
+        call(dev, monkeypatch, "fix", "tests", "-x")
+    assert steps == []
+
+
+def test_each_command_is_in_the_usage(dev: Any) -> None:
+    assert all(f"python3 .ci/dev.py {command} " in dev.__doc__ for command in dev.COMMANDS)
+
+
+def test_nox_offers_the_same_commands(dev: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    offered: dict[str, Any] = {}
+    nox: Any = types.ModuleType("nox")
+    nox.options = types.SimpleNamespace()
+    nox.session = lambda function, *, name, python: offered.update({name: function})
+    monkeypatch.setitem(sys.modules, "nox", nox)
+    runpy.run_path(str(PLACE.parent.parent / "noxfile.py"))
+    assert list(dev.COMMANDS) == list(offered)
+    ran: list[tuple[str, ...]] = []
+    offered["quick"](types.SimpleNamespace(posargs=["-k", "rules"], run=lambda *words: ran.append(words)))
+    assert [(sys.executable, str(PLACE), "quick", "-k", "rules")] == ran
+
+
+BATTERIES = [
+    "test_kernel_calls",
+    "test_kernel_conversations",
+    "test_kernel_selectors",
+    "test_cpython",
+    "test_differential",
+    "test_fuzz",
+    "test_loopback",
+]
+
+
+@pytest.mark.parametrize("name", BATTERIES)
+def test_a_battery_is_marked_as_slow(name: str) -> None:
+    assert "\npytestmark = pytest.mark.slow" in (Path(__file__).parent / f"{name}.py").read_text()

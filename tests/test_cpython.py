@@ -26,6 +26,8 @@ if TYPE_CHECKING:
     from pathlib import Path
     from types import ModuleType
 
+pytestmark = pytest.mark.slow
+
 
 class Listed(NamedTuple):
     """Tests that do not pass: what the failure of each says, of which class, and their names."""

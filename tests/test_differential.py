@@ -37,6 +37,8 @@ if sys.version_info[:2] != IN_FULL:
 
 import mockselector_023.selector as theirs  # noqa: E402  # pyright: ignore[reportMissingModuleSource]
 
+pytestmark = pytest.mark.slow
+
 EXAMPLES: Final = int(os.environ.get("MOCKSELECTOR_EXAMPLES", "5000"))
 """How many examples are tried, over all properties."""
 

@@ -16,7 +16,8 @@ from mockselector import ScenarioError
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text()
-PAGES = sorted([ROOT / "README.md", ROOT / "CHANGELOG.md", *(ROOT / "docs").glob("*.md")])
+CONTRIBUTING = ROOT / "CONTRIBUTING.md"
+PAGES = sorted([ROOT / "README.md", ROOT / "CHANGELOG.md", CONTRIBUTING, *(ROOT / "docs").glob("*.md")])
 
 
 def blocks(text: str, language: str) -> list[str]:
@@ -71,3 +72,23 @@ def test_the_commands_of_the_readme_are_those_of_the_script() -> None:
     assert commands == ["examples", "test", "bench"]
     for command in commands:
         assert f"def {command}() -> None:" in script
+
+
+def test_what_the_guide_for_contributors_names_is_there() -> None:
+    places = [ROOT, ROOT / "tests", ROOT / "src" / "mockselector"]
+    named = re.findall(r"`((?:[\w*.]+/)*(?:[\w*]+\.py|test_[\w*]+|\w+/))`", CONTRIBUTING.read_text())
+    assert len(named) > 50
+    for name in named:
+        path = name + ".py" * ("." not in name and not name.endswith("/"))
+        assert any(next(place.glob(path), None) for place in places), name
+
+
+def test_the_guide_for_contributors_names_each_room() -> None:
+    text = CONTRIBUTING.read_text()
+    for path in (ROOT / "src" / "mockselector").glob("_*/__init__.py"):
+        assert f"`{path.parent.name}/`" in text
+
+
+def test_the_guide_for_contributors_has_each_command_of_the_script() -> None:
+    commands = re.findall(r"^    python3 \.ci/dev\.py (\w+)", (ROOT / ".ci" / "dev.py").read_text(), re.MULTILINE)
+    assert {*commands} == {*re.findall(r"`python3 \.ci/dev\.py (\w+)", CONTRIBUTING.read_text())}

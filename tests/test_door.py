@@ -218,6 +218,7 @@ def test_a_call_comes_to_what_the_table_says(phase: Phase, call: str) -> None:
     selector._settled = True  # what is left over is not the subject
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("call", CALLS)
 @pytest.mark.parametrize("phase", PHASES)
 def test_a_call_in_a_scenario_comes_to_what_the_table_says(phase: Phase, call: str) -> None:
@@ -259,6 +260,7 @@ def test_every_way_to_read_is_refused_where_the_table_refuses_it(
     selector._settled = True
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("phase", [phase for phase in PHASES if phase != "connected"])
 @pytest.mark.parametrize("read", READS)
 def test_every_way_to_read_in_a_scenario_is_refused_where_the_table_refuses_it(

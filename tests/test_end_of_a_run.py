@@ -138,6 +138,7 @@ def forgets_under_a_loop() -> None:
         forgets_to_register(sel, listener, around_select=BaseException)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "ended",
     [
@@ -319,6 +320,7 @@ def test_a_loop_that_retries_a_violation_for_ever_comes_to_an_end(swallowed: typ
         whole(sock, swallowed)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("result", [0, BlockingIOError(11, "full")])
 def test_a_loop_that_retries_a_send_for_ever_comes_to_an_end(result: int | BlockingIOError) -> None:
     sock = MockSocket([b"hi"], name="alice")

@@ -30,6 +30,8 @@ if sys.platform != "linux":
 from escape_doors import DOORS, PASSES, REFUSED, Door
 from measured import PYTHON
 
+pytestmark = pytest.mark.slow
+
 PROGRAM = Path(__file__).parent / "escape_doors.py"
 
 BY_KERNEL = {

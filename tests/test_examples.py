@@ -111,6 +111,7 @@ def exit_status(monkeypatch: pytest.MonkeyPatch, *names: str) -> object:
     return caught.value.code
 
 
+@pytest.mark.slow
 def test_the_command_shows_errors_in_full_and_succeeds(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -134,6 +135,7 @@ def test_the_command_refuses_unknown_names(monkeypatch: pytest.MonkeyPatch, caps
     assert "there is no example 'no_such'; the names are: callbacks," in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_the_command_fails_where_a_twin_is_not_caught(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -143,6 +145,7 @@ def test_the_command_fails_where_a_twin_is_not_caught(
     assert "not caught; expected busy-loop" in capsys.readouterr().out
 
 
+@pytest.mark.slow
 def test_the_command_fails_where_a_correct_server_does_not_pass(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -23,6 +23,8 @@ from mockselector._play import spinning
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator
 
+pytestmark = pytest.mark.slow
+
 Loop = Any  # a function that goes on for ever by calling the one that it is given, which waits
 
 KEPT: list[BaseException] = []

@@ -9,6 +9,8 @@ import pytest
 from fuzz import Failure, Seeds, failures_of, found_in, made
 from fuzz_programs import PLANTED, SERVERS, Choices
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.mark.parametrize(
     "seeds",

@@ -27,6 +27,8 @@ from mockselector._ending import watchdog
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterator
 
+pytestmark = pytest.mark.slow
+
 SOON = 0.05
 """Real seconds that a turn may take here: nothing depends on how long it really takes."""
 

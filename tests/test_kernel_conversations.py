@@ -12,6 +12,7 @@ import random
 from collections.abc import Callable, Sequence
 from typing import Final, Literal, NamedTuple, TypeAlias
 
+import pytest
 from examples import broker, chat, echo, proxy, web
 from examples.servers import accept_all, buffered, callbacks, classes, close_first, drain, generators, line_reader
 from hypothesis import HealthCheck, event, given, settings
@@ -20,6 +21,8 @@ from hypothesis import strategies as st
 from mockselector import Closes, Peer, Play, Receives, Resets, Scenario, Sends, ShutsDown, Step
 from mockselector._judge.rules import RULES
 from mockselector._play.player import Player
+
+pytestmark = pytest.mark.slow
 
 Network: TypeAlias = Literal["simulated", "loopback"]
 

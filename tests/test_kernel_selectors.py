@@ -34,6 +34,8 @@ if TYPE_CHECKING:
     from kernel_calls import State
     from kernel_selectors import Case, CrowdStep
 
+pytestmark = pytest.mark.slow
+
 TABLE: Final = Path(__file__).parent.parent / "docs" / "fidelity.md"
 
 

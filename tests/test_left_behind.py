@@ -119,6 +119,7 @@ def drops_its_selector() -> None:
             assert not conn.recv(9)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("server", "left"),
     [(no_block, "listener"), (closes_its_listener, "selector"), (drops_its_selector, "selector")],

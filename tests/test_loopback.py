@@ -26,6 +26,8 @@ from mockselector import Play, Receives, Scenario, ScenarioError, Sends
 from mockselector._loopback import wire as _wire
 from mockselector._loopback import world as _loopback
 
+pytestmark = pytest.mark.slow
+
 NETWORKS: list[Literal["simulated", "loopback"]] = ["simulated", "loopback"]
 on_both = pytest.mark.parametrize("network", NETWORKS)
 

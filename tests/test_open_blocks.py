@@ -358,6 +358,7 @@ def is_within_del(frame: Any) -> bool:
     return frame is not None
 
 
+@pytest.mark.slow
 def test_an_interrupt_at_any_moment_leaves_nothing_behind() -> None:
     """The lines of our code are counted, and each in turn is interrupted."""
     before = all_of_it()

@@ -119,6 +119,7 @@ def test_the_policy_of_the_process_is_left_alone() -> None:
     assert policies.get_event_loop_policy() is before
 
 
+@pytest.mark.slow
 def test_asyncio_is_imported_only_for_a_coroutine() -> None:
     program = (
         "import sys; from mockselector import Scenario\n"

@@ -84,6 +84,7 @@ def threshold() -> Iterator[None]:
     gc.set_threshold(*before)
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("threshold")
 @pytest.mark.parametrize("serve", [forgets_to_close, leaves_a_cycle])
 def test_a_run_does_not_depend_on_what_else_is_alive(serve: Callable[[], object]) -> None:
@@ -276,6 +277,7 @@ SERVES = """
 """
 
 
+@pytest.mark.slow
 def test_a_trace_of_asyncio_is_equal_under_any_hash_seed_and_in_a_second_run() -> None:
     def output(seed: int) -> str:
         path = Path(sys.modules["mockselector"].__file__ or "").parent.parent

@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 
     from mockselector import Peer, Play, Step
 
+pytestmark = pytest.mark.slow
+
 
 def lasts(program: Callable[[], object]) -> float:
     """How many seconds of virtual time a program takes."""

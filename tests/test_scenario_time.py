@@ -376,6 +376,7 @@ def sleeps_for_no_time() -> None:
         time.sleep(0)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("spins", "clients"),
     [
@@ -408,6 +409,7 @@ def test_a_server_that_spins_is_ended_when_all_is_done() -> None:
     assert net.now < 60.1
 
 
+@pytest.mark.slow
 def test_a_server_that_spins_while_a_peer_waits_in_vain_is_told() -> None:
     def spins(conn: socket.socket) -> None:
         while True:
@@ -445,6 +447,7 @@ def test_a_server_that_spins_on_a_sleep_of_zero_lets_peers_act_at_their_time() -
     assert seen == [0.001]
 
 
+@pytest.mark.slow
 def test_a_server_that_polls_comes_to_a_time_out_of_its_own() -> None:
     def polls(conn: socket.socket) -> None:
         end = time.monotonic() + 5
@@ -565,6 +568,7 @@ def test_a_trace_is_equal_over_runs() -> None:
     assert [traces[0]] * 3 == traces
 
 
+@pytest.mark.slow
 def test_a_trace_is_equal_under_any_hash_seed() -> None:
     def trace(seed: str) -> str:
         program = textwrap.dedent(BROADCASTS) + "\nprint(play())"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+import pytest
 from examples import chat, proxy
 
 from mockselector import Scenario, Trace
@@ -43,6 +44,7 @@ def test_a_trace_is_the_golden_one() -> None:
         assert path.read_text() == text(trace)
 
 
+@pytest.mark.slow
 def test_a_hundred_runs_have_equal_traces() -> None:
     first = of_a_chat()
     assert all(first == of_a_chat() for _ in range(100))

@@ -719,6 +719,7 @@ def test_what_is_wrong_with_an_argument_is_told_in_short(given: Any) -> None:
         assert len(str(caught.value)) < 900
 
 
+@pytest.mark.slow
 def test_of_thousands_of_clients_a_few_are_named() -> None:
     def script(net: Scenario) -> None:
         for _ in range(10_000):

@@ -14,6 +14,8 @@ from measured import PYTHON
 if TYPE_CHECKING:
     from pathlib import Path
 
+pytestmark = pytest.mark.slow
+
 IMPORTS = """
 from selectors import EVENT_READ
 from unittest.mock import patch

@@ -121,6 +121,7 @@ def several(net: Scenario) -> None:
 PEERS = [plain, answered, half_closed, silent, several]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("peers", PEERS)
 @pytest.mark.parametrize("handle", RIGHT)
 @pytest.mark.parametrize("timeout", TIMEOUTS)
@@ -187,6 +188,7 @@ def modifies(selector: selectors.BaseSelector, conn: socket.socket) -> None:
 WRONG = [only_reads, does_not_even_read, answers_the_end, registers_anew, modifies]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("peers", [plain, half_closed, several])
 @pytest.mark.parametrize("handle", WRONG)
 @pytest.mark.parametrize("timeout", TIMEOUTS)
@@ -202,6 +204,7 @@ def test_a_server_that_spins_at_an_end_is_found_soon(
     assert caught.value.trace[-1].time < 1.1
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("pedantic", [False, True])
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("handle", WRONG)
@@ -546,6 +549,7 @@ def test_what_a_dropped_selector_held_is_dropped_with_it() -> None:
     assert [event.operation for event in net.trace][-1] == "close"
 
 
+@pytest.mark.slow
 def test_thousands_of_selectors_for_one_socket_cost_no_more_each() -> None:
     def main() -> None:
         with socket.create_connection(("db", 1)) as sock:
@@ -565,6 +569,7 @@ def just_closes(_: selectors.BaseSelector, conn: socket.socket) -> None:
         conn.close()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("rule", "handle"), [("closed-still-registered", just_closes), ("eof-ignored", only_reads)])
 def test_both_rules_can_be_allowed_for_one_peer(rule: RuleId, handle: Handle) -> None:
     allow: set[RuleId] = {rule, "read-past-eof", "leaked-connection", "busy-loop"}

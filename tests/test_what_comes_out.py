@@ -140,6 +140,7 @@ def plays_at_once(peer: Peer, fail: Callable[[], None]) -> None:
 STEPS = pytest.mark.parametrize("step", [does, does_later, expects, plays, plays_at_once])
 
 
+@pytest.mark.slow
 @SERVERS
 @STEPS
 @pytest.mark.parametrize("make", ERRORS)
@@ -158,6 +159,7 @@ def test_what_a_step_raises_comes_out_as_itself(
     assert wanted is Outcome or caught.value is error
 
 
+@pytest.mark.slow
 @SERVERS
 @pytest.mark.parametrize("make", ERRORS)
 def test_what_a_function_at_the_end_raises_comes_out_as_itself(
