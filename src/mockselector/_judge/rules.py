@@ -519,6 +519,10 @@ RULES: Final[Mapping[RuleId, Rule]] = {
 }
 
 
+NO_RULES: Final[frozenset[RuleId]] = frozenset()
+"""One for all."""
+
+
 def checked_rules(allow: Collection[RuleId]) -> frozenset[RuleId]:
     """`allow=` as a set. Raises ValueError for anything but a collection of rule ids."""
     example = 'allow={"eof-ignored"}'
@@ -531,4 +535,4 @@ def checked_rules(allow: Collection[RuleId]) -> frozenset[RuleId]:
     for rule in rules:
         if rule not in (*RULES,):  # what cannot be hashed is told as well
             raise ValueError(f"allow= got {value_text(rule)}; the rules are: {', '.join(RULES)}")
-    return frozenset(rules)
+    return frozenset(rules) if rules else NO_RULES

@@ -39,6 +39,10 @@ if TYPE_CHECKING:
             ...
 
 
+_NOTHING: Final[deque[bytes]] = deque()
+"""Where nothing has arrived: one for all, as each takes 760 bytes."""
+
+
 class Stream:
     """One end of a connection: what has arrived there, and how it stands."""
 
@@ -50,7 +54,7 @@ class Stream:
     other: Stream
 
     def __init__(self, capacity: int, local: Address, remote: Address, *, unix: bool = False) -> None:
-        self.chunks: deque[bytes] = deque()
+        self.chunks: deque[bytes] = _NOTHING
         self._offset: int = 0  # how much of the first chunk was taken
         self.size: int = 0
         self.capacity: Final = capacity
@@ -182,6 +186,8 @@ class Stream:
         while chunks and size >= len(chunks[0]):
             size -= len(chunks.popleft())
         self._offset = size
+        if not chunks:
+            self.chunks = _NOTHING
         self.other.changed()
 
     def take(self, size: int) -> bytes:
@@ -193,7 +199,10 @@ class Stream:
             data = self.peek(size)
             self.drop(len(data))
             return data
-        chunks.popleft()
+        if len(chunks) > 1:
+            chunks.popleft()
+        else:
+            self.chunks = _NOTHING
         self.size -= length
         self.other.changed()
         return data
@@ -211,7 +220,10 @@ class Stream:
     def hand_over(self, data: bytes) -> None:
         """`put()` where `is_plain_for()` has said so."""
         other = self.other
-        other.chunks.append(data)
+        if other.chunks is _NOTHING:
+            other.chunks = deque((data,))
+        else:
+            other.chunks.append(data)
         other.size += len(data)
         other.changed()
 

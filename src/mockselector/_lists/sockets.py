@@ -21,7 +21,7 @@ from socket import socket as real_socket
 from weakref import WeakValueDictionary
 
 from .._buffers import Given, excerpt_of, let_go
-from .._judge.rules import GONE, checked_rules, shut_operation
+from .._judge.rules import GONE, NO_RULES, checked_rules, shut_operation
 from .._judge.trace import place
 from .._methods import DONTWAIT, PEEK, WAITALL, Shell, checked_flags
 from .._system import FIRST_NUMBER
@@ -70,7 +70,6 @@ _getframe: Final = sys._getframe  # the only way to a frame that costs nothing
 _next_number: Final = count(FIRST_NUMBER).__next__
 _by_number: Final[WeakValueDictionary[int, _Scripted]] = WeakValueDictionary()
 _END: Final = object()
-_NO_RULES: Final[frozenset[RuleId]] = frozenset()  # one for all
 _NOT_GIVEN: Any = object()  # Any: it stands where a number does
 _READ_NOTHING: Final[tuple[Operation, ...]] = ("recv:again", "recv:timeout", "recv:blocks")
 _ACCEPT_NOTHING: Final[tuple[Operation, ...]] = ("accept:again", "accept:timeout", "accept:blocks")
@@ -98,7 +97,7 @@ class _Scripted(Shell):
         self._calls: list[Call | bytes] = []
         self._available = 0  # how many items of the script events have announced
         self._name = name
-        self._allow: frozenset[RuleId] = checked_rules(allow) if allow else _NO_RULES
+        self._allow: frozenset[RuleId] = checked_rules(allow) if allow else NO_RULES
         self._timeout = _socket.getdefaulttimeout()
         self._options = None
         self._local = ("localhost", 0)

@@ -17,6 +17,7 @@ from .._ending.ending import Ending, interruption
 from .._ending.watchdog import own_place, stack_of
 from .._judge.errors import Finding, told_stack
 from .._judge.monitor import Monitor
+from .._judge.rules import NO_RULES
 from .._judge.trace import shown_path
 from .._kernel.network import Network
 from .._text import excerpt
@@ -47,7 +48,6 @@ T = TypeVar("T")
 
 __tracebackhide__ = True  # pytest: end tracebacks at the server's own line
 
-NO_RULES: Final = frozenset["RuleId"]()
 
 IN_REAL_TIME: Final = (
     "It computes, or waits for something real, and lets no peer act meanwhile. If that takes so long for a good"
