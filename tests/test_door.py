@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import ast
 import errno
 import re
 import selectors
 import socket
+from pathlib import Path
 from selectors import EVENT_READ
 from typing import TYPE_CHECKING, get_args
 
@@ -23,8 +25,6 @@ if TYPE_CHECKING:
     from mockselector import RuleId
     from mockselector._judge.rules import Membership, Operation, Phase, Registration
 else:  # the names exist for type checkers only; here they are read back from the source
-    import ast
-    from pathlib import Path
     from typing import Literal
 
     tree = ast.parse(Path(rules.__file__).read_text())
@@ -323,3 +323,62 @@ def test_registration_is_what_the_table_and_the_standard_library_say(
         assert mine == outcome(default, real)
     cell = MEMBERSHIP[state][operation]
     assert mine.split(":")[0] == (cell.__name__ if isinstance(cell, type) else "done")
+
+
+PACKAGE = Path(rules.__file__).parents[1]
+
+
+def functions(named: Callable[[ast.AST], bool]) -> set[str]:
+    """The functions of the package in which there is such a node."""
+    return {
+        f"{path.relative_to(PACKAGE).with_suffix('').as_posix()}: {one.name}"
+        for path in PACKAGE.rglob("*.py")
+        for one in ast.walk(ast.parse(path.read_text()))
+        if isinstance(one, ast.FunctionDef) and any(map(named, ast.walk(one)))
+    }
+
+
+def test_a_phase_moves_by_the_door_alone() -> None:
+    def moves(node: ast.AST) -> bool:
+        return isinstance(node, ast.Attribute) and node.attr == "phase" and isinstance(node.ctx, ast.Store)
+
+    assert functions(moves) == {"_judge/monitor: becomes", "_judge/records: __init__"}
+
+
+def test_rows_are_written_by_the_door_and_where_a_call_is_the_plainest_alone() -> None:
+    def writes(node: ast.AST) -> bool:
+        return isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.func.attr == "note"
+
+    assert functions(writes) == {
+        "_judge/monitor: append",
+        "_lists/selector: _select_strictly", "_lists/sockets: recv", "_lists/sockets: send",
+        "_simulated/selectors: select", "_simulated/sockets: recv", "_simulated/sockets: _sends_plainly",
+    }  # fmt: skip
+
+
+def rows_of(net: Scenario, *, plainly: bool) -> list[tuple[object, ...]]:
+    """What a server's calls leave in the trace where they are as plain as can be, or go the whole way."""
+
+    def serve() -> None:
+        with selectors.DefaultSelector() as selector, socket.create_server(("", 1)) as listener:
+            selector.register(listener, selectors.EVENT_READ)
+            for _ in range(3):
+                for key, _ in selector.select():
+                    if key.fileobj is listener:
+                        sock, _ = listener.accept()
+                        selector.register(sock, selectors.EVENT_READ)
+                    elif isinstance(key.fileobj, socket.socket):
+                        data = key.fileobj.recv(100)
+                        key.fileobj.send(data)
+                        key.fileobj.sendall(data)
+
+    net.client("alice").sends(b"hi").sends(b"x" * 50).expects(b"hihi" + b"x" * 100)
+    net._world.choices.decide = None if plainly else lambda many, label: 0
+    net.run(serve)
+    return [(one.operation, one.socket, one.detail, one.time, one.place) for one in net.trace]
+
+
+def test_the_plainest_calls_leave_the_rows_of_the_whole_way() -> None:
+    plain, whole = Scenario(), Scenario()
+    assert rows_of(plain, plainly=True) == rows_of(whole, plainly=False)
+    assert {row[0] for row in rows_of(Scenario(), plainly=True)} >= {"recv", "send", "select"}

@@ -475,7 +475,7 @@ class LoopbackWorld(World):
             self._waiting[descriptor] = deque()
             self._listening[descriptor] = sock.fileno()
             self.network.listeners.append(descriptor)
-        sock._record.phase = "listening"
+        self.monitor.becomes(sock._record, "listening")
         self.listens()
 
     def meet(self, peer: Player) -> Wire | None:
@@ -504,7 +504,7 @@ class LoopbackWorld(World):
         peer = wire.peer if wire is not None else None
         descriptor = Descriptor(number, listener._descriptor.family, listener._descriptor.made)
         record = self.admit(descriptor, peer.name if peer is not None else None, "client")
-        record.phase = "connected"
+        self.monitor.becomes(record, "connected")
         sock = LoopbackSocket(self, descriptor, record, 0, Far(counted=True) if wire is None else wire.other)
         if wire is not None and descriptor.family in TCP:
             Raw.setsockopt(sock, IPPROTO_TCP, TCP_NODELAY, 1)
@@ -525,7 +525,7 @@ class LoopbackWorld(World):
             sock.far = Far(sock.fileno(), counted=True)
             wire = Wire(Raw(fileno=_accept(there)[0]), sock.far)
             Raw.setsockopt(sock, IPPROTO_TCP, TCP_NODELAY, 1)
-            sock._record.phase = "connected"
+            self.monitor.becomes(sock._record, "connected")
             self._wires.append(wire)
             self._answers[descriptor] = wire
             self.dialling.alive += 1
