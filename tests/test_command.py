@@ -107,8 +107,12 @@ def steps(dev: Any, monkeypatch: pytest.MonkeyPatch) -> list[Any]:
         step.status = 0
 
     monkeypatch.setattr(dev.Step, "run", passes)
+
+    def environment(*_: str) -> Path:
+        return Path("python")
+
     monkeypatch.setattr(dev, "pythons", lambda: {13: "python3.13"})
-    monkeypatch.setattr(dev, "environment", lambda *_: Path("python"))
+    monkeypatch.setattr(dev, "environment", environment)
     return taken
 
 
@@ -174,14 +178,22 @@ def test_each_command_is_in_the_usage(dev: Any) -> None:
 
 def test_nox_offers_the_same_commands(dev: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     offered: dict[str, Any] = {}
+
+    def session(function: object, *, name: str, python: bool) -> None:
+        assert not python  # dev.py makes the environments
+        offered[name] = function
+
+    def run(*words: str) -> None:
+        ran.append(words)
+
     nox: Any = types.ModuleType("nox")
     nox.options = types.SimpleNamespace()
-    nox.session = lambda function, *, name, python: offered.update({name: function})
+    nox.session = session
     monkeypatch.setitem(sys.modules, "nox", nox)
     runpy.run_path(str(PLACE.parent.parent / "noxfile.py"))
     assert list(dev.COMMANDS) == list(offered)
     ran: list[tuple[str, ...]] = []
-    offered["quick"](types.SimpleNamespace(posargs=["-k", "rules"], run=lambda *words: ran.append(words)))
+    offered["quick"](types.SimpleNamespace(posargs=["-k", "rules"], run=run))
     assert [(sys.executable, str(PLACE), "quick", "-k", "rules")] == ran
 
 
