@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import errno
+import itertools
 import re
 import selectors
 import socket
@@ -16,7 +17,7 @@ import pytest
 from mockselector import ListenSocket, MockSelector, MockSocket, Peer, Scenario, ScenarioError
 from mockselector._judge import rules
 from mockselector._judge.monitor import Monitor
-from mockselector._judge.rules import LIFE, MEMBERSHIP, PHASES, Breach, NotSimulated
+from mockselector._judge.rules import LIFE, MEMBERSHIP, PHASES, RULES, Breach, NotSimulated
 from mockselector._simulated.sockets import SimSocket
 
 if TYPE_CHECKING:
@@ -326,6 +327,36 @@ def test_registration_is_what_the_table_and_the_standard_library_say(
 
 
 PACKAGE = Path(rules.__file__).parents[1]
+
+
+def judged_in(path: Path) -> set[str]:
+    """The rules about which there is a finding, or what a finding is made of, in a file."""
+    found = set[str]()
+    for node in ast.walk(ast.parse(path.read_text())):
+        values: list[ast.expr] = []
+        if isinstance(node, ast.Call) and ast.unparse(node.func) in ("Finding", "self._if_in_force"):
+            values = node.args[:1]
+        elif isinstance(node, ast.Return) and isinstance(node.value, ast.Tuple):
+            values = node.value.elts[:1]
+        found |= {str(one.value) for one in values if isinstance(one, ast.Constant) and one.value in RULES}
+    return found
+
+
+def test_the_table_names_the_places_where_each_rule_is_judged() -> None:
+    places: dict[str, set[str]] = {rule: set() for rule in RULES}
+    for table, cells in (("LIFE", LIFE.values()), ("MEMBERSHIP", MEMBERSHIP.values())):
+        for cell in (cell for row in cells for cell in row.values()):
+            if isinstance(cell, Breach):
+                places[cell.rule].add(table)
+    for phase in LIFE:
+        for accepted, registered, interest in itertools.product((True, False), (True, False), (0, 1)):
+            broken = rules.at_sleep(phase, accepted=accepted, ever_registered=registered, interest=interest)
+            if broken is not None:
+                places[broken].add("at_sleep")
+    for path in PACKAGE.rglob("*.py"):
+        for rule in judged_in(path):
+            places[rule].add(path.relative_to(PACKAGE).with_suffix("").as_posix())
+    assert places == {rule: set(there) for rule, there in rules.JUDGED.items()}
 
 
 def functions(named: Callable[[ast.AST], bool]) -> set[str]:

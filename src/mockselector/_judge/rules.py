@@ -519,6 +519,33 @@ RULES: Final[Mapping[RuleId, Rule]] = {
 }
 
 
+JUDGED: Final[Mapping[RuleId, tuple[str, ...]]] = {
+    "accepted-not-registered": ("at_sleep",),
+    "closed-still-registered": ("at_sleep",),
+    "close-before-unregister": ("_judge/monitor",),
+    "event-not-registered": ("MEMBERSHIP",),
+    "event-without-interest": ("_judge/monitor",),
+    "read-without-data": ("LIFE",),
+    "read-past-eof": ("LIFE",),
+    "eof-ignored": ("at_sleep", "_judge/sleeping"),  # when the server sleeps again; or never does
+    "accept-without-connection": ("LIFE",),
+    "short-send-lost": ("_judge/short_sends",),
+    "unexpected-send": ("_play/player",),
+    "busy-loop": ("_judge/idling", "_play/spinning", "_play/world"),  # in the trace; in time; in real time
+    "blocking-read": ("LIFE",),
+    "blocking-send": ("LIFE",),
+    "send-without-room": ("LIFE",),
+    "stuck": ("_play/outcome",),
+    "unread-data": ("_lists/sockets", "_kernel/descriptors"),
+    "unmet-expectation": ("_play/player", "_play/outcome"),  # while it runs; at its end
+    "unscripted-connection": ("_play/dialling",),
+    "unaccepted-connection": ("_lists/sockets", "_kernel/descriptors"),
+    "undelivered-event": ("_judge/monitor",),
+    "leaked-connection": ("_judge/monitor", "_play/outcome"),  # in an event list; in a scenario
+    "unclosed-at-exit": ("_judge/monitor",),
+}
+"""Where each rule is judged: by a table of this file, which the door asks, or in a file of the package."""
+
 NO_RULES: Final[frozenset[RuleId]] = frozenset()
 """One for all."""
 

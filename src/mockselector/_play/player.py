@@ -377,10 +377,13 @@ class Player:
         if not self.around.in_force("unexpected-send", self):
             self.expecting.stop()
             return
-        block = f"{found.lines}\n\n{self.conversation(None if here else found.step)}".strip("\n")
-        fields = {"what": found.said, "moment": "went to sleep"}
-        made = self.script.place(found.step)
-        self.around.fail(Finding("unexpected-send", self.name, fields, block=block, made=made))
+        self.around.fail(self.found(found, self.name, "went to sleep", here=here))
+
+    def found(self, wrong: Difference, socket: str, moment: str, *, here: bool = False) -> Finding:
+        """What the server has sent to this peer is wrong."""
+        block = f"{wrong.lines}\n\n{self.conversation(None if here else wrong.step)}".strip("\n")
+        fields = {"what": wrong.said, "moment": moment}
+        return Finding("unexpected-send", socket, fields, block=block, made=self.script.place(wrong.step))
 
     def says(self, what: str) -> None:
         """The same, in words of the step that is being taken."""

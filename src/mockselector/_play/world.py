@@ -42,6 +42,7 @@ if TYPE_CHECKING:
     from .._kernel.descriptors import Descriptor
     from .._kernel.streams import Stream
     from .._system import real_socket
+    from .expecting import Difference
     from .reading import End
 
 T = TypeVar("T")
@@ -149,16 +150,12 @@ class World:
             raise GivenUp
         self.monitor.breach(finding, *self._call)
 
-    def sent_wrongly(self, record: Record, peer: Player, wrong: tuple[str, str, int], data: bytes) -> None:
+    def sent_wrongly(self, record: Record, peer: Player, wrong: Difference, data: bytes) -> None:
         """What the server sends is not what the peer expects, says the peer: raise that, unless it is allowed."""
         if not (self.monitor.in_force("unexpected-send", record) and self.in_force("unexpected-send", peer)):
             peer.expecting.stop()
             return
-        said, lines, step = wrong
-        block = f"{lines}\n\n{peer.conversation(step)}".strip("\n")
-        fields = {"what": said, "moment": "sent"}
-        finding = Finding("unexpected-send", record.name, fields, block=block, made=peer.script.place(step))
-        self.monitor.breach(finding, "send", record.name, excerpt(data))
+        self.monitor.breach(peer.found(wrong, record.name, "sent"), "send", record.name, excerpt(data))
 
     def ended(self, peer: Player) -> None:
         """The last step of its script is taken."""
