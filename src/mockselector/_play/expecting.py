@@ -90,11 +90,12 @@ class Expecting:
             hears = Hears.WAITS if step is None else self._hears[type(step)]
             if hears is Hears.PASSES:
                 index += 1
-            elif isinstance(step, Expects) and step.until is None and isinstance(step.what, bytes):
+            elif type(step) is Expects and step.until is None:
                 what = step.what
                 if not offset and not at and data == what:
                     index, at = index + 1, size
                     continue
+                assert isinstance(what, bytes), "with anything else there is until="
                 end = min(size, at + len(what) - offset)
                 if data[at:end] != what[offset : offset + end - at]:
                     return difference(data[at:end], what, offset, index)
