@@ -326,7 +326,9 @@ class Monitor:
 
     def sleep(self, watch: Watch) -> None:
         """The server goes to sleep in a `select()`: judge how it leaves things."""
-        self.sleeping.sleep(watch)
+        sleeping = self.sleeping
+        if sleeping.ended or sleeping.changed or sleeping.postponed:
+            sleeping.sleep(watch)
         if self.short_sends.owing:
             self.short_sends.sleep()
         if self.returned and self.rows[-WIDTH] in QUIET:

@@ -180,14 +180,12 @@ class Sleeping:
         changed = {record: since for one in (*self.postponed.values(), self.changed) for record, since in one.items()}
         if not changed:
             return
-        polls: dict[str, list[int]] = {}
-        for at in range(0, len(self._door.rows), WIDTH):
-            if self._door.rows[at] == "select":
-                polls.setdefault(self._door.rows[at + 1], []).append(at)
-                polls.setdefault("", []).append(at)  # of all selectors
+        rows = self._door.rows
+        polls = [(at, rows[at + 1]) for at in range(0, len(rows), WIDTH) if rows[at] == "select"]
 
         def often(name: str, since: int) -> bool:
-            there = polls.get(name, [])
+            """By that selector; "": by any."""
+            there = [at for at, who in polls if not name or who == name]
             return len(there) > POLLS_TO_SETTLE and there[-1 - POLLS_TO_SETTLE] >= since
 
         for record, since in changed.items():

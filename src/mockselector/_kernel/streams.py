@@ -192,15 +192,14 @@ class Stream:
 
     def take(self, size: int) -> bytes:
         """What `peek()` shows, which is then read."""
-        chunks = self.chunks
-        data = chunks[0]
-        length = len(data)
-        if length > size or self._offset or (len(chunks) > 1 and self.other.peer is None):
+        data = self.chunks[0]
+        length, several = len(data), len(self.chunks) > 1
+        if length > size or self._offset or (several and self.other.peer is None):
             data = self.peek(size)
             self.drop(len(data))
             return data
-        if len(chunks) > 1:
-            chunks.popleft()
+        if several:
+            self.chunks.popleft()
         else:
             self.chunks = _NOTHING
         self.size -= length
@@ -217,14 +216,14 @@ class Stream:
             and not (self.error or self.mute or self.dead or other.deaf or other.closed or other.dead)
         )
 
-    def hand_over(self, data: bytes) -> None:
-        """`put()` where `is_plain_for()` has said so."""
+    def hand_over(self, data: bytes, size: int) -> None:
+        """`put()` of so many bytes where `is_plain_for()` has said so."""
         other = self.other
         if other.chunks is _NOTHING:
             other.chunks = deque((data,))
         else:
             other.chunks.append(data)
-        other.size += len(data)
+        other.size += size
         other.changed()
 
     def put(self, data: bytes) -> None:
@@ -238,11 +237,15 @@ class Stream:
             other._reset()
             self._reset()
         else:
-            self.hand_over(data)
+            self.hand_over(data, len(data))
 
     def offer(self, data: bytes, start: int) -> int:
         """Send what there is room for, from `start` on; returns how many bytes that is."""
-        size = min(self.room, len(data) - start)
+        size = len(data) - start
+        if size and not start and self.is_plain_for(size):
+            self.hand_over(data, size)
+            return size
+        size = min(self.room, size)
         self.put(data[start : start + size])
         return size
 

@@ -133,6 +133,12 @@ class Wire:
         size = min(size, self.size)
         return self.sock.recv(size, PEEK) if size else b""
 
+    def take(self, size: int) -> bytes:
+        """What `peek()` shows, which is then read."""
+        data = self.peek(size)
+        self.drop(len(data))
+        return data
+
     def drop(self, size: int) -> None:
         """So many bytes were looked at, and are read."""
         self._seen = None

@@ -52,6 +52,7 @@ if TYPE_CHECKING:
             ...
 
         def peek(self, size: int) -> bytes: ...
+        def take(self, size: int) -> bytes: ...
         def drop(self, size: int) -> None: ...
         def offer(self, data: bytes, start: int) -> int: ...
         def finish(self) -> None: ...
@@ -101,7 +102,7 @@ class Reading:
     def __init__(self, turn: Turn) -> None:
         self._turn = turn
         self._next = 0  # when it reads again
-        self.received: Final = bytearray()
+        self.received = bytearray()
         self.total: int = 0  # how much that is
         self.begun: int = 0  # where in it those bytes begin that the step that is being taken has taken in
         self.pace: tuple[int, int] | None = None  # bytes, nanoseconds
@@ -117,11 +118,9 @@ class Reading:
             size = min(size, pace[0])
             self._next = now + pace[1]
         while taken < size and end.size:
-            data = end.peek(size - taken)
-            length = len(data)
-            end.drop(length)
-            taken += length
-            self.received.extend(data)
+            data = end.take(size - taken)
+            taken += len(data)
+            self.received += data
         self.total += taken
         if pace is not None and end.size:
             self._turn.until = self._next
@@ -131,9 +130,7 @@ class Reading:
         """Read all that has come; no step takes it in."""
         end = self.end
         while end.size:
-            data = end.peek(ALL)
-            end.drop(len(data))
-            self.received.extend(data)
+            self.received += end.take(ALL)
         self.begun = self.total = len(self.received)
 
     @property

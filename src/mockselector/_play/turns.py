@@ -65,7 +65,11 @@ class Turns:
             if turn.until is not None:
                 heappush(self._timers, (turn.until, peer.serial, turn.token))
             elif not peer.finished and (peer.stream is not None or not peer.is_backend):
-                self._vain.append((turn.since + self._patience, peer.serial, turn.token))
+                wait = (turn.since + self._patience, peer.serial, turn.token)
+                if self._vain and self._vain[-1][1] == peer.serial:
+                    self._vain[-1] = wait  # in the place of its last one
+                else:
+                    self._vain.append(wait)
             if self.runnable and self._choices.choose(2, "more peers act, or the program"):
                 return
 

@@ -296,7 +296,7 @@ class SimSelector(_BaseSelectorImpl):
         monitor = world.monitor
         if not is_current(world):
             check_world(world, self)
-        if not world.check_running(timeout):
+        if (monitor.violation is not None or world.ending.times) and not world.check_running(timeout):
             return []
         if self._closed:
             closed = ValueError(CLOSED)

@@ -412,7 +412,7 @@ class SimSocket(Shell):
     def send(self, data: Buffer, flags: int = 0, /) -> int:
         """Send what there is room for; returns how many bytes were taken."""
         if type(data) is bytes and not flags:
-            return len(data) if self._sends_plainly(data) else self._push(data)
+            return self._sends_plainly(data) or self._push(data)
         try:
             self._check("send", data, flags)
             return self._push(data, flags=flags)
@@ -421,32 +421,31 @@ class SimSocket(Shell):
             del data
             raise
 
-    def _sends_plainly(self, data: bytes) -> bool:
-        """The plainest send, in as few steps as can be, as the rest of this class would do it; False: it is not."""
+    def _sends_plainly(self, data: bytes) -> int:
+        """The plainest send, in as few steps as can be, as the rest of this class would do it; 0: it is not."""
         record, stream = self._record, self._descriptor.stream
-        monitor = record.monitor
+        monitor, size = record.monitor, len(data)
         if (
             stream is None
-            or not data
+            or not size
             or record.moves["send"] is not None
-            or not stream.is_plain_for(len(data))
+            or not stream.is_plain_for(size)
             or record.unsent is not None
             or monitor.finished
             or len(monitor.rows) > monitor.limit
             or self._world.choices.decide is not None
         ):
-            return False
-        peer = stream.other.peer
-        if peer is not None:
+            return 0
+        if stream.other.peer is not None:
             self._judge(stream, data)
         frame = _getframe(2)
         if frame.f_code.co_filename in INSIDE:
             frame = caller(2)
-        kept = data if len(data) <= BYTES_SHOWN else excerpt(data)
+        kept = data if size <= BYTES_SHOWN else excerpt(data)
         record.note(("send", record.name, kept, monitor.now, frame.f_code, frame.f_lasti))
         self._world.spinning.progress += 1
-        stream.hand_over(data)
-        return True
+        stream.hand_over(data, size)
+        return size
 
     def sendall(self, data: Buffer, flags: int = 0, /) -> None:
         """Send all of `data`."""
