@@ -600,3 +600,24 @@ def test_who_cleans_up_much_after_a_finding_is_let_do_so() -> None:
             net.client().expects_eof()
         net.run(serve)
     assert len(closed) == 2000
+
+
+@pytest.mark.parametrize("act", [binds_again, opens_and_closes])
+def test_who_measures_the_collector_is_not_the_server(
+    act: Callable[[socket.socket], None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    heard: list[object] = []
+    times: list[float] = []
+
+    def measure(*_: object) -> None:
+        times.append(time.perf_counter())
+
+    monkeypatch.setattr(spinning, "IDLE_CALLS", 5_000)
+    monkeypatch.setattr(sys, "unraisablehook", heard.append)
+    gc.callbacks.append(measure)
+    try:
+        test_who_swallows_that_nothing_comes_of_its_calls_is_ended(act, Exception, monkeypatch)
+    finally:
+        gc.callbacks.remove(measure)
+    assert times
+    assert not heard

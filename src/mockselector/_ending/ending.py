@@ -11,6 +11,7 @@ import sys
 import warnings
 
 from .._judge.errors import TOLD, ScenarioError, told
+from .._judge.reasons import is_dropping
 from .displaced import displaced
 from .forcing_out import Escape
 from .frames import leave_out_ours
@@ -131,7 +132,7 @@ class Ending:
         self.times += 1
         self._repeated = True
         self.escape.harsh = self.escape.begun
-        self.escape.in_del = _is_in_del(frame, self.outside)
+        self.escape.unheard = is_dropping(frame, self.outside)
         self.escape.begin_in(thread, frame, self.outside)
 
     def _end_exception(self) -> EndException:
@@ -166,14 +167,6 @@ class Ending:
             raise violation from error
         _add_note(error, str(violation))
         return False
-
-
-def _is_in_del(frame: FrameType | None, stop: CodeType) -> bool:
-    while frame is not None and frame.f_code is not stop:
-        if frame.f_code.co_name == "__del__":
-            return True
-        frame = frame.f_back
-    return False
 
 
 def _is_ours(error: BaseException) -> bool:

@@ -9,6 +9,7 @@ Knows nothing of sockets, selectors or rules.
 
 from __future__ import annotations
 
+import gc
 import sys
 from _thread import RLock, get_ident
 
@@ -47,7 +48,7 @@ class Escape:
 
     __slots__ = (
         "_before", "_in_c", "_is_left", "_kind", "_make", "_nudged", "_numbers", "_outer", "_raised", "_thread",
-        "harsh", "in_del",
+        "harsh", "unheard",
     )  # fmt: skip
 
     def __init__(self, kind: type[BaseException], make: Callable[[], BaseException]) -> None:
@@ -55,7 +56,7 @@ class Escape:
         self._make: Final = make
         self.harsh = False
         """Whether a line is raised from though an exception is on its way."""
-        self.in_del = False
+        self.unheard = False
         """Whether a `__del__` is raised from as well: it is what does not end. Else it is let do its work."""
         self._outer: frozenset[FrameType] = frozenset()
         self._numbers: dict[str, int] = {}  # of instructions
@@ -159,7 +160,7 @@ class Escape:
             return
         if code.co_filename in INSIDE or code.co_filename.startswith("<frozen"):
             return
-        if code.co_name == "__del__" and not self.in_del:
+        if not self.unheard and (code.co_name == "__del__" or _is_the_collectors(frame)):
             return
         if (self.harsh or not self._is_on_its_way()) and self._may_raise(code, at):
             self._raised += 1
@@ -193,6 +194,14 @@ class Escape:
             self._untrace()  # it was left in another thread
         else:
             self.at_line(frame, frame.f_lasti)
+
+
+def _is_the_collectors(frame: FrameType | None) -> bool:  # pragma: no cover
+    """Whether it is under what others have the collector call: an exception of that gets nowhere."""
+    callbacks = [getattr(one, "__code__", None) for one in gc.callbacks]
+    while callbacks and frame is not None and frame.f_code not in callbacks:
+        frame = frame.f_back
+    return bool(callbacks) and frame is not None
 
 
 def _begins_a_try(code: CodeType, at: int) -> bool:  # pragma: no cover

@@ -7,6 +7,7 @@ from the call at hand to the user's own code, past the standard library and inst
 from __future__ import annotations
 
 import builtins
+import gc
 import sys
 
 from .._text import shown, value_text
@@ -15,7 +16,7 @@ from .trace import Place, place, shown_path
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from types import FrameType
+    from types import CodeType, FrameType
     from typing import Any, Final, NamedTuple
 
     class Reason(NamedTuple):
@@ -85,12 +86,18 @@ def is_the_servers(error: BaseException) -> bool:
     return error.__traceback__ is None or error.__traceback__.tb_frame.f_code.co_filename not in INSIDE
 
 
-def is_dropping() -> bool:
-    """Whether a `__del__` is under way: whoever raises there is heard by nobody."""
-    frame: FrameType | None = sys._getframe(1)
-    while frame is not None and frame.f_code.co_name != "__del__":
-        frame = frame.f_back
-    return frame is not None
+def is_dropping(frame: FrameType | None = None, stop: CodeType | None = None) -> bool:
+    """Whether a `__del__`, or what others have the collector call, is under way: whoever raises there is not heard.
+
+    frame: the innermost, else that of the caller; stop: the first that does not count.
+    """
+    callbacks = [getattr(one, "__code__", None) for one in gc.callbacks]
+    step: FrameType | None = sys._getframe(1) if frame is None else frame
+    while step is not None and step.f_code is not stop:
+        if step.f_code.co_name == "__del__" or step.f_code in callbacks:
+            return True
+        step = step.f_back
+    return False
 
 
 def called_from() -> Place | None:

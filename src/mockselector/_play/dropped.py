@@ -30,7 +30,7 @@ SELECTORS_TO_TIDY: Final = 500
 class Dropped:
     """What is closed because nobody holds it, and when that is found."""
 
-    __slots__ = ("_collecting", "_found", "_give_back", "_monitor", "_things", "_tidied", "due", "is_out", "thread")
+    __slots__ = ("collecting", "_found", "_give_back", "_monitor", "_things", "_tidied", "due", "is_out", "thread")
 
     def __init__(self, monitor: Monitor, things: tuple[Sized, ...], give_back: Callable[[Descriptor], None]) -> None:
         self._monitor: Final = monitor
@@ -43,7 +43,8 @@ class Dropped:
         self.due = ROWS_TO_TIDY * WIDTH
         """How long the trace must be to collect again."""
         self._tidied = 0  # how long it was when that was last done
-        self._collecting = False
+        self.collecting = False
+        """Whether garbage is being collected: what others have the collector call is not the program."""
         self._found: list[tuple[int, Record, Descriptor]] = []
 
     def begins(self) -> None:
@@ -58,7 +59,7 @@ class Dropped:
         What the collector finds, it finds in an order of its own; and another thread's finds what is ours. What is
         dropped when the program is out is closed when it runs again, or with its process.
         """
-        if not self._collecting and not self.is_out and get_ident() == self.thread:
+        if not self.collecting and not self.is_out and get_ident() == self.thread:
             return False
         self._found.append((serial, record, descriptor))
         return True
@@ -79,11 +80,11 @@ class Dropped:
 
     def collect(self, *, whole: bool) -> None:
         """Collect now."""
-        self._collecting = True
+        self.collecting = True
         try:
             collect(whole=whole)
         finally:
-            self._collecting = False
+            self.collecting = False
         found, self._found = sorted(self._found, key=_first), []
         for _, record, descriptor in found:
             self._monitor.drops(record)

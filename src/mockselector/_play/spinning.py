@@ -119,6 +119,8 @@ class Spinning:
         return self._looks, self._polled, self.idle, self.progress
 
     def asked_for_time(self) -> None:
+        if self._course.dropped.collecting:
+            return  # whoever measures that
         if self._polled:
             self._polled = False  # an event loop asks each time it has polled: both are one look
         else:
@@ -150,10 +152,14 @@ class Spinning:
             self._looks = 0
             self._step = STEP
         self._looks += 1
-        if self._looks > AT_ONE_INSTANT and self._course.turns.acting is None and not self._course.calling_back:
+        if self._looks > AT_ONE_INSTANT and self._acts() and not is_dropping():
             self._creep()
         if len(self._course.monitor.rows) > self._course.monitor.limit:
             self.endless()
+
+    def _acts(self) -> bool:
+        """Whether it is the program that does that, and not the script."""
+        return self._course.turns.acting is None and not self._course.calling_back
 
     def _creep(self) -> None:
         """Let some time pass for a server that never waits, and end it where one that waits would be ended."""
@@ -177,7 +183,7 @@ class Spinning:
     def endless(self) -> None:
         """The server has made very many calls, and no script has taken a step since, and no time has passed."""
         course, monitor = self._course, self._course.monitor
-        if course.turns.acting is not None or course.calling_back:
+        if not self._acts():
             return
         rows, idle = len(monitor.rows), self.progress == self._still_at
         if is_dropping():
