@@ -2,6 +2,10 @@
 
 In reading order; a file imports only from those above it:
 
-    sockets.py   a socket: its data is the network's, its waiting the world's
-    selectors.py selectors: one class for each of the standard library's
+    waiting.py    a socket's state, its steps, and how its calls wait
+    reading.py    what a read finds
+    writing.py    what a send comes to
+    connecting.py what connect() comes to
+    sockets.py    SimSocket, all of that; and what stands in for socket.socket
+    selectors.py  selectors: one class for each of the standard library's
 """

@@ -1,0 +1,216 @@
+"""What a simulated socket is, takes steps by, and waits by.
+
+Owns the state of one socket object and how its calls wait: not at all, for a while, or until something comes. Its
+steps pass the `Monitor`, its waiting is the world's. What is read, sent and connected is in the classes that are
+built on this one, a file each; the last of them is `SimSocket`.
+"""
+
+# A socket of ours has plain attributes where the real one has properties.
+# pyright: reportIncompatibleMethodOverride=false, reportIncompatibleVariableOverride=false
+
+from __future__ import annotations
+
+import os
+import socket as _socket
+from _socket import socket as _Raw  # noqa: N812  (the class below `socket.socket`, whose methods nobody replaces)
+from collections.abc import Callable
+from errno import EAGAIN, EBADF, ETIMEDOUT
+from functools import cache
+from typing import TYPE_CHECKING, Final
+
+from .._judge.rules import GONE
+from .._kernel.addresses import AF_UNIX
+from .._methods import DONTWAIT, Shell
+from .._play.clock import nanoseconds
+from .._system import os_error
+from .._text import value_text
+
+if TYPE_CHECKING:
+    from typing import NoReturn
+
+    from .._judge.records import Record
+    from .._judge.rules import Operation
+    from .._kernel.descriptors import Descriptor
+    from .._play.kept_waiting import LookingAround
+    from .._play.world import World
+
+__tracebackhide__ = True  # pytest: end tracebacks at the server's own line
+
+FAMILY: Final[dict[int, _socket.AddressFamily]] = {
+    family: _socket.AddressFamily(family)
+    for family in (_socket.AF_INET, _socket.AF_INET6, AF_UNIX)
+    if family is not None
+}
+
+
+@cache
+def closed(family: int) -> _Raw:
+    """A real socket of this family that is closed: it knows which arguments are right, and can do nothing."""
+    try:
+        sock = _Raw(family, _socket.SOCK_STREAM)
+    except OSError:  # pragma: no cover  (a family that this machine does not have)
+        return closed(_socket.AF_INET)
+    sock.close()
+    return sock
+
+
+def _looking(around: LookingAround, world: World, done: Callable[[], bool]) -> Callable[[], bool]:
+    """As `done`, but look who else waits whenever it is asked."""
+
+    def look() -> bool:
+        around.look(world.clock.now)
+        return done()
+
+    return look
+
+
+class Waiting(Shell):
+    """A socket in a scenario, as far as it waits."""
+
+    __slots__ = ("_around", "_deadline", "_descriptor", "_record", "_serial", "_world", "family", "proto", "type")
+
+    def __init__(self, world: World, descriptor: Descriptor, record: Record, proto: int = 0) -> None:
+        # No super().__init__(): it would open a descriptor.
+        self._io_refs = 0
+        self._closed = False
+        self._world = world
+        self._descriptor = descriptor
+        self._record = record
+        self._options = None
+        self._timeout = _socket.getdefaulttimeout()
+        self._deadline: int | None = None  # of a sendall()
+        self._around: LookingAround | None = None  # who else waited while it last did
+        self._serial = len(world.monitor.records)
+        self.family = FAMILY[descriptor.family]
+        self.type = _socket.SOCK_STREAM
+        self.proto = proto
+
+    def __hash__(self) -> int:
+        return self._serial  # a server that broadcasts over a set does so in the same order every time
+
+    def __eq__(self, other: object) -> bool:
+        return self is other
+
+    @property
+    def timeout(self) -> float | None:
+        """As `gettimeout()`."""
+        return self._timeout
+
+    @timeout.setter
+    def timeout(self, value: float | None) -> None:
+        raise AttributeError("attribute 'timeout' of '_socket.socket' objects is not writable")
+
+    def settimeout(self, value: float | None, /) -> None:
+        """Let calls wait `value` seconds."""
+        self._set_timeout("settimeout", value)
+
+    def setblocking(self, flag: bool, /) -> None:
+        """Let calls wait for ever, or not at all."""
+        self._set_timeout("setblocking", flag)
+
+    def _set_timeout(self, method: str, value: float | bool | None) -> None:
+        try:  # it has no descriptor for that, but keeps what it was given, as the real one does
+            getattr(_Raw, method)(self, value)
+        except OSError as error:
+            if error.errno != EBADF:
+                raise
+        self._timeout = _Raw.gettimeout(self)
+        self._do("option", f"{method}({value_text(value)})")
+
+    # -- as a whole -----------------------------------------------------------------------------
+
+    def _do(self, operation: Operation, detail: object = None) -> None:
+        monitor = self._record.monitor
+        if monitor.finished:
+            self._too_late(operation)
+        monitor.perform(self._record, operation, detail)
+
+    def _does(self, operation: Operation, detail: object = None) -> None:
+        """Take a step that the network lets pass, whatever the table would say (which is TCP's)."""
+        record = self._record
+        monitor = record.monitor
+        if monitor.finished:
+            self._too_late(operation)
+        if isinstance(record.moves[operation], int):
+            monitor.decided(operation.partition(":")[0], record.name, detail)
+        else:
+            monitor.perform(record, operation, detail)
+
+    def _fails(self, operation: Operation, number: int, error: OSError | None = None) -> NoReturn:
+        """A call that the network refuses, or in which it reports how the connection has failed."""
+        error = error or OSError(number, os.strerror(number))
+        record = self._record
+        if isinstance(record.moves[operation], int) and not record.monitor.finished:
+            record.tried_on = record.tried_on or operation.startswith("send")
+            record.monitor.refused(operation.partition(":")[0], record, error)
+        else:
+            self._do(operation, type(error))
+        try:
+            raise error
+        finally:
+            del error  # it refers to this frame
+
+    def _check_open(self, operation: Operation) -> None:
+        """Refuse a call on what is closed."""
+        record = self._record
+        if record.phase in GONE or record.monitor.finished:
+            self._do(operation)
+
+    def _check(self, method: str, *args: object) -> None:
+        """Refuse arguments as the real method does: it is called, on a closed socket."""
+        its = closed(self.family)
+        try:
+            getattr(_Raw, method)(its, *args)
+        except OSError as error:
+            if error.errno != EBADF:
+                raise
+
+    def _too_late(self, operation: Operation) -> None:
+        """The scenario is over: nothing is judged any more, and nothing but closing goes on."""
+        if operation not in ("close", "detach"):
+            raise OSError(EBADF, f"{self!r} belongs to a scenario that is over")
+
+    def _refuse(self, what: str) -> NoReturn:
+        self._world.refuse(what)
+
+    def fileno(self) -> int:
+        """A number from 2**30 up, the lowest that is free; -1 once closed."""
+        return -1 if self._gone() else self._descriptor.number
+
+    def _waits(self, flags: int = 0) -> int:
+        """How a call waits: 0 not at all, 1 for a while, 2 until something comes."""
+        if self._timeout is None:
+            return 0 if flags & DONTWAIT else 2
+        return 1 if self._timeout else 0
+
+    def _wait_until(self, events: int, nothing: tuple[Operation, ...], *, ends: bool = False) -> None:
+        """With a timeout, wait as the real socket does before each call: by a poll(), whatever the call then does."""
+        if self._timeout and not self._descriptor.ready() & events:
+            self._wait(lambda: bool(self._descriptor.ready() & events), nothing, 0, ends=ends)
+
+    def _wait(self, done: Callable[[], bool], nothing: tuple[Operation, ...], flags: int, *, ends: bool = False) -> int:
+        """Wait for something to come, as this socket waits; returns how long it took, in nanoseconds.
+
+        nothing: the operations that it is if nothing comes. ends: it is where a server waits when all is done.
+        """
+        world = self._world
+        how = self._waits(flags)
+        if how == 0:
+            world.spinning.looks()
+            self._fails(nothing[0], EAGAIN)
+        world.check_running(None)
+        start = world.clock.now
+        deadline = self._deadline
+        if deadline is None and self._timeout is not None:
+            deadline = start + nanoseconds(self._timeout)
+        call = (nothing[0].partition(":")[0], self._record.name)
+        self._around = around = world.outcome.look_around(self._descriptor) if how == 2 and not ends else None
+        if around is not None:
+            done = _looking(around, world, done)
+        never = None if ends or how == 1 else (lambda: self._do(nothing[2]))
+        if not world.until(done, deadline, call, never):
+            self._fails(nothing[1], ETIMEDOUT, os_error(ETIMEDOUT))
+        return world.clock.now - start
+
+    def _gone(self) -> bool:
+        return self._record.phase in GONE
