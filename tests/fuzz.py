@@ -44,7 +44,7 @@ from mockselector import MockSelector, Scenario, ScenarioError
 from mockselector._current import current
 from mockselector._install import installing
 from mockselector._install.stand_ins import LATE, REPLACEMENTS, in_classes, in_late_classes
-from mockselector._simulated.selectors import STAND_INS
+from mockselector._simulated.kinds import STAND_INS
 
 Mode = Literal["wild", "right", "planted"]
 

@@ -31,7 +31,7 @@ from ._play.script import Script
 from ._play.steps import require_function, require_name, require_seconds, require_size
 from ._play.world import World
 from ._program import program
-from ._simulated.selectors import default_selector
+from ._simulated.kinds import default_selector
 from ._simulated.sockets import make
 from ._text import value_text
 from ._whose import whose

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from .._current import enter, leave
 from .._ending.garbage import Held
-from .._simulated.selectors import of_kind
+from .._simulated.kinds import of_kind
 from .open_blocks import Watching, when_module_comes
 from .searching import Names, Places
 from .stand_ins import LATE, in_classes, in_late_classes

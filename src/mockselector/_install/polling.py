@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING, Any, Final
 from .._current import BEFORE, current
 from .._loopback.world import LoopbackSocket
 from .._play.clock import nanoseconds
-from .._simulated.selectors import STAND_INS, is_simulated
+from .._simulated.kinds import STAND_INS
+from .._simulated.selectors import is_simulated
 from .._simulated.sockets import SimSocket
 from .._system import REAL_SELECTORS, number_of, real_socket
 from .doors import class_door, for_a_tool, refusing

@@ -34,7 +34,7 @@ from types import ModuleType
 from typing import TYPE_CHECKING, Any, Final
 from weakref import ref
 
-from .._simulated.selectors import KINDS
+from .._simulated.kinds import KINDS
 from .._system import REAL_SELECTORS
 from .._whose import whose
 from .doors import LEFT_ALONE

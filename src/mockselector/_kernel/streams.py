@@ -26,6 +26,11 @@ if TYPE_CHECKING:
         @property
         def name(self) -> str: ...
         @property
+        def judge(self) -> Callable[[bytes], object]:
+            """What is wrong with what it is sent; None: nothing."""
+            ...
+
+        @property
         def is_backend(self) -> bool:
             """Whether the program has connected to it, and not it to the program."""
             ...

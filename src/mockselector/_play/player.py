@@ -242,7 +242,7 @@ class Player:
                             left -= size
                             if expecting.index < 0 and came and self._differs(step.what, size):
                                 came = b""  # not those, and that is allowed
-                        elif reading.at_end and not end.size:
+                        elif (end.ended or end.dead or end.closed) and not end.size:
                             self.unmet(f"{step}, but {self.gone()}")
                         else:
                             turn.waits = step

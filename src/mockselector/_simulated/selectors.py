@@ -15,18 +15,16 @@ import selectors as _selectors
 import socket as _socket
 import sys
 from abc import abstractmethod
-from errno import EBADF, ENOENT
-from selectors import EVENT_READ, EVENT_WRITE, _BaseSelectorImpl  # its base is MockSelector's, too
+from selectors import EVENT_READ, _BaseSelectorImpl  # its base is MockSelector's, too
 from typing import TYPE_CHECKING, Any, Final
 from weakref import WeakMethod, ref
 
-from .._current import BEFORE, StandIn, check_world, current, is_current
+from .._current import BEFORE, check_world, is_current
 from .._judge.rules import GONE, MEMBERSHIP
 from .._judge.trace import caller
 from .._judge.watching import Watch
-from .._kernel.addresses import ANY
 from .._play.clock import nanoseconds
-from .._system import BOTH, CLOSED, FIRST_NUMBER, REAL_SELECTORS, number_of, os_error, real_socket
+from .._system import BOTH, CLOSED, FIRST_NUMBER, REAL_SELECTORS, number_of, real_socket
 from .._whose import INSIDE
 from .sockets import SimSocket
 
@@ -52,9 +50,6 @@ _mapping: Final[Any] = vars(_selectors)["_SelectorMapping"]  # Any: what `get_ma
 _LARGEST: Final = 2**31 - 1
 """What fits into an int: descriptors, and milliseconds that poll() and epoll wait."""
 
-_SETSIZE: Final = 1024
-"""How many descriptors select() can look at: FD_SETSIZE (man 2 select)."""
-
 WAKES_BY_REAL: Final = 100_000
 """So often a real descriptor may wake a program at one instant: a pipe may be written and read all the while."""
 
@@ -70,7 +65,7 @@ def is_simulated(number: int) -> bool:
 class SimSelector(_BaseSelectorImpl):
     """A selector in a scenario: level-triggered, over simulated and real descriptors.
 
-    What the kernel does for each kind of selector is in the classes below it.
+    What the kernel does for each kind of selector is in the classes of `kinds`.
     """
 
     def __init__(self, world: World) -> None:
@@ -354,212 +349,3 @@ class SimSelector(_BaseSelectorImpl):
     def _record_at(self, key: SelectorKey) -> Record:
         descriptor = self._watched.get(key.fd)
         return self._world.foreign(key.fd, key.fileobj) if descriptor is None else self._world.records[descriptor]
-
-
-class EpollSelector(SimSelector):
-    """What watches descriptions: closed, one is gone from it, whoever gets its number (man 7 epoll).
-
-    It keeps a list of what is ready, as Linux does (fs/eventpoll.c): what becomes ready, or is when it
-    begins to be watched or is watched for something else, goes to the end; what `select()` then finds
-    ready stays in its place, and what is not leaves the list only now.
-    """
-
-    def __init__(self, world: World) -> None:
-        super().__init__(world)
-        self._candidates: dict[int, None] = {}
-        self._asked: dict[int, int] = {}
-
-    def fileno(self) -> int:
-        """Refused: there is no descriptor behind it."""
-        self._world.refuse("fileno() of a selector is not simulated: a selector cannot be watched by another one")
-
-    def close(self) -> None:
-        """As `selectors.BaseSelector.close`."""
-        super().close()
-        self._closed = True
-
-    def _let_go(self) -> None:
-        for number in self._watched:
-            self._forget(number)
-        super()._let_go()
-
-    def _begin(self, number: int, events: int) -> None:
-        descriptor = self._world.network.descriptors.get(number)
-        if descriptor is None:
-            raise os_error(EBADF)
-        self._asked[number] = events & BOTH
-        descriptor.watchers.append((self._candidates, self._asked))
-        if descriptor.is_ready_for(events & BOTH):
-            self._candidates[number] = None
-
-    def _alter(self, number: int, events: int) -> None:
-        if self._watched[number].closed:
-            raise os_error(ENOENT if number in self._world.network.descriptors else EBADF)
-        self._asked[number] = events & BOTH
-        if self._watched[number].is_ready_for(events & BOTH):
-            self._candidates.setdefault(number)
-
-    def _forget(self, number: int) -> None:
-        self._candidates.pop(number, None)
-        self._asked.pop(number, None)
-        descriptor = self._watched.get(number)
-        if descriptor is not None:
-            descriptor.watchers = [one for one in descriptor.watchers if one[0] is not self._candidates]
-
-    def _find(self) -> list[tuple[int, int]]:
-        found: list[tuple[int, int]] = []
-        keys = self._fd_to_key
-        for number in tuple(self._candidates):
-            descriptor = self._watched[number]
-            asked = keys[number].events & BOTH if number in keys else 0
-            stream = descriptor.stream
-            mask = asked & (descriptor.ready() if stream is None or descriptor.closed else stream.ready())
-            if mask or (not asked and number in keys and descriptor.is_hung_up()):
-                found.append((number, mask))
-            else:
-                del self._candidates[number]
-        return found
-
-
-class KqueueSelector(EpollSelector):
-    """Taken to be as epoll (man 2 kqueue)."""
-
-
-class DevpollSelector(EpollSelector):
-    """Likewise."""
-
-
-class _ByNumber(SimSelector):
-    """What looks at numbers when it is asked, whatever they then stand for. It cannot be closed."""
-
-    def __init__(self, world: World) -> None:
-        super().__init__(world)
-        self._asked: dict[int, int] = {}
-
-    def _begin(self, number: int, events: int) -> None:
-        self._asked[number] = events
-
-    _alter = _begin
-
-    def _forget(self, number: int) -> None:
-        self._asked.pop(number, None)
-
-
-class PollSelector(_ByNumber):
-    """As poll(): a number that stands for nothing is as ready as can be (POLLNVAL in man 2 poll)."""
-
-    def _find(self) -> list[tuple[int, int]]:
-        found: list[tuple[int, int]] = []
-        descriptors = self._world.network.descriptors
-        for number, asked in self._asked.items():
-            descriptor = descriptors.get(number)
-            mask = asked if descriptor is None else asked & descriptor.ready()
-            if mask or (not asked and (descriptor is None or descriptor.is_hung_up())):
-                found.append((number, mask))
-        return found
-
-
-class SelectSelector(_ByNumber):
-    """As select(): a number that stands for nothing is an error (man 2 select)."""
-
-    def __init__(self, world: World) -> None:
-        super().__init__(world)
-        self._readers: set[int] = set()
-        self._writers: set[int] = set()
-
-    def _begin(self, number: int, events: int) -> None:
-        super()._begin(number, events)
-        if events & EVENT_READ:
-            self._readers.add(number)
-        if events & EVENT_WRITE:
-            self._writers.add(number)
-
-    def _forget(self, number: int) -> None:
-        super()._forget(number)
-        self._readers.discard(number)
-        self._writers.discard(number)
-
-    def _modify(self, fileobj: FileObject, events: int, data: Any) -> SelectorKey:  # Any: as `selectors`
-        """As `selectors` has it where nothing is changed in place: what is refused is then registered no more."""
-        if events == self._key_of(fileobj).events:
-            return super()._modify(fileobj, events, data)
-        self._remove(fileobj)
-        return self._add(fileobj, events, data)
-
-    def _duration(self, timeout: float) -> int:
-        if not _is_plain(timeout):
-            raise TypeError("timeout must be a number or None")
-        duration = nanoseconds(timeout)
-        if duration >= 2**63:
-            raise OverflowError("timestamp too large to convert to C PyTime_t")
-        return duration
-
-    def _find(self) -> list[tuple[int, int]]:
-        descriptors = self._world.network.descriptors
-        if max(self._asked, default=0) >= FIRST_NUMBER + _SETSIZE:
-            raise ValueError("filedescriptor out of range in select()")
-        if not descriptors.keys() >= self._asked.keys():
-            raise os_error(EBADF)
-        masks: dict[int, int] = {}
-        for number, asked in self._asked.items():
-            descriptor = descriptors[number]
-            mask = asked & descriptor.ready()
-            if mask & EVENT_WRITE and not _has_room(descriptor):
-                mask &= ~EVENT_WRITE
-            if mask:
-                masks[number] = mask
-        if len(masks) < 2:
-            return [*masks.items()]
-        # In the order of a set, which is that of the numbers as long as they are few: so has it `selectors`.
-        readable = {number for number in self._readers if masks.get(number, 0) & EVENT_READ}
-        writable = {number for number in self._writers if masks.get(number, 0) & EVENT_WRITE}
-        return [(number, masks[number]) for number in readable | writable]
-
-
-def _is_plain(number: object) -> bool:
-    return isinstance(number, (int, float))
-
-
-def _has_room(descriptor: Descriptor) -> bool:
-    """Whether select() says so, of what `selectors` calls writable where poll() reports a hang-up."""
-    stream = descriptor.stream
-    if descriptor.family in ANY:
-        return True
-    return not descriptor.limit if stream is None else bool(stream.error or stream.roomy)  # limit: it has listened
-
-
-KINDS: Final[dict[str, type[SimSelector]]] = {
-    kind.__name__: kind for kind in (EpollSelector, KqueueSelector, DevpollSelector, PollSelector, SelectSelector)
-}
-
-
-def of_kind(real: type, world: World) -> _selectors.BaseSelector:
-    """A selector of a world, of the same kind as a real one."""
-    return world.own_selector(real) or KINDS[real.__name__](world)
-
-
-def default_selector(world: World) -> _selectors.BaseSelector:
-    """What `selectors.DefaultSelector` is on this system."""
-    return of_kind(REAL_SELECTORS["DefaultSelector"], world)
-
-
-def stand_in(name: str) -> type:
-    """A class that stands in for one of `selectors`."""
-    real: type = REAL_SELECTORS[name]
-
-    class Selector(SimSelector, metaclass=StandIn):
-        __doc__ = f"What stands in for `selectors.{name}` while a scenario is installed."
-
-        def __new__(cls) -> Any:  # pyright: ignore[reportInconsistentConstructor]  # Any: of either kind
-            """A selector of the current world; a real one outside of any."""
-            world = current()
-            if world is None:
-                return real()
-            return of_kind(real, world)
-
-    Selector.__name__ = Selector.__qualname__ = name
-    Selector.real, Selector.ours = real, KINDS.get(real.__name__, SimSelector)  # of another one, gevent's: refused
-    return Selector
-
-
-STAND_INS: Final = {name: stand_in(name) for name in REAL_SELECTORS}

@@ -21,6 +21,7 @@ from .._kernel.addresses import AF_UNIX, without_name
 from .._kernel.streams import Stream
 from .._methods import DONTWAIT
 from .._play.clock import nanoseconds
+from .._play.expecting import Difference
 from .._text import BYTES_SHOWN, excerpt
 from .._whose import INSIDE
 from .reading import Reading, kept
@@ -72,8 +73,10 @@ class Writing(Reading):
             or self._world.choices.decide is not None
         ):
             return 0
-        if stream.other.peer is not None:
-            self._judge(stream, data)
+        peer = stream.other.peer
+        wrong = None if peer is None else peer.judge(data)
+        if wrong is not None:
+            self._sent_wrongly(stream, wrong, data)
         frame = _getframe(2)
         if frame.f_code.co_filename in INSIDE:
             frame = caller(2)
@@ -216,12 +219,18 @@ class Writing(Reading):
 
     def _judge(self, stream: Stream, data: bytes) -> None:
         """Hold what is to be sent against what the peer expects."""
-        peer = self._world.peer_of(stream)
+        peer = stream.other.peer
         if peer is None or stream.other.closed:
             return
         wrong = peer.judge(data)
         if wrong is not None:
-            self._world.sent_wrongly(self._record, peer, wrong, data)
+            self._sent_wrongly(stream, wrong, data)
+
+    def _sent_wrongly(self, stream: Stream, wrong: object, data: bytes) -> None:
+        peer = self._world.peer_of(stream)
+        assert peer is not None
+        assert isinstance(wrong, Difference)
+        self._world.sent_wrongly(self._record, peer, wrong, data)
 
     def _push_all(self, data: Buffer | Given) -> None:
         if not isinstance(data, (bytes, Given)):
