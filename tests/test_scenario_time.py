@@ -582,3 +582,42 @@ def test_a_trace_is_equal_under_any_hash_seed() -> None:
     traces = [trace(seed) for seed in ("0", "1", "4711")]
     assert [traces[0]] * 3 == traces
     assert traces[0].count("send(") > 100
+
+
+# -- polls without end ---------------------------------------------------------------------------------
+
+
+def only_polls(many: int) -> None:
+    with selectors.DefaultSelector() as selector:
+        for _ in range(many):
+            selector.select(0)
+
+
+def test_polls_that_find_nothing_at_one_instant_share_a_row() -> None:
+    with Scenario() as net:
+        net.run(only_polls, 900)
+    rows = [row for row in net.trace if row.operation == "select"]
+    assert [row.times for row in rows] == [1, 1, 1, 897]
+    assert {str(row) for row in rows} == {"select() -> nothing"}
+    assert rows[-1].detail == ()
+
+
+def test_a_thousand_times_as_many_take_no_more_room_than_their_instants() -> None:
+    with Scenario() as net:
+        net.run(only_polls, 100_000)
+    rows = [row for row in net.trace if row.operation == "select"]
+    assert sum(row.times for row in rows) == 100_000
+    assert len(rows) == 4 * len({row.time for row in rows}) < 500
+
+
+def test_what_comes_in_between_is_not_folded() -> None:
+    def server() -> None:
+        with selectors.DefaultSelector() as selector, socket.create_server(("", 1)) as listener:
+            selector.register(listener, selectors.EVENT_READ)
+            for _ in range(50):
+                selector.select(0)
+                listener.getsockname()
+
+    with Scenario() as net:
+        net.run(server)
+    assert {row.times for row in net.trace} == {1}

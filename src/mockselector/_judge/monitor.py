@@ -21,7 +21,7 @@ from .records import Record
 from .rules import ENDED, GONE, LIFE, LOST, MEMBERSHIP, QUIET, RULES, Breach, NotSimulated
 from .short_sends import ShortSends
 from .sleeping import Sleeping
-from .trace import WIDTH, Trace, caller, mask_text
+from .trace import WIDTH, Trace, caller, folds, mask_text
 from .watching import interest
 from .witness import GIVES_UP, Witness
 
@@ -368,8 +368,13 @@ class Monitor:
         self.returned = bool(ready)
         if ready is None:
             self.at_end("select", selector)
-        else:
+        elif ready or not self.finds_nothing(selector, caller(2)):
             self.append("select", selector, ready, caller(2))
+
+    def finds_nothing(self, selector: str, frame: FrameType) -> bool:
+        """Whether a `select()` that returns nothing needs no row of its own, as it has many that are equal."""
+        row = "select", selector, (), self.now, frame.f_code, frame.f_lasti
+        return self.level_triggered and folds(self.rows, row)
 
     def at_end(self, operation: str, name: str) -> None:
         """A call that waits has found the script at its end."""

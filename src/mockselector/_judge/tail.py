@@ -6,7 +6,7 @@ idle polls say no more than three. Knows the trace, and nothing of rules.
 
 from __future__ import annotations
 
-from .trace import place, row_text, seconds_text, shown_path
+from .trace import Event, place, row_text, seconds_text, shown_path
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -67,7 +67,8 @@ def tail(
         if times > 1:
             last = rows[start + size * times - 1][3]
             until = f", until {seconds_text(last)}" if last != rows[start][3] else ""
-            lines.append(("", f"... {times:,} times in all{until}", ""))
+            folded = sum(Event(row).times - 1 for row in rows[start : start + size * times]) // size
+            lines.append(("", f"... {times + folded:,} times in all{until}", ""))
     shown = _aligned(lines)
     hidden = first - len(early)
     return shown[:above] + [f"  ... {hidden:,} earlier"] * bool(hidden) + shown[above:] + ["> end"] * at_end

@@ -50,6 +50,30 @@ def row_at(rows: Rows, number: int) -> Row:
     return operation, name, detail, time, code, instruction
 
 
+class Nothing(tuple[()]):
+    """What a `select()` returns that finds nothing; and how often more it did that."""
+
+    more: int = 0
+
+
+FOLDED: Final = 4
+"""From so many equal polls on, at one instant and in one line, there is no row for each: rules look at some."""
+
+
+def folds(rows: Rows, row: Row) -> bool:
+    """Whether a poll that finds nothing is as the last rows are; it is then counted in the last one."""
+    last = rows[-WIDTH:]
+    if last != [*row]:
+        return False
+    detail = last[2]
+    if type(detail) is not Nothing:
+        if rows[-FOLDED * WIDTH :] != last * FOLDED:
+            return False
+        rows[2 - WIDTH] = detail = Nothing()
+    detail.more += 1
+    return True
+
+
 class Snapshot(Sequence["Row"]):
     """The rows that there are now, while the list grows on; none is made before it is looked at."""
 
@@ -160,6 +184,15 @@ class Event:
         return self._row[2]
 
     @property
+    def times(self) -> int:
+        """How often it was done: 1, but for polls that find nothing, again and again at one instant.
+
+        Of those the fourth row stands for all that follow.
+        """
+        detail = self._row[2]
+        return 1 + detail.more if isinstance(detail, Nothing) else 1
+
+    @property
     def time(self) -> float:
         """Seconds of virtual time since the run began; 0.0 throughout an event list."""
         return self._row[3] / 1e9
@@ -170,7 +203,7 @@ class Event:
         return place(self._row[4], self._row[5])
 
     def _key(self) -> tuple[object, ...]:
-        return (*self._row[:4], self.place)
+        return (*self._row[:4], self.times, self.place)
 
     def __eq__(self, other: object) -> bool:
         return self._key() == other._key() if isinstance(other, Event) else NotImplemented

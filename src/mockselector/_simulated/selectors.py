@@ -327,7 +327,8 @@ class SimSelector(_BaseSelectorImpl):
         if frame.f_code.co_filename in INSIDE:
             frame = caller(1)
         monitor.returned = bool(ready)
-        monitor.note(("select", name, reported, monitor.now, frame.f_code, frame.f_lasti))
+        if reported or not monitor.finds_nothing(name, frame):
+            monitor.note(("select", name, reported, monitor.now, frame.f_code, frame.f_lasti))
         if ready and world.spinning.wakes_in_vain() and not self._reads_real(ready):
             world.spinning.judge_wakes(reported, records)
         return ready
