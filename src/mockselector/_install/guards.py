@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from .._current import BEFORE, StandIn, current
 from .._kernel.addresses import AF_UNIX, LOOPBACK
-from .._loopback.world import LoopbackSocket
+from .._loopback.sockets import LoopbackSocket
 from .._methods import Shell
 from .._simulated.sockets import SimSocket, Socket
 from .._system import real_socket

@@ -18,7 +18,7 @@ from _thread import get_ident
 from typing import TYPE_CHECKING, Any, Final
 
 from .._current import current
-from .._loopback.world import LoopbackSocket
+from .._loopback.sockets import LoopbackSocket
 from .._system import real_socket
 from .doors import for_a_tool
 from .guards import refuse_real

@@ -12,7 +12,7 @@ from selectors import _BaseSelectorImpl
 from typing import TYPE_CHECKING, Any, Final
 
 from .._current import BEFORE, current
-from .._loopback.world import LoopbackSocket
+from .._loopback.sockets import LoopbackSocket
 from .._play.clock import nanoseconds
 from .._simulated.kinds import STAND_INS
 from .._simulated.selectors import is_simulated

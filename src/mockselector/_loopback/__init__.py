@@ -2,6 +2,7 @@
 
 In reading order; a file imports only from those above it:
 
-    wire.py  a peer's end of a connection over the real loopback
-    world.py the world with real sockets in it, in virtual time
+    wire.py    a peer's end of a connection over the real loopback
+    sockets.py a real socket of the server, whose waiting is the world's
+    world.py   the world with real sockets in it, in virtual time
 """

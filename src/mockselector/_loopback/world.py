@@ -1,8 +1,8 @@
 """The same scenario over real sockets: the peers are at the other end of the system's own loopback.
 
 Owns `LoopbackWorld`, in which what the server calls are real sockets and real selectors. Who acts
-when, and what time it is, is the world's as ever: the server's sockets never wait by themselves,
-and before anything is decided the kernel has come to rest. So what happens to bytes and connections
+when, and what time it is, is the world's as ever, and before anything is decided the kernel has come
+to rest. So what happens to bytes and connections
 is the kernel's doing, and nothing else differs. The rules about the server's calls are not judged
 here; what the peers see is.
 """
@@ -13,375 +13,40 @@ import os
 import socket as _socket_module
 import sys
 from collections import deque
-from errno import EAGAIN, EALREADY, EINPROGRESS, EISCONN, ETIMEDOUT
+from errno import EALREADY, EINPROGRESS, EISCONN
 from functools import cache
-from selectors import EVENT_READ, EVENT_WRITE
 from socket import IPPROTO_TCP, SOCK_STREAM, TCP_NODELAY
 from time import monotonic, sleep
-from typing import TYPE_CHECKING, Any, Final, TypeAlias, TypeVar
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 from weakref import WeakValueDictionary
 
-from .._buffers import Given, flat, let_go
 from .._kernel.addresses import ANY, LOOPBACK
 from .._kernel.descriptors import Descriptor
-from .._methods import DONTWAIT, PEEK, WAITALL
 from .._play.clock import nanoseconds
 from .._play.netstat import SocketRow, interest_text
 from .._play.player import Player
 from .._play.world import World, progress
-from .._system import number_of, os_error, real_socket
-from .._text import BYTES_SHOWN
-from .wire import ENDED, ERROR, IN, OUT, TCP, Far, Raw, Wire, polled, unread
+from .._system import number_of
+from .sockets import LoopbackSocket, accepted_by
+from .wire import ENDED, ERROR, IN, TCP, Far, Raw, Wire, polled, unread
 
 if TYPE_CHECKING:
     import selectors
-    from collections.abc import Callable, Iterable
-
-    from typing_extensions import Buffer
+    from collections.abc import Callable
 
     from .._judge.records import Record
     from .._judge.trace import Place
-    from .._methods import BinaryFile
     from .._system import Address
 
 __tracebackhide__ = True  # pytest: end tracebacks at the server's own line
 
 T = TypeVar("T")
 
-Taken: TypeAlias = tuple[int, bytes]
-"""How many bytes a call has read, and the first of them."""
-
 IN_TIME: Final = 10.0
 """So many seconds of real time the kernel has to deliver what must come."""
 
 QUIET: Final = 0.02
 """After so many seconds of real time with no change at all, what is still to be delivered waits to be read."""
-
-_FAST_OPEN: Final = int(getattr(_socket_module, "MSG_FASTOPEN", 0))
-_READY: Final = {EVENT_READ: IN | ERROR, EVENT_WRITE: OUT | ERROR}
-
-
-class LoopbackSocket(real_socket):
-    """A real socket of the server, whose waiting is the world's."""
-
-    __slots__ = ("_deadline", "_descriptor", "_patience", "_record", "_world", "far", "target")
-
-    def __init__(self, world: LoopbackWorld, descriptor: Descriptor, record: Record, proto: int, far: Far) -> None:
-        super().__init__(descriptor.family, SOCK_STREAM, proto, descriptor.number)
-        self._world = world
-        self._descriptor = descriptor
-        self._record = record
-        self._patience: float | None = _socket_module.getdefaulttimeout()
-        self._deadline: int | None = None  # of a sendall()
-        self.target: Address = None  # to where it is being connected, and the kernel has not told how that went
-        self.far: Far = far
-        far.number = descriptor.number
-        Raw.settimeout(self, 0)
-        world.sockets[descriptor.number] = self
-
-    def __del__(self) -> None:
-        if getattr(self, "_record", None) is not None and self.fileno() >= 0:
-            self._let_go()
-
-    def _let_go(self) -> None:
-        """Close it, whatever is found, or ended, by that."""
-        try:
-            self._world.let_go(self)
-        finally:
-            Raw.close(self)
-
-    # -- waiting ----------------------------------------------------------------------------------
-
-    @property
-    def timeout(self) -> float | None:
-        """As `gettimeout()`."""
-        return self._patience
-
-    def gettimeout(self) -> float | None:
-        """Seconds of virtual time that a call waits."""
-        return self._patience
-
-    def getblocking(self) -> bool:
-        """Whether calls wait."""
-        return self._patience != 0
-
-    def settimeout(self, value: float | None, /) -> None:
-        """Let calls wait `value` seconds of virtual time."""
-        Raw.settimeout(self, value)  # it knows what may be given
-        Raw.settimeout(self, 0)
-        self._patience = None if value is None else float(value)
-
-    def setblocking(self, flag: bool, /) -> None:
-        """Let calls wait for ever, or not at all."""
-        self.settimeout(None if flag else 0.0)
-
-    def _call(self, operation: str, act: Callable[[], T], event: int, flags: int = 0) -> T:
-        """A call that may have to wait; what goes wrong is in the trace."""
-        monitor = self._record.monitor
-        try:
-            while True:
-                try:
-                    return act()
-                except BlockingIOError:
-                    if self._patience == 0 or (self._patience is None and flags & DONTWAIT):
-                        self._world.spinning.looks()
-                        raise
-                self._wait(operation, event)
-        except OSError as error:
-            monitor.refused(operation, self._record, error)
-            raise
-
-    def _wait(self, operation: str, event: int) -> None:
-        world, number = self._world, self.fileno()
-        world.check_running(None)
-        deadline = self._deadline
-        if deadline is None and self._patience is not None:
-            deadline = world.clock.now + nanoseconds(self._patience)
-        ready = _READY[event]
-        if not world.until(lambda: bool(polled(number) & ready), deadline, (operation, self._record.name)):
-            raise os_error(ETIMEDOUT)
-
-    # -- reading ----------------------------------------------------------------------------------
-
-    def _reads(self, act: Callable[[], T], flags: int, taken: Callable[[T], Taken]) -> T:
-        """A call that reads; `taken` finds in what it returns how much it is, and the beginning of that."""
-        if flags & WAITALL and self._patience is None and not flags & DONTWAIT:
-            self._world.refuse("MSG_WAITALL by any other call than recv(), or with MSG_PEEK, needs network='simulated'")
-        result = self._call("recv", act, EVENT_READ, flags)
-        size, start = taken(result)
-        kept = start if size <= len(start) else (start, size, size)
-        self._record.monitor.decided("peek" if flags & PEEK else "recv", self._record.name, kept)
-        if not flags & PEEK:
-            self.far.read += size
-            self._world.spinning.progress += bool(size)
-        return result
-
-    def recv(self, bufsize: int, flags: int = 0, /) -> bytes:
-        """As a real socket's, as are the others."""
-        if not flags & WAITALL or flags & (PEEK | DONTWAIT) or self._patience is not None:
-            return self._reads(lambda: Raw.recv(self, bufsize, flags), flags, _start)
-        parts: list[bytes] = []  # the kernel, whose socket never waits, does not do it
-        left = bufsize
-        while left > 0 or bufsize < 0:
-            if parts and not unread(self.fileno()):
-                self._wait("recv", EVENT_READ)
-                if not unread(self.fileno()):
-                    break  # an end, or an error, which is for the next call to tell
-            more = self.recv(left, flags & ~WAITALL)
-            if not more:
-                break
-            parts.append(more)
-            left -= len(more)
-        return b"".join(parts)
-
-    def recvfrom(self, bufsize: int, flags: int = 0, /) -> tuple[bytes, Address]:
-        return self._reads(lambda: Raw.recvfrom(self, bufsize, flags), flags, lambda result: _start(result[0]))
-
-    def recvmsg(
-        self, bufsize: int, ancbufsize: int = 0, flags: int = 0, /
-    ) -> tuple[bytes, list[tuple[int, int, bytes]], int, Address]:
-        return self._reads(
-            lambda: Raw.recvmsg(self, bufsize, ancbufsize, flags), flags, lambda result: _start(result[0])
-        )
-
-    def recv_into(self, buffer: Buffer, nbytes: int = 0, flags: int = 0) -> int:
-        try:
-            with Given(buffer) as given:
-                return self._reads(
-                    lambda: Raw.recv_into(self, buffer, nbytes, flags), flags, lambda size: _filled(given, size)
-                )
-        except BaseException as error:
-            let_go(error)
-            del buffer
-            raise
-
-    def recvfrom_into(self, buffer: Buffer, nbytes: int = 0, flags: int = 0) -> tuple[int, Address]:
-        try:
-            with Given(buffer) as given:
-                return self._reads(
-                    lambda: Raw.recvfrom_into(self, buffer, nbytes, flags),
-                    flags,
-                    lambda result: _filled(given, result[0]),
-                )
-        except BaseException as error:
-            let_go(error)
-            del buffer
-            raise
-
-    def recvmsg_into(
-        self, buffers: Iterable[Buffer], ancbufsize: int = 0, flags: int = 0, /
-    ) -> tuple[int, list[tuple[int, int, bytes]], int, Address]:
-        try:
-            kept = list(buffers)
-            with Given(*kept) as given:
-                return self._reads(
-                    lambda: Raw.recvmsg_into(self, kept, ancbufsize, flags),
-                    flags,
-                    lambda result: _filled(given, result[0]),
-                )
-        except BaseException as error:
-            let_go(error)
-            del buffers
-            kept = []
-            raise
-
-    # -- writing ----------------------------------------------------------------------------------
-
-    def _sends(self, act: Callable[[], int], given: Given, flags: int = 0) -> int:
-        sent = self._call("send", act, EVENT_WRITE, flags)
-        peer = self.far.peer
-        if isinstance(peer, Player):
-            data = given[:sent]
-            wrong = peer.judge(data)
-            if wrong is not None:
-                self.far.sent += sent
-                self._world.sent_wrongly(self._record, peer, wrong, data)
-                self.far.sent -= sent
-        self._record.monitor.decided("send", self._record.name, (given[:BYTES_SHOWN], len(given), sent))
-        self.far.sent += sent
-        self._world.spinning.progress += bool(sent)
-        return sent
-
-    def send(self, data: Buffer, flags: int = 0, /) -> int:
-        try:
-            with Given(data) as given:
-                return self._sends(lambda: Raw.send(self, data, flags), given, flags)
-        except BaseException as error:
-            let_go(error)
-            del data
-            raise
-
-    def sendall(self, data: Buffer, flags: int = 0, /) -> None:
-        if self._patience:
-            self._deadline = self._world.clock.now + nanoseconds(self._patience)
-        try:
-            with flat(data) as view:
-                sent = self.send(view, flags)
-                while sent < len(view):
-                    with view[sent:] as rest:
-                        sent += self.send(rest, flags)
-        except BaseException as error:
-            let_go(error)
-            del data
-            raise
-        finally:
-            self._deadline = None
-
-    def sendto(self, data: Buffer, *flags_and_address: Any) -> int:  # Any: (address) or (flags, address)
-        try:
-            if len(flags_and_address) > 1:
-                self._check_flags(flags_and_address[0])
-            with Given(data) as given:
-                return self._sends(lambda: Raw.sendto(self, data, *flags_and_address), given)
-        except BaseException as error:
-            let_go(error)
-            del data
-            raise
-
-    def sendmsg(
-        self,
-        buffers: Iterable[Buffer],
-        ancdata: Iterable[tuple[int, int, Buffer]] = (),
-        flags: int = 0,
-        address: Address | None = None,
-        /,
-    ) -> int:
-        try:
-            self._check_flags(flags)
-            kept, more = list(buffers), list(ancdata)
-            with Given(*kept) as given:
-                return self._sends(lambda: Raw.sendmsg(self, kept, more, flags, address), given, flags)
-        except BaseException as error:
-            let_go(error)
-            del buffers, ancdata
-            kept, more = [], []
-            raise
-
-    def _check_flags(self, flags: object) -> None:
-        """Refuse what would connect, to an address that no scenario has seen."""
-        if isinstance(flags, int) and flags & _FAST_OPEN:
-            self._world.refuse("MSG_FASTOPEN is not simulated; connect() before you send")
-
-    def sendfile(self, file: BinaryFile, offset: int = 0, count: int | None = None) -> int:
-        """As a real socket's, by `send()`: the system's own way would wait by itself."""
-        inside: Any = self  # Any: the stubs do not tell of the method that does it so
-        sent: int = inside._sendfile_use_send(file, offset, count)
-        return sent
-
-    # -- coming and going -------------------------------------------------------------------------
-
-    def _note(self, operation: str, act: Callable[[], T], detail: object = None) -> T:
-        """A call that does not wait."""
-        try:
-            result = act()
-        except Exception as error:
-            self._record.monitor.refused(operation, self._record, error)
-            raise
-        self._record.monitor.decided(operation, self._record.name, detail)
-        return result
-
-    def bind(self, address: Address, /) -> None:
-        self._record.monitor.rename(self._record, None, "listener")
-        self._note("bind", lambda: Raw.bind(self, address), str(address))
-
-    def listen(self, backlog: int = 128, /) -> None:
-        self._record.monitor.rename(self._record, None, "listener")
-        self._note("listen", lambda: Raw.listen(self, backlog))
-        self._world.listens_at(self, max(0, backlog) + 1)
-
-    def accept(self) -> tuple[real_socket, Address]:
-        number, address = self._call("accept", lambda: _accept(self), EVENT_READ)
-        sock = self._world.accepted(self, number, address)
-        self._record.monitor.decided("accept", self._record.name, sock._record.name)
-        return sock, address
-
-    def connect(self, address: Address, /) -> None:
-        error = self._connects(address)
-        if error:
-            raised = os_error(error)
-            self._record.monitor.refused("connect", self._record, raised)
-            raise raised
-        self._record.monitor.decided("connect", self._record.name, str(address))
-
-    def connect_ex(self, address: Address, /) -> int:
-        error = self._connects(address)
-        self._record.monitor.decided("connect", self._record.name, str(address))
-        return EAGAIN if error == ETIMEDOUT else error
-
-    def _connects(self, address: Address) -> int:
-        error = self._world.connects(self, address)
-        if error != EINPROGRESS or self._patience == 0:
-            return error
-        try:
-            self._wait("connect", EVENT_WRITE)
-        except TimeoutError:
-            return ETIMEDOUT
-        return self._world.connects(self, address)  # asked again, it tells what has come of it
-
-    def shutdown(self, how: int, /) -> None:
-        what = "shutdown:read" if how == _socket_module.SHUT_RD else "shutdown:write"
-        self._note(what, lambda: Raw.shutdown(self, how))
-        self.far.mute = self.far.mute or how != _socket_module.SHUT_RD
-
-    def detach(self) -> int:
-        """As a real socket's; `socket.socket(fileno=...)` takes it up again."""
-        if self.fileno() >= 0:
-            self._record.monitor.decided("detach", self._record.name)
-            self._world.given[self.fileno()] = self
-            self._world.sockets.pop(self.fileno(), None)
-        return super().detach()
-
-    def dup(self) -> Any:
-        """Refused, as in any scenario."""
-        self._world.refuse("dup() is not simulated; pass the socket itself on")
-
-    def _real_close(self) -> None:  # called when the last `makefile()` is closed, too
-        if self.fileno() < 0:
-            return
-        try:
-            self._record.monitor.decided("close", self._record.name)
-        finally:
-            self._let_go()
 
 
 class LoopbackWorld(World):
@@ -523,7 +188,7 @@ class LoopbackWorld(World):
         there = self._to_answer.pop(descriptor, None)
         if there is not None and error in (0, EINPROGRESS):
             sock.far = Far(sock.fileno(), counted=True)
-            wire = Wire(Raw(fileno=_accept(there)[0]), sock.far)
+            wire = Wire(Raw(fileno=accepted_by(there)[0]), sock.far)
             Raw.setsockopt(sock, IPPROTO_TCP, TCP_NODELAY, 1)
             self.monitor.becomes(sock._record, "connected")
             self._wires.append(wire)
@@ -719,17 +384,3 @@ def _reachable(listener: Descriptor) -> Address:
     if listener.family in ANY and local[0] in ANY.values():
         return (LOOPBACK[listener.family], *local[1:])
     return local
-
-
-def _accept(sock: Raw) -> tuple[int, Address]:
-    inside: Any = sock  # Any: the stubs do not tell of the method that `socket.accept()` is made of
-    number, address = inside._accept()
-    return number, address
-
-
-def _start(data: bytes) -> Taken:
-    return len(data), data[:BYTES_SHOWN]
-
-
-def _filled(given: Given, size: int) -> Taken:
-    return size, given[: min(size, BYTES_SHOWN)]
