@@ -5,7 +5,8 @@ Owns that path, and nothing else.
 
 from __future__ import annotations
 
+from ._lists.listen_socket import ListenSocket
+from ._lists.mock_socket import MockSocket
 from ._lists.selector import MockSelector
-from ._lists.sockets import ListenSocket, MockSocket
 
 __all__ = ["ListenSocket", "MockSelector", "MockSocket"]

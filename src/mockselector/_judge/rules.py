@@ -536,10 +536,10 @@ JUDGED: Final[Mapping[RuleId, tuple[str, ...]]] = {
     "blocking-send": ("LIFE",),
     "send-without-room": ("LIFE",),
     "stuck": ("_play/outcome",),
-    "unread-data": ("_lists/sockets", "_kernel/descriptors"),
+    "unread-data": ("_lists/mock_socket", "_kernel/descriptors"),
     "unmet-expectation": ("_play/player", "_play/outcome"),  # while it runs; at its end
     "unscripted-connection": ("_play/dialling",),
-    "unaccepted-connection": ("_lists/sockets", "_kernel/descriptors"),
+    "unaccepted-connection": ("_lists/listen_socket", "_kernel/descriptors"),
     "undelivered-event": ("_judge/monitor",),
     "leaked-connection": ("_judge/monitor", "_play/outcome"),  # in an event list; in a scenario
     "unclosed-at-exit": ("_judge/monitor",),

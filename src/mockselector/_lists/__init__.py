@@ -3,7 +3,9 @@
 In reading order; a file imports only from those above it:
 
     mocks.py    the unittest.mock surface of a socket
-    sockets.py  MockSocket and ListenSocket: scripts, and what a read may see of them
+    scripted.py what both kinds of sockets have in common
+    mock_socket.py MockSocket: its script, and what a read may see of it
+    listen_socket.py ListenSocket: its script, of clients
     unseen.py   strict selectors whose result nobody has asked for
     selector.py MockSelector: where events come from, and the end of a run
 """

@@ -24,8 +24,10 @@ from .._judge.watching import Watch
 from .._system import CLOSED, number_of
 from .._text import several, value_text
 from .._whose import whose
+from .listen_socket import ListenSocket
+from .mock_socket import MockSocket
 from .mocks import is_any_mock
-from .sockets import ListenSocket, MockSocket, join, socket_of
+from .scripted import join, socket_of
 from .unseen import Unseen, warn
 
 TYPE_CHECKING = False
