@@ -14,5 +14,6 @@ In reading order; a file imports only from those above it:
     idling.py   a ledger: calls in vain, and wake-ups about which nothing is done
     short_sends.py a ledger: what a short send() has left to be sent
     sleeping.py a ledger: what is judged when the server goes to sleep
+    leftovers.py what is left at the end of a run, of the script and of what is open
     monitor.py  the door: everything a server does in strict mode passes here
 """

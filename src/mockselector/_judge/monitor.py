@@ -16,9 +16,10 @@ from .._system import number_of, os_error
 from .._text import shown
 from .errors import Finding, ScenarioError, scenario_error
 from .idling import IN_VAIN, Idling
+from .leftovers import Leftovers
 from .reasons import is_dropping
 from .records import Record
-from .rules import ENDED, GONE, LIFE, LOST, MEMBERSHIP, QUIET, RULES, Breach, NotSimulated
+from .rules import GONE, LIFE, MEMBERSHIP, QUIET, RULES, Breach, NotSimulated
 from .short_sends import ShortSends
 from .sleeping import Sleeping
 from .trace import WIDTH, Trace, caller, folds, mask_text
@@ -27,7 +28,7 @@ from .witness import GIVES_UP, Witness
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Collection, Iterator, Sequence
     from selectors import SelectorKey
     from types import CodeType, FrameType
     from typing import Final, NoReturn
@@ -37,16 +38,6 @@ if TYPE_CHECKING:
     from .rules import Cell, Operation, Phase, Registration, RuleId
     from .trace import Place, Row, Rows
     from .watching import Watch
-
-NEVER_USED: Final = (
-    "Nothing ever called select() on this selector. Did the server get it? Patch the name that the server looks up:"
-    ' for one that says `from selectors import DefaultSelector`, patch("server.DefaultSelector").'
-)
-
-DROPPED: Final = (
-    "Nothing called close() on it: it was closed when nothing referred to it any more, which is a ResourceWarning in"
-    " production."
-)
 
 THE_END: Final = "the end of the script"
 
@@ -83,13 +74,13 @@ class Monitor:
         self.limit = sys.maxsize  # how long the rows may grow before ...
         self.endless: Callable[[], object] = _nothing  # ... this is asked whether that has an end
         self._again = 0  # how often something was found since the violation
-        self._held: dict[Record, int] = {}  # what was registered for what when the script was at its end
         self._names: dict[str, int] = {}
         self._foreign: dict[int, tuple[object, Record]] = {}
         self.witness: Witness = Witness(self)
         self.idling: Idling = Idling(self)
         self.sleeping: Sleeping = Sleeping(self)
         self.short_sends: ShortSends = ShortSends(self, self.idling)
+        self.leftovers: Leftovers = Leftovers(self, self.sleeping, self.short_sends)
 
     # -- who takes part ---------------------------------------------------------------------
 
@@ -380,7 +371,7 @@ class Monitor:
         """A call that waits has found the script at its end."""
         self.append(operation, name, THE_END if operation == "select" else None, caller(2))
         self.ended = True
-        self._held = {record: self.interest(record) for record in self.records}
+        self.leftovers.hold()
 
     def breaks_off(self, operation: str, name: str) -> None:
         """A call that waits is interrupted."""
@@ -408,43 +399,12 @@ class Monitor:
         self.finished = True
         self.witness.returns = returned
         if self.violation is None:
-            findings = [*more, *self._leftovers(undelivered, gone=gone)]
+            findings = [*more, *self.leftovers.of_the_script(undelivered, gone=gone)]
             if returned:
-                findings += self._left_open(open_selectors)
+                findings += self.leftovers.open_sockets(open_selectors)
             if findings:
                 first = (findings[0].rule, findings[0].socket)
                 self._violated(findings[0], also=[one for one in findings[1:] if (one.rule, one.socket) != first])
-
-    def _leftovers(self, undelivered: str | None, *, gone: bool) -> Iterator[Finding]:
-        yield from self.sleeping.never_slept()
-        yield from self.sleeping.never_woken_again()
-        if undelivered is not None and self.in_force("undelivered-event"):
-            note = f"It is event {self.events + 1} of the script." if "select" in self.rows[::WIDTH] else NEVER_USED
-            yield Finding("undelivered-event", None, {"left": undelivered}, note=note)
-        for record in self.records:
-            held = self._held.get(record, 0) | self.interest(record)
-            yield from self.short_sends.left(record, held)
-            if (record.phase in ENDED or record.phase in LOST) and not held and not gone:
-                yield from self._if_in_force("leaked-connection", record)
-            left = record.script._leftover() if record.script is not None else None
-            if left is not None and record.script is not None and record.phase not in LOST:
-                fields, note = record.script._about_left(record.name)
-                yield from self._if_in_force(left[0], record, {"left": left[1], **fields}, note=note)
-
-    def _left_open(self, open_selectors: Collection[str]) -> Iterator[Finding]:
-        left = [one for one in self.records if one.script is not None and (one.dropped or one.phase not in GONE)]
-        for record in sorted(left, key=lambda one: one.phase in _OF_NO_PEER):  # what is about peers comes first
-            note = DROPPED if record.dropped else ""
-            yield from self._if_in_force("unclosed-at-exit", record, note=note)
-        if self.in_force("unclosed-at-exit"):
-            for name in open_selectors:
-                yield Finding("unclosed-at-exit", name)
-
-    def _if_in_force(
-        self, rule: RuleId, record: Record, fields: Mapping[str, str] | None = None, *, note: str = ""
-    ) -> Iterator[Finding]:
-        if self.in_force(rule, record):
-            yield Finding(rule, record.name, fields, note=note)
 
     # -- violations -------------------------------------------------------------------------
 
@@ -505,10 +465,6 @@ class Monitor:
 
 
 def _nothing() -> None: ...
-
-
-_OF_NO_PEER: Final = ("new", "bound", "listening")
-"""Phases of a socket without another end."""
 
 
 def _stack() -> Iterator[CodeType]:

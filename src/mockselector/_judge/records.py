@@ -62,6 +62,11 @@ if TYPE_CHECKING:
         pedantic: bool
         level_triggered: bool
 
+        @property
+        def events(self) -> int:
+            """How many events of the script were delivered."""
+            ...
+
         def admit(
             self, name: str | None, phase: Phase, number: int, *, role: str, allow: Collection[RuleId] = (),
             script: Script | None = None, known: bool = False,

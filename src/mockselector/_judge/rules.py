@@ -540,9 +540,9 @@ JUDGED: Final[Mapping[RuleId, tuple[str, ...]]] = {
     "unmet-expectation": ("_play/player", "_play/outcome"),  # while it runs; at its end
     "unscripted-connection": ("_play/dialling",),
     "unaccepted-connection": ("_lists/listen_socket", "_kernel/descriptors"),
-    "undelivered-event": ("_judge/monitor",),
-    "leaked-connection": ("_judge/monitor", "_play/outcome"),  # in an event list; in a scenario
-    "unclosed-at-exit": ("_judge/monitor",),
+    "undelivered-event": ("_judge/leftovers",),
+    "leaked-connection": ("_judge/leftovers", "_play/outcome"),  # in an event list; in a scenario
+    "unclosed-at-exit": ("_judge/leftovers",),
 }
 """Where each rule is judged: by a table of this file, which the door asks, or in a file of the package."""
 
