@@ -528,7 +528,6 @@ def try_door(door: Door, space: dict[str, Any], *, swallowed: bool) -> str:
 
 def main(names: list[str]) -> None:
     """Try them all, or those that are named."""
-    faulthandler.dump_traceback_later(50, exit=True)
     space = globals()
     exec(KEPT, space)
     outside, far_path = socket.create_server(ADDRESS), socket.socket(socket.AF_UNIX)
@@ -586,6 +585,9 @@ def main(names: list[str]) -> None:
         for swallowed in (False, True):
             if swallowed and door.comes not in (REFUSED, "ScenarioError"):
                 continue
+            faulthandler.dump_traceback_later(
+                600, exit=True
+            )  # whatever else the machine does, one takes no ten minutes
             space["kept"] = socket.socket()
             begun = time.monotonic()
             came = try_door(door, space, swallowed=swallowed)

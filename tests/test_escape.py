@@ -49,7 +49,9 @@ BY_KERNEL = {
 def tried(network: str) -> dict[str, list[tuple[str, list[str], bool]]]:
     """What has come of each door: of itself, then where the server swallows it; who has heard of it; was it slow?"""
     environment = {**os.environ, "NETWORK": network, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
-    done = subprocess.run([*PYTHON, PROGRAM], env=environment, capture_output=True, text=True, timeout=120, check=False)
+    done = subprocess.run(
+        [*PYTHON, PROGRAM], env=environment, capture_output=True, text=True, timeout=3600, check=False
+    )
     found: dict[str, list[tuple[str, list[str], bool]]] = {}
     for line in done.stdout.splitlines():
         name, came, heard, slow = json.loads(line)

@@ -312,19 +312,19 @@ class Scenario:
         before, world.ending.outside = world.ending.outside, sys._getframe().f_code
         watch = Watchdog(self._watchdog, world.pulse, world.too_long)
         try:
-            watch.begin()
-            function()
-        except KeyboardInterrupt as error:
-            if watch.interrupted:
-                interruption(world, error)
-            raise
-        finally:
             try:
-                watch.end()
+                watch.begin()
+                function()
+            except KeyboardInterrupt as error:
+                if watch.interrupted:
+                    interruption(world, error)
+                raise
             finally:
-                watch.end()  # an interrupt may have come in the middle of it
-                world.ending.left()
-                world.ending.outside = before
+                watch.end()
+        finally:
+            watch.end()  # an interrupt may have come in the middle of it, or just before
+            world.ending.left()
+            world.ending.outside = before
 
     def run_path(self, path: str | os.PathLike[str], argv: Sequence[str] = ()) -> dict[str, Any] | None:
         """Run a file as `python path argv...` does; returns its globals.
@@ -356,16 +356,16 @@ class Scenario:
                 return None
 
         try:
-            sys.argv, sys.path[:] = argv, [folder, *sys.path]
-            return self.run(main)
-        except BaseException as error:
-            trim(error)
-            raise
-        finally:
             try:
-                put_back()
+                sys.argv, sys.path[:] = argv, [folder, *sys.path]
+                return self.run(main)
+            except BaseException as error:
+                trim(error)
+                raise
             finally:
-                put_back()  # an interrupt may have come in the middle of it
+                put_back()
+        finally:
+            put_back()  # an interrupt may have come in the middle of it, or just before
 
     def installed(self) -> AbstractContextManager[None]:
         """For the time of a block, sockets, selectors and time are this scenario's: to import, or to set up.
