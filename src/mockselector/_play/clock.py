@@ -30,7 +30,7 @@ class Clock:
     __slots__ = ("_asked", "date", "now")
 
     def __init__(self, date: float, asked: Callable[[], None]) -> None:
-        self.now = 0
+        self.now: int = 0
         self.date: Final = round(date * SECOND)
         self._asked: Final = asked  # called whenever somebody asks for the time
 

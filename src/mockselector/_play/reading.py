@@ -102,7 +102,7 @@ class Reading:
     def __init__(self, turn: Turn) -> None:
         self._turn = turn
         self._next = 0  # when it reads again
-        self.received = bytearray()
+        self.received: bytearray = bytearray()
         self.total: int = 0  # how much that is
         self.begun: int = 0  # where in it those bytes begin that the step that is being taken has taken in
         self.pace: tuple[int, int] | None = None  # bytes, nanoseconds
