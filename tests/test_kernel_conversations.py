@@ -26,7 +26,13 @@ pytestmark = pytest.mark.slow
 
 Network: TypeAlias = Literal["simulated", "loopback"]
 
-CONVERSATIONS: Final = int(os.environ.get("MOCKSELECTOR_CONVERSATIONS", "150"))
+CONVERSATIONS: Final = settings(
+    max_examples=int(os.environ.get("MOCKSELECTOR_CONVERSATIONS", "150")),
+    derandomize=True,
+    deadline=None,
+    database=None,
+    suppress_health_check=[HealthCheck.too_slow],
+)
 MOST_PEERS: Final = 3
 MOST_STEPS: Final = 12
 ROOM: Final = 1 << 20
@@ -179,13 +185,7 @@ def played(talk: Talk, network: Network, decide: Callable[[int, str], int] | Non
     return [seen_by(peer) for peer in net._world.peers], net.now, result
 
 
-@settings(
-    max_examples=CONVERSATIONS,
-    derandomize=True,
-    deadline=None,
-    database=None,
-    suppress_health_check=[HealthCheck.too_slow],
-)
+@CONVERSATIONS
 @given(talk=talks())
 def test_a_conversation_is_the_same_on_both_networks(talk: Talk) -> None:
     event(talk.server)
@@ -207,13 +207,7 @@ def decider(seed: int) -> Callable[[int, str], int]:
     return decide
 
 
-@settings(
-    max_examples=CONVERSATIONS,
-    derandomize=True,
-    deadline=None,
-    database=None,
-    suppress_health_check=[HealthCheck.too_slow],
-)
+@CONVERSATIONS
 @given(talk=talks().filter(lambda talk: not talk.upstream), seed=st.integers(0, 3))
 def test_whatever_is_decided_they_see_what_they_see_of_the_kernel(talk: Talk, seed: int) -> None:
     event(talk.server)  # not the proxy: whether it gives up before it is connected, is one of the decisions

@@ -9,10 +9,10 @@ Knows nothing of sockets, selectors or rules.
 
 from __future__ import annotations
 
-import gc
 import sys
 from _thread import RLock, get_ident
 
+from .._judge.reasons import is_the_collectors
 from .._judge.trace import place
 from .._whose import INSIDE
 
@@ -160,7 +160,7 @@ class Escape:
             return
         if code.co_filename in INSIDE or code.co_filename.startswith("<frozen"):
             return
-        if not self.unheard and (code.co_name == "__del__" or _is_the_collectors(frame)):
+        if not self.unheard and (code.co_name == "__del__" or is_the_collectors(frame)):
             return
         if (self.harsh or not self._is_on_its_way()) and self._may_raise(code, at):
             self._raised += 1
@@ -194,14 +194,6 @@ class Escape:
             self._untrace()  # it was left in another thread
         else:
             self.at_line(frame, frame.f_lasti)
-
-
-def _is_the_collectors(frame: FrameType | None) -> bool:  # pragma: no cover
-    """Whether it is under what others have the collector call: an exception of that gets nowhere."""
-    callbacks = [getattr(one, "__code__", None) for one in gc.callbacks]
-    while callbacks and frame is not None and frame.f_code not in callbacks:
-        frame = frame.f_back
-    return bool(callbacks) and frame is not None
 
 
 def _begins_a_try(code: CodeType, at: int) -> bool:  # pragma: no cover

@@ -22,13 +22,13 @@ from .records import Record
 from .rules import GONE, LIFE, MEMBERSHIP, QUIET, RULES, Breach, NotSimulated
 from .short_sends import ShortSends
 from .sleeping import Sleeping
-from .trace import WIDTH, Trace, caller, folds, mask_text
+from .trace import WIDTH, Trace, caller, folds, mask_text, outwards
 from .watching import interest
 from .witness import GIVES_UP, Witness
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Iterator, Sequence
+    from collections.abc import Callable, Collection, Sequence
     from selectors import SelectorKey
     from types import CodeType, FrameType
     from typing import Final, NoReturn
@@ -157,8 +157,8 @@ class Monitor:
         Raises the `OSError` that production raises, a `ScenarioError` where a rule is broken that
         is in force, NotImplementedError where a network would be needed.
 
-        `MockSocket.recv` and `send`, which every event passes, take the plainest step themselves:
-        where the cell is None they append the same row. All else comes here.
+        The calls that every event passes take the plainest step themselves: where the cell is None they write
+        the same row. All else comes here.
         """
         if len(self.rows) > self.limit:
             self.endless()
@@ -359,8 +359,10 @@ class Monitor:
         self.returned = bool(ready)
         if ready is None:
             self.at_end("select", selector)
-        elif ready or not self.finds_nothing(selector, caller(2)):
-            self.append("select", selector, ready, caller(2))
+            return
+        frame = caller(2)
+        if ready or not self.finds_nothing(selector, frame):
+            self.append("select", selector, ready, frame)
 
     def finds_nothing(self, selector: str, frame: FrameType) -> bool:
         """Whether a `select()` that returns nothing needs no row of its own, as it has many that are equal."""
@@ -417,9 +419,8 @@ class Monitor:
         """Remember the first violation of the run, and raise this one."""
         if self.violation is not None and self.give_up is not None and not is_dropping():
             self._again += 1
-            end = self.give_up() if self._again > IN_VAIN else None
-            if end is not None:
-                end()  # it has swallowed one after the other
+            if self._again > IN_VAIN:
+                self.give_up_in_vain()  # it has swallowed one after the other
         raise self._violated(finding)
 
     def found(self, finding: Finding) -> None:
@@ -434,7 +435,7 @@ class Monitor:
         )
         if first:
             self.fails(error)
-            self.raised_under = tuple(_stack())
+            self.raised_under = tuple(outwards(sys._getframe()))
         return error
 
     def fails(self, error: BaseException) -> None:
@@ -465,10 +466,3 @@ class Monitor:
 
 
 def _nothing() -> None: ...
-
-
-def _stack() -> Iterator[CodeType]:
-    frame: FrameType | None = sys._getframe(1)  # only when a run has failed
-    while frame is not None:
-        yield frame.f_code
-        frame = frame.f_back

@@ -12,7 +12,7 @@ import sys
 
 from .._text import shown, value_text
 from .._whose import INSIDE, whose
-from .trace import Place, place, shown_path
+from .trace import Place, outwards, place, shown_path
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -86,18 +86,19 @@ def is_the_servers(error: BaseException) -> bool:
     return error.__traceback__ is None or error.__traceback__.tb_frame.f_code.co_filename not in INSIDE
 
 
+def is_the_collectors(frame: FrameType | None, stop: CodeType | None = None) -> bool:
+    """Whether what others have the collector call (`gc.callbacks`) is under way, as far as `stop`."""
+    callbacks = [getattr(one, "__code__", None) for one in gc.callbacks]
+    return bool(callbacks) and any(code in callbacks for code in outwards(frame, stop))
+
+
 def is_dropping(frame: FrameType | None = None, stop: CodeType | None = None) -> bool:
     """Whether a `__del__`, or what others have the collector call, is under way: whoever raises there is not heard.
 
     frame: the innermost, else that of the caller; stop: the first that does not count.
     """
-    callbacks = [getattr(one, "__code__", None) for one in gc.callbacks]
-    step: FrameType | None = sys._getframe(1) if frame is None else frame
-    while step is not None and step.f_code is not stop:
-        if step.f_code.co_name == "__del__" or step.f_code in callbacks:
-            return True
-        step = step.f_back
-    return False
+    frame = sys._getframe(1) if frame is None else frame
+    return any(code.co_name == "__del__" for code in outwards(frame, stop)) or is_the_collectors(frame, stop)
 
 
 def called_from() -> Place | None:

@@ -19,6 +19,7 @@ from .._whose import INSIDE, in_its_library
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from types import CodeType, FrameType
     from typing import Any, ClassVar, Final, NamedTuple, TypeAlias, overload
 
@@ -131,6 +132,13 @@ def caller(depth: int) -> FrameType:
     while frame.f_code.co_filename in INSIDE and frame.f_back is not None:
         frame = frame.f_back
     return frame
+
+
+def outwards(frame: FrameType | None, stop: CodeType | None = None) -> Iterator[CodeType]:
+    """The code of a frame and of those that have called it, innermost first, as far as `stop`."""
+    while frame is not None and frame.f_code is not stop:
+        yield frame.f_code
+        frame = frame.f_back
 
 
 def place(code: CodeType, instruction: int) -> Place:

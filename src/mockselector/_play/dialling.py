@@ -42,7 +42,6 @@ class Dialling:
         self._monitor: Final = monitor
         self._turns: Final = turns
         self._choices: Final = choices
-        self._choose: Final = choices.choose
         self._records: Final = records
         self._buffer: Final = buffer
         self.backends: Final[list[tuple[Address, Player]]] = []
@@ -75,7 +74,7 @@ class Dialling:
         if listener is not None and listener.backlog is not None:
             self._monitor.rename(record, None, "connection")
             has_room = len(listener.backlog) < listener.limit
-            if has_room and not (descriptor.family in ANY and self._choose(2, "connected at once, or later")):
+            if has_room and not (descriptor.family in ANY and self._choices.choose(2, "connected at once, or later")):
                 self._link(descriptor, listener)
             else:
                 descriptor.connecting = True
@@ -171,7 +170,9 @@ class Dialling:
         first = next(waiting, None)
         if first is not None:
             others = [] if self._choices.decide is None else [*waiting]
-            self._turns.wake([first, *others][self._choose(1 + len(others), "who gets the place in the backlog")])
+            self._turns.wake(
+                [first, *others][self._choices.choose(1 + len(others), "who gets the place in the backlog")]
+            )
             return
         for descriptor, wanted in self.begun:
             if wanted is listener:

@@ -116,13 +116,13 @@ class Outcome:
         elif self._monitor.allows_not(rule, record):
             self._stalls.setdefault(kept.watch, Finding(rule, record.name, fields, note=kept.what, at_end=True))
 
-    def names_tasks(self) -> None:
+    def note_tasks(self) -> None:
         """Where tasks stand, if there may be something to be said of them at the end."""
         program = self._monitor.witness.program
         if self.leaked or program != "server" or not all(peer.finished for peer in self._peers):
             self._monitor.witness.stood = standing(self._monitor.witness.outer_loop)
 
-    def is_open_without_peer(self) -> list[str]:
+    def open_without_peer(self) -> list[str]:
         """The server's open sockets whose peers are gone."""
         return [
             record.name

@@ -126,10 +126,6 @@ class World:
 
     # -- what a peer sees (`Around`) --------------------------------------------------------------
 
-    def now(self) -> int:
-        """Nanoseconds since the beginning."""
-        return self.clock.now
-
     def meet(self, peer: Player) -> End | None:
         """Connect to whoever listens where the peer wants to go; returns the peer's end."""
         return self.dialling.meet(peer)
@@ -278,10 +274,7 @@ class World:
             self.shared.add(descriptor)
         else:
             self.monitor.decided("close", record.name, "by its number")
-        if descriptor.stream is not None:
-            self.closed()
-            self.spinning.progress += 1
-        self.network.close(descriptor, reset=descriptor.lingers)
+        self.gives_back(descriptor)
 
     def own_socket(self, family: int, proto: int, made: Place) -> real_socket | None:
         """A new socket; None: a simulated one."""
@@ -534,7 +527,7 @@ class World:
         if (self.completes or not self._is_server) and self.monitor.in_force("stuck"):
             self.monitor.breach(self._not_returned(), *self._call)
         self._note_leaks()
-        self.outcome.names_tasks()
+        self.outcome.note_tasks()
         self.monitor.at_end(*self._call)
         self.give_up()
 
@@ -544,7 +537,7 @@ class World:
         return self.outcome.not_returned(self._call, since, played=played, listened=self._listened)
 
     def _interrupt(self) -> NoReturn:
-        self.outcome.names_tasks()
+        self.outcome.note_tasks()
         self.monitor.breaks_off(*self._call)
         raise interruption(self)
 
@@ -639,10 +632,10 @@ class World:
 
     def _note_leaks(self) -> None:
         """Whose peer is gone, and what was never closed in the time there was."""
-        leaked = self.outcome.is_open_without_peer()
+        leaked = self.outcome.open_without_peer()
         if leaked:
             self.dropped.before_a_verdict(whole=True, anew=True)  # what is garbage would be closed sooner or later
-            leaked = self.outcome.is_open_without_peer()
+            leaked = self.outcome.open_without_peer()
         self.outcome.leaked = leaked
 
     # -- to look at -------------------------------------------------------------------------------------
