@@ -61,9 +61,7 @@ class Network:
         if descriptor.closed:
             return
         if descriptor.backlog is not None:
-            descriptor.stop_listening()
-            if descriptor in self.listeners:  # not if an interrupt came out of `listen()`
-                self.listeners.remove(descriptor)
+            self.stop_listening(descriptor)
         stream = descriptor.stream
         if stream is not None:
             port = stream.local[1] if descriptor.family in ANY else None
@@ -169,6 +167,12 @@ class Network:
             if descriptor.family in ANY:
                 descriptor.shut = 0
             self.listeners.append(descriptor)
+
+    def stop_listening(self, descriptor: Descriptor) -> None:
+        """Nobody can connect to it any more, and who waits is reset."""
+        descriptor.stop_listening()
+        if descriptor in self.listeners:  # not if an interrupt came out of `listen()`
+            self.listeners.remove(descriptor)
 
     def listener(self, to: Address | None) -> Descriptor | None:
         """Who listens there: a port, an address, a path; None: whoever began first."""

@@ -170,9 +170,8 @@ class Dialling:
         first = next(waiting, None)
         if first is not None:
             others = [] if self._choices.decide is None else [*waiting]
-            self._turns.wake(
-                [first, *others][self._choices.choose(1 + len(others), "who gets the place in the backlog")]
-            )
+            chosen = self._choices.choose(1 + len(others), "who gets the place in the backlog")
+            self._turns.wake([first, *others][chosen])
             return
         for descriptor, wanted in self.begun:
             if wanted is listener:

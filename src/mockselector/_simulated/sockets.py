@@ -142,8 +142,7 @@ class SimSocket(Connecting):
         if connecting:
             self._world.dialling.hangs_up(descriptor)
         if listened and record.phase != "listening":
-            descriptor.stop_listening()
-            self._world.network.listeners.remove(descriptor)
+            self._world.network.stop_listening(descriptor)
 
     def _close(self) -> None:
         if self._io_refs <= 0 and not self._gone():
