@@ -29,12 +29,6 @@ def current() -> World | None:
     return worlds[-1][0] if worlds else None
 
 
-def is_current(world: World) -> bool:
-    """Whether this is the one."""
-    worlds = _current.get(get_ident())
-    return worlds is not None and worlds[-1][0] is world
-
-
 def check_world(world: World, thing: object) -> None:
     """Refuse what a module has kept from an earlier scenario."""
     now = current()
@@ -48,14 +42,21 @@ def check_world(world: World, thing: object) -> None:
 def enter(world: World, key: object) -> None:
     """From now on sockets are made in this world, in this thread."""
     thread = get_ident()
-    _current[thread] = (*_current.get(thread, ()), (world, key))
+    _set(thread, (*_current.get(thread, ()), (world, key)))
 
 
 def leave(thread: int, key: object) -> None:
     """What was entered in a thread with this key is left, in whatever order and from whichever thread."""
-    left = tuple(one for one in _current.get(thread, ()) if one[1] is not key)
-    if left:
-        _current[thread] = left
+    _set(thread, tuple(one for one in _current.get(thread, ()) if one[1] is not key))
+
+
+def _set(thread: int, worlds: tuple[tuple[World, object], ...]) -> None:
+    """These are under a thread's code; each knows whether it is the innermost."""
+    for world, _ in _current.get(thread, ()):
+        world.under = 0
+    if worlds:
+        _current[thread] = worlds
+        worlds[-1][0].under = thread
     else:
         _current.pop(thread, None)
 

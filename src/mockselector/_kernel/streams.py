@@ -74,7 +74,7 @@ class Stream:
         self.error: int = 0  # what the next call reports, once
         self.lost: bytes = b""  # what was unread when this end closed
         self.peer: FarEnd | None = None  # who plays this end; None: the program under test
-        self.changed: Callable[[], None] = _nobody  # bytes have come, or were taken at the other end
+        self.changed: Callable[[], None] = _nobody  # bytes have come, or were taken at the other end: there is room
         self.state_changed: Callable[[], None] = _nobody  # an end, a reset
 
     @staticmethod
@@ -186,6 +186,7 @@ class Stream:
     def drop(self, size: int) -> None:
         """So many bytes were read."""
         chunks = self.chunks
+        was_roomy = 3 * (self.capacity - self.size) >= self.capacity
         self.size -= size
         size += self._offset
         while chunks and size >= len(chunks[0]):
@@ -193,22 +194,22 @@ class Stream:
         self._offset = size
         if not chunks:
             self.chunks = _NOTHING
-        self.other.changed()
+        if self.other.peer is not None or not was_roomy:  # poll() has said so all the time
+            self.other.changed()
 
     def take(self, size: int) -> bytes:
         """What `peek()` shows, which is then read."""
         data = self.chunks[0]
-        length, several = len(data), len(self.chunks) > 1
-        if length > size or self._offset or (several and self.other.peer is None):
+        length = len(data)
+        if length != self.size or length > size or self._offset:
             data = self.peek(size)
             self.drop(len(data))
             return data
-        if several:
-            self.chunks.popleft()
-        else:
-            self.chunks = _NOTHING
-        self.size -= length
-        self.other.changed()
+        # It is all that there is.
+        self.chunks = _NOTHING
+        self.size = 0
+        if self.other.peer is not None or 3 * (self.capacity - length) < self.capacity:
+            self.other.changed()
         return data
 
     def is_plain_for(self, size: int) -> bool:
@@ -244,9 +245,8 @@ class Stream:
         else:
             self.hand_over(data, len(data))
 
-    def offer(self, data: bytes, start: int) -> int:
-        """Send what there is room for, from `start` on; returns how many bytes that is."""
-        size = len(data) - start
+    def offer(self, data: bytes, start: int, size: int) -> int:
+        """Send what there is room for, of the `size` bytes from `start` on that are left; returns how many that is."""
         if size and not start and self.is_plain_for(size):
             self.hand_over(data, size)
             return size

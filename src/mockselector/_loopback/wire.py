@@ -147,11 +147,11 @@ class Wire:
             self.read += got
             size -= got
 
-    def offer(self, data: bytes, start: int) -> int:
-        """Send what there is room for, from `start` on; returns how many bytes that is."""
+    def offer(self, data: bytes, start: int, size: int) -> int:
+        """Send what there is room for, of the `size` bytes from `start` on that are left; returns how many that is."""
         self._seen = None
         try:
-            sent = self.sock.send(memoryview(data)[start:])
+            sent = self.sock.send(memoryview(data)[start : start + size])
         except BlockingIOError:
             self._seen = self._now_seen()  # when that changes, there is room
             return 0

@@ -217,7 +217,7 @@ class LoopbackWorld(World):
         record.monitor.rename(record, peer.name, "connection")
         self.dialling.dialled += 1
         peer.dialled = descriptor
-        self.wake(peer)
+        peer.turn.wake()
         if not peer.endpoint.refuses:
             there.listen(1)
             self._to_answer[descriptor] = there

@@ -26,7 +26,6 @@ if TYPE_CHECKING:
     from .._system import Address
     from .player import Player
     from .reading import End
-    from .turns import Turns
 
 __tracebackhide__ = True  # pytest: end tracebacks at the server's own line
 
@@ -35,12 +34,10 @@ class Dialling:
     """Connections that are to come."""
 
     def __init__(
-        self, network: Network, monitor: Monitor, turns: Turns, choices: Choices, records: Mapping[Descriptor, Record],
-        buffer: int,
-    ) -> None:  # fmt: skip
+        self, network: Network, monitor: Monitor, choices: Choices, records: Mapping[Descriptor, Record], buffer: int
+    ) -> None:
         self._network: Final = network
         self._monitor: Final = monitor
-        self._turns: Final = turns
         self._choices: Final = choices
         self._records: Final = records
         self._buffer: Final = buffer
@@ -93,7 +90,7 @@ class Dialling:
         descriptor.connecting = True
         self.dialled += 1
         peer.dialled = descriptor
-        self._turns.wake(peer)
+        peer.turn.wake()
 
     def hangs_up(self, descriptor: Descriptor) -> bool:
         """The program does not wait any more for room in a backlog; returns whether it has."""
@@ -162,7 +159,7 @@ class Dialling:
     def listens(self) -> None:
         """Somebody begins to listen: who waits for that looks again."""
         for peer in self.knocking.values():
-            self._turns.wake(peer)
+            peer.turn.wake()
 
     def accepts(self, listener: Descriptor) -> None:
         """A listener has room for one more: the first who waits for that looks again."""
@@ -171,7 +168,7 @@ class Dialling:
         if first is not None:
             others = [] if self._choices.decide is None else [*waiting]
             chosen = self._choices.choose(1 + len(others), "who gets the place in the backlog")
-            self._turns.wake([first, *others][chosen])
+            [first, *others][chosen].turn.wake()
             return
         for descriptor, wanted in self.begun:
             if wanted is listener:

@@ -82,19 +82,24 @@ class Expecting:
 
     def judge(self, data: bytes, at: int = 0) -> Difference | None:
         """Compare what the server is about to send, from byte `at` on, with what must come next; None: it is that."""
-        steps, index, offset, size = self._steps, self.index, self.offset, len(data)
+        steps, index, offset = self._steps, self.index, self.offset
         if index < 0:
             return None
+        size = len(data)
         while at < size:
-            step = steps[index] if index < len(steps) else None
-            hears = Hears.WAITS if step is None else self._hears[type(step)]
+            try:
+                step = steps[index]
+            except IndexError:
+                self.index = UNKNOWN
+                return None
+            hears = self._hears[type(step)]
             if hears is Hears.PASSES:
                 index += 1
             elif type(step) is Expects and step.until is None:
                 what = step.what
-                if not offset and not at and data == what:
-                    index, at = index + 1, size
-                    continue
+                if data == what and not (offset or at):
+                    index += 1
+                    break
                 assert isinstance(what, bytes), "with anything else there is until="
                 end = min(size, at + len(what) - offset)
                 if data[at:end] != what[offset : offset + end - at]:

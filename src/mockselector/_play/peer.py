@@ -72,7 +72,7 @@ class Peer:
             data = bytes(data)
         frame = sys._getframe(1)  # the only way to a frame that costs nothing
         self._steps.append(Sends(data))
-        self._places.append((frame.f_code, frame.f_lasti))
+        self._places += frame.f_code, frame.f_lasti
         if self._around.under_way or self._never:
             self._player.grown()
         return self
@@ -102,7 +102,7 @@ class Peer:
         step = Expects(what, until)
         frame = sys._getframe(1)
         self._steps.append(step)
-        self._places.append((frame.f_code, frame.f_lasti))
+        self._places += frame.f_code, frame.f_lasti
         if self._around.under_way or self._never:
             self._player.grown()
         return self
@@ -149,7 +149,7 @@ class Peer:
     def _append(self, step: Step) -> Self:
         frame = sys._getframe(2)
         self._steps.append(step)
-        self._places.append((frame.f_code, frame.f_lasti))
+        self._places += frame.f_code, frame.f_lasti
         if self._around.under_way or self._never:
             self._player.grown()
         return self

@@ -9,7 +9,7 @@ world sees players, and a test sees a `Peer`.
 from __future__ import annotations
 
 from errno import ECONNREFUSED, ETIMEDOUT
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from .._judge.errors import Finding
 from .._text import bytes_text, excerpt
@@ -28,8 +28,7 @@ if TYPE_CHECKING:
     from .._judge.trace import Place
     from .._kernel.descriptors import Descriptor
     from .._system import Address
-    from .clock import Clock
-    from .reading import End
+    from .reading import Course, End
     from .script import Script
     from .steps import Step
     from .taking import Waiting
@@ -50,13 +49,12 @@ if TYPE_CHECKING:
         @property
         def spinning(self) -> Progress: ...
         @property
-        def clock(self) -> Clock: ...
+        def turns(self) -> Course: ...
         @property
         def under_way(self) -> bool:
             """Whether anything of the program has been made, or run."""
             ...
 
-        def wake(self, peer: Player) -> None: ...
         def meet(self, peer: Player) -> End | None:
             """Its end of a connection to whoever listens; None if nobody does, or the backlog is full."""
             ...
@@ -155,7 +153,8 @@ class Player:
         self.name: Final = script.name
         self.script: Final = script
         self.endpoint: Final = endpoint
-        self.turn: Final = Turn(around.clock, "to be connected to" if endpoint.is_backend else "for somebody to listen")
+        waits = "to be connected to" if endpoint.is_backend else "for somebody to listen"
+        self.turn: Final = Turn(around.turns, serial, waits)
         self.reading: Final = Reading(self.turn)
         self.expecting: Final = Expecting(script, HEARS)
         self.judge: Final = self.expecting.judge
@@ -167,6 +166,7 @@ class Player:
         self.finished: bool = False
         self.given_up: bool = False  # an unmet expectation was allowed
         self.life: Final = self._live()
+        """Goes on until it must wait."""
 
     @property
     def received(self) -> bytes:
@@ -175,24 +175,11 @@ class Player:
 
     # -- its turns ------------------------------------------------------------------------------
 
-    def go(self) -> None:
-        """Go on until it must wait."""
-        turn = self.turn
-        turn.token += 1
-        turn.until = None
-        turn.since = turn.clock.now
-        next(self.life)
-
-    def changed(self) -> None:
-        """Something has happened at its end."""
-        if not self.turn.queued:
-            self.around.wake(self)
-
     def attach(self, stream: End) -> None:
         """It has its end of a connection."""
         self.stream = self.reading.end = stream
-        stream.attach(self, self.changed)
-        self.around.wake(self)
+        stream.attach(self, self.turn.wake)
+        self.turn.wake()
 
     def grown(self) -> None:
         """A step was appended to its script."""
@@ -208,7 +195,7 @@ class Player:
             all_read = stream is None or (stream.all_here and not stream.size)
             self.expecting.moves_to(last if all_read and not self.given_up else UNKNOWN)
             around.resumed(self)
-        around.wake(self)
+        self.turn.wake()
 
     def _live(self) -> Waiting:
         """Be connected, take one step after the other, and read on when none is left."""
@@ -227,20 +214,21 @@ class Player:
                     while sent < size:
                         if end.mute or end.other.closed or end.dead:
                             self._cannot_send(step, sent)
-                        taken = end.offer(data, sent)
+                        taken = end.offer(data, sent, size - sent)
                         sent += taken
                         if not taken and not end.dead:
                             turn.waits = ROOM
                             yield
                             if self.given_up:
                                 raise GivenUp
-                elif type(step) is Expects and step.until is None and isinstance(step.what, bytes):
-                    came, left = step.what, len(step.what)
+                elif type(step) is Expects and step.until is None:
+                    what: Any = step.what  # Any: bytes, as with anything else there is until=
+                    came, left = what, len(what)
                     while left:
                         size = reading.pull(left) if end.size else 0
                         if size:
                             left -= size
-                            if expecting.index < 0 and came and self._differs(step.what, size):
+                            if expecting.index < 0 and came and self._differs(what, size):
                                 came = b""  # not those, and that is allowed
                         elif (end.ended or end.dead or end.closed) and not end.size:
                             self.unmet(f"{step}, but {self.gone()}")
@@ -280,7 +268,10 @@ class Player:
                         " for ever, or a does() step append to its own script?"
                     )
                 self.position += 1
-            step = steps[self.position] if self.position < len(steps) else None
+            try:
+                step = steps[self.position]
+            except IndexError:
+                step = None
         self.step = step
         if step is None:
             return None

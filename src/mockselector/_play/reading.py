@@ -6,6 +6,7 @@ and nothing of what is expected there.
 
 from __future__ import annotations
 
+from heapq import heappush
 from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
@@ -15,6 +16,16 @@ if TYPE_CHECKING:
     from .._kernel.streams import FarEnd
     from .clock import Clock
     from .steps import Step
+
+    class Course(Protocol):
+        """Where its turns are kept."""
+
+        @property
+        def clock(self) -> Clock: ...
+        @property
+        def runnable(self) -> list[int]:
+            """Who can act now, by number: a heap."""
+            ...
 
     class Beyond(Protocol):
         """What a peer sees of the other end."""
@@ -54,7 +65,7 @@ if TYPE_CHECKING:
         def peek(self, size: int) -> bytes: ...
         def take(self, size: int) -> bytes: ...
         def drop(self, size: int) -> None: ...
-        def offer(self, data: bytes, start: int) -> int: ...
+        def offer(self, data: bytes, start: int, size: int) -> int: ...
         def finish(self) -> None: ...
         def close(self, *, reset: bool = False) -> None: ...
 
@@ -74,15 +85,23 @@ def how_it_ended(end: End, program: str, handling: str) -> str:
 class Turn:
     """When a peer acts next: it is queued, or waits for something to happen, or until a moment."""
 
-    __slots__ = ("clock", "queued", "since", "token", "until", "waits")
+    __slots__ = ("_runnable", "_serial", "clock", "queued", "since", "token", "until", "waits")
 
-    def __init__(self, clock: Clock, waits: str) -> None:
-        self.clock: Final = clock
+    def __init__(self, turns: Course, serial: int, waits: str) -> None:
+        self._runnable: Final = turns.runnable
+        self._serial: Final = serial
+        self.clock: Final = turns.clock
         self.queued: bool = False
         self.since: int = 0  # when it began to wait
         self.until: int | None = None  # until when it waits; None: for something to happen
         self.token: int = 0  # tells the timers of one wait from those of the next
         self.waits: str | Step = waits  # for what; the text of a step is made when somebody asks
+
+    def wake(self) -> None:
+        """Something has happened at its end."""
+        if not self.queued:
+            self.queued = True
+            heappush(self._runnable, self._serial)
 
     @property
     def waits_for(self) -> str:

@@ -6,14 +6,14 @@ Knows nothing of how a step is taken.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from .._judge.trace import place, shown_path
 from .._text import bytes_text, excerpt
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-    from types import CodeType, FrameType
+    from types import FrameType
 
     from .._judge.trace import Place
     from .steps import Step
@@ -31,16 +31,17 @@ class Script:
     __slots__ = ("_made", "made_from", "name", "places", "steps")
 
     def __init__(self, name: str, steps: Sequence[Step], frame: FrameType) -> None:
-        made = (frame.f_code, frame.f_lasti)
+        made = [frame.f_code, frame.f_lasti]
         self.name: Final = name
         self.steps: Final[list[Step]] = [*steps]
-        self.places: Final[list[tuple[CodeType, int]]] = [made] * len(steps)
+        self.places: Final[list[Any]] = made * len(steps)  # Any: code and instruction of each in turn, as in a trace
         self.made_from: int = NEVER  # the first step that was made by another one
         self._made = made
 
     def place(self, number: int | None = None) -> Place:
         """Where a step was written; None: the script itself."""
-        where = self._made if number is None or not number < len(self.places) else self.places[number]
+        at = 0 if number is None else 2 * number
+        where = self._made if number is None else self.places[at : at + 2] or self._made
         return place(*where)
 
     def progress(self, position: int) -> str:

@@ -26,7 +26,7 @@ class Turns:
     """Peers, and when each acts."""
 
     __slots__ = (
-        "_choices", "_clock", "_fails", "_patience", "_peers", "_progress", "_timers", "_vain", "acting", "runnable",
+        "_choices", "_fails", "_patience", "_peers", "_progress", "_timers", "_vain", "acting", "clock", "runnable",
     )  # fmt: skip
 
     def __init__(
@@ -38,7 +38,7 @@ class Turns:
         progress: Progress,
         fails: Callable[[BaseException], None],
     ) -> None:
-        self._clock: Final = clock
+        self.clock: Final = clock
         self._peers: Final = peers
         self._patience: Final = patience
         self._choices: Final = choices
@@ -51,16 +51,10 @@ class Turns:
         self.acting: Player | None = None
         """Whose step is being taken."""
 
-    def wake(self, peer: Player) -> None:
-        """Something has happened at its end."""
-        if not peer.turn.queued:
-            peer.turn.queued = True
-            heappush(self.runnable, peer.serial)
-
     def play(self) -> None:
         """Let all peers act that can, but for those that the program is chosen to go before."""
         while self.runnable:
-            peer = self._step()
+            peer = self._go_on()
             turn = peer.turn
             if turn.until is not None:
                 heappush(self._timers, (turn.until, peer.serial, turn.token))
@@ -73,17 +67,22 @@ class Turns:
             if self.runnable and self._choices.choose(2, "more peers act, or the program"):
                 return
 
-    def _step(self) -> Player:
+    def _go_on(self) -> Player:
         """Let the next peer act that can. What it raises, or whatever comes meanwhile, ends the run."""
         failed: BaseException
+        progress = self._progress
         try:
             number = heappop(self.runnable) if self._choices.decide is None else self._chosen()
             peer = self.acting = self._peers[number]
-            peer.turn.queued = False
-            before = self._progress.progress
-            peer.go()
-            if self._progress.progress != before:
-                self._progress.goes_on()  # it has taken steps
+            turn = peer.turn
+            turn.queued = False
+            turn.token += 1
+            turn.until = None
+            turn.since = self.clock.now
+            before = progress.progress
+            next(peer.life)
+            if progress.progress != before:
+                progress.goes_on()  # it has taken steps
             return peer
         except Raised as one:
             failed = one.error
@@ -130,8 +129,8 @@ class Turns:
     def wake_due(self) -> None:
         """Those whose time has come can act."""
         due = self.due()
-        while due is not None and due <= self._clock.now:
-            self.wake(self._peers[heappop(self._timers)[1]])
+        while due is not None and due <= self.clock.now:
+            self._peers[heappop(self._timers)[1]].turn.wake()
             due = self.due()
 
     def forget_what_was(self) -> None:

@@ -68,6 +68,7 @@ class World:
     What the program's sockets and selectors have of their scenario, so its attributes are many: most are its parts.
     """
 
+    under = 0  # the thread under whose code it is put, as the innermost there: `_current` says so
     completes = False  # the end of the scripts is no end: it is run until it returns
     completed = False  # the last function that was run has returned
     under_way = False  # whether anything of the program has been made, or run
@@ -119,8 +120,7 @@ class World:
         self.turns: Final = Turns(
             self.clock, self.peers, self.patience, self.choices, self.spinning, self.monitor.fails
         )
-        self.wake: Final = self.turns.wake
-        self.dialling: Final = Dialling(self.network, self.monitor, self.turns, self.choices, self.records, buffer)
+        self.dialling: Final = Dialling(self.network, self.monitor, self.choices, self.records, buffer)
         self.dropped: Final = Dropped(self.monitor, (self.peers, self.network.descriptors), self.gives_back)
         self.outcome: Final = Outcome(self.clock, self.monitor, self.network, self.dialling, self.peers, self.records)
 
@@ -210,7 +210,7 @@ class World:
         else:
             self.monitor.witness.program = "server"
             self._playing += 1
-            self.turns.wake(peer)
+            peer.turn.wake()
 
     def closed(self) -> None:
         """The server has closed one of its connections."""
@@ -490,7 +490,7 @@ class World:
         if self.in_force("stuck", peer):
             self.fail(self.outcome.stuck(peer, self.table().about(peer.name)))
         peer.given_up = True
-        self.turns.wake(peer)
+        peer.turn.wake()
 
     def _tidies(self, *, whole: bool = False) -> bool:
         """Collect garbage before a verdict; whether that has changed anything."""

@@ -53,10 +53,10 @@ class Reading(Waiting):
             and type(bufsize) is int
             and 0 < bufsize < _MUCH
             and not monitor.finished
-            and len(monitor.rows) <= monitor.limit
             and self._world.choices.decide is None
         ):
             # The plainest read, in as few steps as can be: what comes of it is what the rest of this class would do.
+            # (Nobody reads without end what nobody sends without end: that the trace grows too long is seen there.)
             data = stream.take(bufsize)
             frame = _getframe(1)
             if frame.f_code.co_filename in INSIDE:

@@ -14,12 +14,13 @@ import math
 import selectors as _selectors
 import socket as _socket
 import sys
+from _thread import get_ident
 from abc import abstractmethod
 from selectors import EVENT_READ, _BaseSelectorImpl  # its base is MockSelector's, too
 from typing import TYPE_CHECKING, Any, Final
 from weakref import WeakMethod, ref
 
-from .._current import BEFORE, check_world, is_current
+from .._current import BEFORE, check_world
 from .._judge.rules import GONE, MEMBERSHIP
 from .._judge.trace import caller
 from .._judge.watching import Watch
@@ -289,7 +290,7 @@ class SimSelector(_BaseSelectorImpl):
         """
         world = self._world
         monitor = world.monitor
-        if not is_current(world):
+        if world.under != get_ident():
             check_world(world, self)
         if (monitor.violation is not None or world.ending.times) and not world.check_running(timeout):
             return []
@@ -318,8 +319,12 @@ class SimSelector(_BaseSelectorImpl):
         reported: tuple[tuple[str, int], ...] = ()
         records: list[Record] = []
         if ready:
-            records = [self._record_at(key) for key, _ in ready]
-            if len(ready) == 1 and ready[0][1] == EVENT_READ:
+            watched, known = self._watched, world.records
+            records = [
+                known[watched[key.fd]] if key.fd in watched else world.foreign(key.fd, key.fileobj) for key, _ in ready
+            ]
+            first = ready[0]
+            if first[1] == EVENT_READ and first is ready[-1]:  # the commonest: one alone
                 reported = records[0].readable
             else:
                 reported = tuple([(record.name, one[1]) for record, one in zip(records, ready, strict=True)])
@@ -346,7 +351,3 @@ class SimSelector(_BaseSelectorImpl):
         """Whether something real may be read, which nobody sees."""
         real = self._real is not None and any(m & EVENT_READ and k.fd not in self._watched for k, m in ready)
         return real and self._world.spinning.wakes <= WAKES_BY_REAL
-
-    def _record_at(self, key: SelectorKey) -> Record:
-        descriptor = self._watched.get(key.fd)
-        return self._world.foreign(key.fd, key.fileobj) if descriptor is None else self._world.records[descriptor]
