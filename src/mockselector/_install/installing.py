@@ -121,17 +121,17 @@ def _unlock() -> None:
 
 
 def _replace(places: Places, world: World) -> None:
-    for names in places.names:
-        _put_names(names)
+    _put_names(places.names)
     for space, key in places.selectors:
         value = space.get(key)
         if _is_free(value, world):
-            _put_names(Names(space, {key: value}, {key: of_kind(type(value), world)}))
+            _put_names([Names(space, {key: value}, {key: of_kind(type(value), world)})])
 
 
-def _put_names(names: Names) -> None:
-    _put.append(names)
-    names.put()
+def _put_names(wanted: list[Names]) -> None:
+    _put.extend(wanted)
+    for names in wanted:
+        names.put()
 
 
 def _is_free(selector: Any, world: World) -> bool:  # Any: of either kind
@@ -150,21 +150,20 @@ when_module_comes.append(_replace_late_classes)
 
 
 def _put_classes(wanted: list[Method]) -> None:
+    _classes.extend([(owner, name, owner.__dict__.get(name), ours) for owner, name, ours in wanted])
     for owner, name, ours in wanted:
-        _classes.append((owner, name, owner.__dict__.get(name), ours))
         setattr(owner, name, ours)
 
 
 def _put_back() -> None:
     """First put back, then forget: an interrupt may come in between."""
-    while _classes:
-        owner, name, before, ours = _classes[-1]
+    for owner, name, before, ours in reversed(_classes):
         if owner.__dict__.get(name) is ours:
             if before is None:
                 delattr(owner, name)  # it was inherited
             else:
                 setattr(owner, name, before)
-        del _classes[-1]
-    while _put:
-        _put[-1].put_back()
-        del _put[-1]
+    _classes.clear()
+    for names in reversed(_put):
+        names.put_back()
+    _put.clear()

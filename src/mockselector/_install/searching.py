@@ -84,18 +84,10 @@ class Names:
 
     def put_back(self) -> None:
         """Put back what was there, but where the code has put something else."""
-        space = self.space
-        if _hold(space, self.stand_ins):
-            space.update(self.before)
-            return
+        space, before = self.space, self.before
         for key, stand_in in self.stand_ins.items():
-            if space.get(key) is stand_in:
-                space[key] = self.before[key]
-
-
-def _hold(space: Space, things: Space) -> bool:
-    """Whether all these names hold these things."""
-    return all(map(is_, map(space.get, things), things.values()))
+            if key in space and space[key] is stand_in:
+                space[key] = before[key]
 
 
 class _Found:
@@ -106,8 +98,10 @@ class _Found:
     ) -> None:
         self.modules: Final = list(map(id, modules.values()))
         self.lengths: Final = list(map(len, spaces))
-        self.gone: Final[list[object]] = []
-        self._refs: Final = [ref(one, self.gone.append) for one in modules.values() if _is_module(one)]
+        self._spaces: Final = [*spaces]
+        self._strange: Final = [at for at, one in enumerate(modules.values()) if not _is_module(one)]
+        forget = _forgets(self._spaces)
+        self._refs: Final = [ref(one, forget) for one in modules.values() if _is_module(one)]
         self.own: Final[list[tuple[int, bool]]] = []  # which module, and whether selectors count
         self.held: Final[list[tuple[int, Space, Space]]] = []  # which module, the things by name, their stand-ins
         self.others: Final[list[tuple[int, tuple[str, ...]]]] = []  # names that may come to hold one
@@ -140,15 +134,18 @@ class _Found:
         if others.keys() - set(keys):
             self.others.append((at, tuple(key for key in others if key not in keys)))
 
-    def holds(self, modules: list[Any], spaces: list[Space], counts: list[int]) -> bool:
-        """Whether nothing has changed since that would be seen."""
-        return (
-            self.counts == counts
-            and self.lengths == list(map(len, spaces))
-            and self.modules == list(map(id, modules))
-            and not self.gone
-            and self._names_hold(spaces)
-        )
+    def spaces_of(self, modules: list[Any]) -> list[Space]:
+        """The names of these modules, if they are those that were searched; else nothing."""
+        if self.modules != list(map(id, modules)):
+            return []
+        spaces = [*self._spaces]
+        for at in self._strange if spaces else ():
+            spaces[at] = _of_no_module(modules[at])
+        return spaces
+
+    def holds(self, spaces: list[Space], counts: list[int]) -> bool:
+        """Whether nothing has changed in these modules since that would be seen."""
+        return self.counts == counts and self.lengths == list(map(len, spaces)) and self._names_hold(spaces)
 
     def _names_hold(self, spaces: list[Space]) -> bool:
         try:
@@ -168,6 +165,11 @@ class _Found:
         return known
 
 
+def _forgets(spaces: list[Space]) -> Callable[[object], None]:
+    """What is called when one of the modules has gone: none of their names is kept any more."""
+    return lambda _: spaces.clear()
+
+
 _found: _Found | None = None
 
 
@@ -183,10 +185,11 @@ class Places:
         global _found
         modules = sys.modules.copy()
         things = list(modules.values())
-        spaces = _spaces(things)
         counts = list(map(sys.getrefcount, _COUNTED))
         found = _found
-        if found is None or not found.holds(things, spaces, counts):
+        spaces = [] if found is None else found.spaces_of(things)
+        if found is None or not spaces or not found.holds(spaces, counts):
+            spaces = _spaces(things)
             known = {} if found is None else found.by_module()
             if found is not None:
                 found = _found = None  # with the references that it keeps
