@@ -11,24 +11,23 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any, Final
 
 from .._current import current
-from .._play.clock import SECOND
+from .._play.clock import SECOND, Clock
 from .doors import named
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from .._play.world import World
     from .doors import Late, Method, Pair
 
 __tracebackhide__ = True  # pytest: end tracebacks at the server's own line
 
 
-def _time_stand_in(name: str, ask: Callable[[World], float]) -> Callable[[], float]:
+def _time_stand_in(name: str, ask: Callable[[Clock], float]) -> Callable[[], float]:
     real: Callable[[], float] = getattr(_time, name)
 
     def stand_in() -> float:
         world = current()
-        return real() if world is None else ask(world)
+        return real() if world is None else ask(world.clock)
 
     return named(stand_in, real)
 
@@ -80,11 +79,11 @@ def pairs() -> list[Pair]:
     """What is replaced wherever a module has it."""
     found: list[Pair] = []
     for name in ("monotonic", "perf_counter"):
-        found.append((getattr(_time, name), _time_stand_in(name, lambda world: world.clock.monotonic_ns() / SECOND)))
+        found.append((getattr(_time, name), _time_stand_in(name, Clock.monotonic)))
         name_ns = f"{name}_ns"
-        found.append((getattr(_time, name_ns), _time_stand_in(name_ns, lambda world: world.clock.monotonic_ns())))
-    found.append((_time.time, _time_stand_in("time", lambda world: world.clock.time_ns() / SECOND)))
-    found.append((_time.time_ns, _time_stand_in("time_ns", lambda world: world.clock.time_ns())))
+        found.append((getattr(_time, name_ns), _time_stand_in(name_ns, Clock.monotonic_ns)))
+    found.append((_time.time, _time_stand_in("time", Clock.time)))
+    found.append((_time.time_ns, _time_stand_in("time_ns", Clock.time_ns)))
     found.append((_time.sleep, sleep))
     return found + [(getattr(_time, name), _clock_stand_in(name)) for name in _CLOCKS if hasattr(_time, name)]
 

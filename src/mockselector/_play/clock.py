@@ -39,6 +39,16 @@ class Clock:
         self._asked()
         return MONOTONIC + self.now
 
+    def monotonic(self) -> float:
+        """As `time.monotonic()`."""
+        self._asked()
+        return (MONOTONIC + self.now) / SECOND
+
+    def time(self) -> float:
+        """As `time.time()`."""
+        self._asked()
+        return (self.date + self.now) / SECOND
+
     def time_ns(self) -> int:
         """As `time.time_ns()`."""
         self._asked()

@@ -158,9 +158,10 @@ class Outcome:
         accepted: set[object] = {peer.name for peer in self._peers if peer.is_backend}
         for at in range(0, len(monitor.rows), WIDTH):
             call, name, detail = monitor.rows[at : at + 3]
-            lost = for_good and (name in monitor.witness.reasons or _is_a_librarys(monitor.rows[at + 4]))
-            if call == "close" and (at < start or (detail is None and not lost)):
-                closed.add(name)
+            if call == "close":
+                lost = for_good and (name in monitor.witness.reasons or _is_a_librarys(monitor.rows[at + 4]))
+                if at < start or (detail is None and not lost):
+                    closed.add(name)
             elif call == "accept":
                 accepted.add(detail)
         self._closed_before = frozenset(

@@ -58,6 +58,10 @@ WAKES_BY_REAL: Final = 100_000
 def _nothing() -> None: ...
 
 
+def _perhaps(_: int) -> bool:
+    return True
+
+
 def is_simulated(number: int) -> bool:
     """Whether it is one of ours. What is no number of a descriptor at all is for the kernel to refuse."""
     return FIRST_NUMBER <= number <= _LARGEST
@@ -77,6 +81,7 @@ class SimSelector(_BaseSelectorImpl):
         self._world = world
         self._watched: dict[int, Descriptor] = {}  # what a number stood for when it was registered
         self._real: _selectors.BaseSelector | None = None  # for real descriptors: self-pipes and the like
+        self._glance: Callable[[int], object] = _perhaps  # whether the kernel has anything to say of those
         self._given = ""
         self._call: tuple[str, str] = ("select", "")
         self._watch = Watch("")
@@ -263,9 +268,10 @@ class SimSelector(_BaseSelectorImpl):
     def _begin_real(self, key: SelectorKey) -> None:
         if isinstance(key.fileobj, real_socket) and key.fileobj.getsockopt(_socket.SOL_SOCKET, _socket.SO_ACCEPTCONN):
             self._world.refuse(f"a listener that is a real socket is registered. {BEFORE}")
-        real: _selectors.BaseSelector = self._real or REAL_SELECTORS[type(self).__name__]()
-        self._real = real
-        real.register(key.fd, key.events)
+        if self._real is None:
+            self._real = REAL_SELECTORS[type(self).__name__]()
+            self._glance = getattr(getattr(self._real, "_selector", None), "poll", _perhaps)
+        self._real.register(key.fd, key.events)
 
     def _record_of(self, fileobj: object) -> Record:
         """The record of whatever stands for a socket: itself, its number, a wrapper."""
@@ -341,10 +347,8 @@ class SimSelector(_BaseSelectorImpl):
     def _look(self) -> list[tuple[int, int]]:
         """What is ready, real descriptors among it."""
         found = self._find()
-        if self._real is not None:
-            real = _REAL_SELECT[type(self._real)](self._real, 0)
-            if real:
-                found += [(key.fd, mask) for key, mask in real]
+        if self._real is not None and self._glance(0):
+            found += [(key.fd, mask) for key, mask in _REAL_SELECT[type(self._real)](self._real, 0)]
         return found
 
     def _reads_real(self, ready: list[tuple[SelectorKey, int]]) -> bool:
