@@ -181,7 +181,8 @@ class Sleeping:
         if not changed:
             return
         rows = self._door.rows
-        polls = [(at, rows[at + 1]) for at in range(0, len(rows), WIDTH) if rows[at] == "select"]
+        operations = rows[::WIDTH]
+        polls = [(number * WIDTH, rows[number * WIDTH + 1]) for number, one in enumerate(operations) if one == "select"]
 
         def often(name: str, since: int) -> bool:
             """By that selector; "": by any."""

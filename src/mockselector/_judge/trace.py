@@ -63,6 +63,8 @@ FOLDED: Final = 4
 
 def folds(rows: Rows, row: Row) -> bool:
     """Whether a poll that finds nothing is as the last rows are; it is then counted in the last one."""
+    if not rows or rows[-WIDTH] != row[0]:  # as mostly
+        return False
     last = rows[-WIDTH:]
     if last != [*row]:
         return False

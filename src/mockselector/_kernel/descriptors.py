@@ -72,10 +72,8 @@ class Descriptor:
         """Something happened here: if that makes it ready, selectors that do not know of it yet are told."""
         number = self.number
         for candidates, asked in self.watchers:
-            if number not in candidates:
-                wanted = asked[number]
-                if self.ready() & wanted or (not wanted and self.is_hung_up()):  # is_ready_for(), without the call
-                    candidates[number] = None
+            if number not in candidates and self.is_ready_for(asked[number]):
+                candidates[number] = None
 
     def nudge(self) -> None:
         """Its state has changed: of that, Linux tells all that watch it, whatever they have asked for."""
@@ -84,7 +82,9 @@ class Descriptor:
 
     def is_ready_for(self, asked: int) -> bool:
         """Whether poll() has something to say to who has asked for that; of a hang-up, it tells everybody."""
-        return bool(self.ready() & asked) or (not asked and self.is_hung_up())
+        stream = self.stream
+        ready = self.ready() if stream is None or self.closed else stream.ready()
+        return bool(ready & asked) or (not asked and self.is_hung_up())
 
     def is_hung_up(self) -> bool:
         """Whether poll() says so (POLLHUP, POLLERR) to those, too, who have asked for nothing."""

@@ -156,14 +156,17 @@ class Outcome:
         start = min(start, self._last_wait()) if for_good else start
         closed = set[str]()
         accepted: set[object] = {peer.name for peer in self._peers if peer.is_backend}
-        for at in range(0, len(monitor.rows), WIDTH):
-            call, name, detail = monitor.rows[at : at + 3]
-            if call == "close":
-                lost = for_good and (name in monitor.witness.reasons or _is_a_librarys(monitor.rows[at + 4]))
-                if at < start or (detail is None and not lost):
-                    closed.add(name)
-            elif call == "accept":
+        for number, call in enumerate(monitor.rows[::WIDTH]):
+            if call not in ("close", "accept"):
+                continue
+            at = number * WIDTH
+            _, name, detail, _, code, _ = monitor.rows[at : at + WIDTH]
+            if call == "accept":
                 accepted.add(detail)
+            elif at < start or (
+                detail is None and not (for_good and (name in monitor.witness.reasons or _is_a_librarys(code)))
+            ):
+                closed.add(name)
         self._closed_before = frozenset(
             peer.serial
             for peer in self._peers

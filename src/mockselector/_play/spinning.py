@@ -107,8 +107,8 @@ class Spinning:
 
     def polls(self) -> None:
         """It has looked at what is ready."""
-        self.looks()
         self._polled = True
+        self.looks()
 
     def cleans_up(self) -> None:
         """It asks for the time in between, as event loops do, and that is no look."""

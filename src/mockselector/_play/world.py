@@ -308,7 +308,9 @@ class World:
 
         call: the operation and the name, for the trace. never: says so if it can never be done.
         """
-        rows = self._begins_to_wait("wait", call)
+        if self.turns.acting is not None:
+            self.check_not_acting("wait")
+        rows = self._begins_to_wait(call)
         if rows > self.monitor.limit:
             self.spinning.endless()
         began = self.clock.now
@@ -327,14 +329,14 @@ class World:
 
     def poll(self, call: tuple[str, str]) -> None:
         """The server looks, and does not wait. Time stands still, unless it does that all the time."""
-        self._begins_to_wait("call select()", call)
+        if self.turns.acting is not None:
+            self.check_not_acting("call select()")
+        self._begins_to_wait(call)
         self.play()
         self.spinning.polls()
 
-    def _begins_to_wait(self, what: str, call: tuple[str, str]) -> int:
+    def _begins_to_wait(self, call: tuple[str, str]) -> int:
         """Returns how long the trace is."""
-        if self.turns.acting is not None:
-            self.check_not_acting(what)
         self._call = call
         self.spinning.idle = 0
         rows = len(self.monitor.rows)
@@ -354,7 +356,8 @@ class World:
         """Let all peers act that can, but for those that the program is chosen to go before."""
         if self.dialling.begun:
             self.dialling.goes_on()
-        self.turns.play()
+        if self.turns.runnable:
+            self.turns.play()
 
     def play_out(self) -> None:
         """Let all peers act that can."""

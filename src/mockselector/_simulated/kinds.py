@@ -84,13 +84,11 @@ class EpollSelector(SimSelector):
 
     def _find(self) -> list[tuple[int, int]]:
         found: list[tuple[int, int]] = []
-        keys = self._fd_to_key
-        for number in tuple(self._candidates):
-            descriptor = self._watched[number]
-            asked = keys[number].events & BOTH if number in keys else 0
+        for number in [*self._candidates]:
+            descriptor, asked = self._watched[number], self._asked[number]
             stream = descriptor.stream
             mask = asked & (descriptor.ready() if stream is None or descriptor.closed else stream.ready())
-            if mask or (not asked and number in keys and descriptor.is_hung_up()):
+            if mask or (not asked and descriptor.is_hung_up()):
                 found.append((number, mask))
             else:
                 del self._candidates[number]

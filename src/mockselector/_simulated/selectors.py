@@ -22,7 +22,7 @@ from weakref import WeakMethod, ref
 
 from .._current import BEFORE, check_world
 from .._judge.rules import GONE, MEMBERSHIP
-from .._judge.trace import caller
+from .._judge.trace import caller, folds
 from .._judge.watching import Watch
 from .._play.clock import nanoseconds
 from .._system import BOTH, CLOSED, FIRST_NUMBER, REAL_SELECTORS, number_of, real_socket
@@ -317,31 +317,30 @@ class SimSelector(_BaseSelectorImpl):
         except OSError as error:
             monitor.refused("select", name, error)
             raise
-        if world.choices.decide is not None and len(found) > 1:
-            many = range(len(found), 0, -1)
-            found = [found.pop(world.choices.choose(left, "which socket is reported next")) for left in many]
-        keys = self._fd_to_key
-        ready = [(keys[number], mask & keys[number].events) for number, mask in found if number in keys]
+        ready: list[tuple[SelectorKey, int]] = []
         reported: tuple[tuple[str, int], ...] = ()
-        records: list[Record] = []
-        if ready:
-            watched, known = self._watched, world.records
-            records = [
-                known[watched[key.fd]] if key.fd in watched else world.foreign(key.fd, key.fileobj) for key, _ in ready
-            ]
-            first = ready[0]
-            if first[1] == EVENT_READ and first is ready[-1]:  # the commonest: one alone
-                reported = records[0].readable
+        if found:
+            if world.choices.decide is not None:
+                many = range(len(found), 0, -1)
+                found = [found.pop(world.choices.choose(left, "which socket is reported next")) for left in many]
+            keys, watched = self._fd_to_key, self._watched
+            for number, mask in found:
+                if number in keys:
+                    key = keys[number]
+                    ready.append((key, mask & key.events))
+            if ready and ready[0] is ready[-1] and ready[0][1] == EVENT_READ and ready[0][0].fd in watched:
+                reported = world.records[watched[ready[0][0].fd]].readable  # the commonest: one alone
             else:
-                reported = tuple([(record.name, one[1]) for record, one in zip(records, ready, strict=True)])
+                reported = tuple([(self._record_at(key).name, mask) for key, mask in ready])
         frame = _getframe(1)
         if frame.f_code.co_filename in INSIDE:
             frame = caller(1)
         monitor.returned = bool(ready)
-        if reported or not monitor.finds_nothing(name, frame):
-            monitor.note(("select", name, reported, monitor.now, frame.f_code, frame.f_lasti))
+        row = "select", name, reported, monitor.now, frame.f_code, frame.f_lasti
+        if reported or not folds(monitor.rows, row):
+            monitor.note(row)
         if ready and world.spinning.wakes_in_vain() and not self._reads_real(ready):
-            world.spinning.judge_wakes(reported, records)
+            world.spinning.judge_wakes(reported, [self._record_at(key) for key, _ in ready])
         return ready
 
     def _look(self) -> list[tuple[int, int]]:
@@ -350,6 +349,10 @@ class SimSelector(_BaseSelectorImpl):
         if self._real is not None and self._glance(0):
             found += [(key.fd, mask) for key, mask in _REAL_SELECT[type(self._real)](self._real, 0)]
         return found
+
+    def _record_at(self, key: SelectorKey) -> Record:
+        descriptor = self._watched.get(key.fd)
+        return self._world.foreign(key.fd, key.fileobj) if descriptor is None else self._world.records[descriptor]
 
     def _reads_real(self, ready: list[tuple[SelectorKey, int]]) -> bool:
         """Whether something real may be read, which nobody sees."""
