@@ -170,7 +170,15 @@ class Monitor:
             self._step(record, operation, detail, cell, frame)
 
     def _step(self, record: Record, operation: Operation, detail: object, cell: Cell, frame: FrameType) -> None:
-        """An operation that is refused, or changes the phase."""
+        """An operation that changes the phase, or is refused."""
+        if isinstance(cell, str):
+            if operation == "close":
+                self._judge_close(record, frame)
+            self.append(operation, record.name, detail, frame)
+            if operation in GIVES_UP:
+                self.witness.note_reason(record.name, operation, detail)
+            self.becomes(record, cell)
+            return
         if isinstance(cell, Breach):
             if self.in_force(cell.rule, record) and not self._tolerates(cell.rule, record):
                 self.append(operation, record.name, None, frame)
@@ -194,13 +202,6 @@ class Monitor:
                 raise error
             finally:
                 del error  # it refers to this frame
-        if operation == "close":
-            self._judge_close(record, frame)
-        self.append(operation, record.name, detail, frame)
-        if operation in GIVES_UP:
-            self.witness.note_reason(record.name, operation, detail)
-        if isinstance(cell, str):
-            self.becomes(record, cell)
 
     def becomes(self, record: Record, phase: Phase) -> None:
         """A socket is in another phase: by its last step, or by what the network did."""
@@ -209,7 +210,7 @@ class Monitor:
         self.sleeping.changed[record] = len(self.rows)
         if phase in GONE:
             self.sleeping.gone(record)
-            if not self.interest(record):
+            if not record.watches or not self.interest(record):
                 record.number = -1  # the next socket may be given it
 
     def _tolerates(self, rule: RuleId, record: Record) -> bool:
@@ -227,7 +228,7 @@ class Monitor:
     def _judge_close(self, record: Record, frame: FrameType) -> None:
         """What is judged before a socket is closed."""
         self.short_sends.closes(record, frame)
-        if self.interest(record) and self.in_force("close-before-unregister", record):
+        if record.watches and self.interest(record) and self.in_force("close-before-unregister", record):
             self.append("close", record.name, None, frame)
             self.raise_violation(Finding("close-before-unregister", record.name))
 

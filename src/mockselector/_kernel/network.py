@@ -176,17 +176,15 @@ class Network:
 
     def listener(self, to: Address | None) -> Descriptor | None:
         """Who listens there: a port, an address, a path; None: whoever began first."""
-        there = (
-            one
-            for one in self.listeners
-            if not one.shut & SHUT[SHUT_RD]
-            and (to is None or to == one.local or (one.family in ANY and self._is_at(one.local, to)))
-        )
-        first = next(there, None)
-        if first is None or self._choices.decide is None:
-            return first
-        others = [first, *there]
-        return others[self._choices.choose(len(others), "which listener gets the connection")]
+        there: list[Descriptor] = []
+        for one in self.listeners:
+            if not one.shut & SHUT[SHUT_RD] and (
+                to is None or to == one.local or (one.family in ANY and self._is_at(one.local, to))
+            ):
+                if self._choices.decide is None:
+                    return one
+                there.append(one)
+        return there[self._choices.choose(len(there), "which listener gets the connection")] if there else None
 
     def _is_at(self, local: Address, to: Address) -> bool:
         if isinstance(to, int):

@@ -163,12 +163,14 @@ class Dialling:
 
     def accepts(self, listener: Descriptor) -> None:
         """A listener has room for one more: the first who waits for that looks again."""
-        waiting = (peer for peer in self.knocking.values() if self._network.listener(peer.endpoint.to) is listener)
-        first = next(waiting, None)
-        if first is not None:
-            others = [] if self._choices.decide is None else [*waiting]
-            chosen = self._choices.choose(1 + len(others), "who gets the place in the backlog")
-            [first, *others][chosen].turn.wake()
+        waiting: list[Player] = []
+        for peer in self.knocking.values():
+            if self._network.listener(peer.endpoint.to) is listener:
+                waiting.append(peer)
+                if self._choices.decide is None:
+                    break
+        if waiting:
+            waiting[self._choices.choose(len(waiting), "who gets the place in the backlog")].turn.wake()
             return
         for descriptor, wanted in self.begun:
             if wanted is listener:

@@ -159,7 +159,7 @@ def checked_steps(steps: Sequence[Step]) -> Sequence[Step]:
     """Steps as a test gives them in a list; TypeError unless they are."""
     adds = isinstance(steps, Peer)
     hint = ": a peer's steps are added by its methods; steps= takes a list of plain ones" if adds else ""
-    require_kind("steps", steps, Sequence, "a sequence of steps, as [Sends(b'hi'), Closes()]", hint)
+    require_kind("steps", steps, (tuple, list, Sequence), "a sequence of steps, as [Sends(b'hi'), Closes()]", hint)
     for step in steps:
         require_kind("steps", step, STEPS, "steps, as Sends(b'hi') or Closes()")
     return [own(step) for step in steps]

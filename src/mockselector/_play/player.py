@@ -179,7 +179,6 @@ class Player:
         """It has its end of a connection."""
         self.stream = self.reading.end = stream
         stream.attach(self, self.turn.wake)
-        self.turn.wake()
 
     def grown(self) -> None:
         """A step was appended to its script."""
@@ -327,7 +326,8 @@ class Player:
             yield
 
     def _connect(self) -> Waiting:
-        yield from self.wait(self.endpoint.delay or 0)
+        if self.endpoint.delay:
+            yield from self.wait(self.endpoint.delay)
         while (stream := self.around.meet(self)) is None:
             yield from self.pause("for somebody to listen")
         self.attach(stream)

@@ -31,10 +31,10 @@ class Script:
     __slots__ = ("_made", "made_from", "name", "places", "steps")
 
     def __init__(self, name: str, steps: Sequence[Step], frame: FrameType) -> None:
-        made = [frame.f_code, frame.f_lasti]
+        made: list[Any] = [frame.f_code, frame.f_lasti]  # Any: as in a trace
         self.name: Final = name
         self.steps: Final[list[Step]] = [*steps]
-        self.places: Final[list[Any]] = made * len(steps)  # Any: code and instruction of each in turn, as in a trace
+        self.places: Final[list[Any]] = made * len(steps)  # of each in turn
         self.made_from: int = NEVER  # the first step that was made by another one
         self._made = made
 

@@ -258,7 +258,7 @@ def require_kind(
     argument: str, given: object, kinds: Any, wanted: str, hint: str = ""
 ) -> None:  # Any: one class or several
     """Raise TypeError unless it is of these kinds; the text says what to write instead, where that is plain."""
-    if not isinstance(given, kinds):
+    if type(given) is not kinds and not isinstance(given, kinds):
         the_str = "the str " if isinstance(given, str) and argument in ("data", "what", "until") else ""
         raise TypeError(f"{argument}= takes {wanted}; got {the_str}{value_text(given)}{hint or _hint(given, kinds)}")
 

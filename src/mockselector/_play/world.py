@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     from typing import NoReturn
 
     from .._judge.records import Record
-    from .._judge.rules import RuleId
+    from .._judge.rules import Phase, RuleId
     from .._judge.trace import Place
     from .._kernel.descriptors import Descriptor
     from .._kernel.streams import Stream
@@ -216,11 +216,14 @@ class World:
         """The server has closed one of its connections."""
         self.dialling.alive -= 1
 
-    def admit(self, descriptor: Descriptor, name: str | None, role: str, allow: frozenset[RuleId] = NO_RULES) -> Record:
+    def admit(
+        self, descriptor: Descriptor, name: str | None, role: str, allow: frozenset[RuleId] = NO_RULES,
+        phase: Phase = "new",
+    ) -> Record:  # fmt: skip
         """Let a new socket of the program into the run."""
         self.under_way = True
         record = self.monitor.admit(
-            name, "new", descriptor.number, role=role, allow=allow, script=descriptor, known=role == "client"
+            name, phase, descriptor.number, role=role, allow=allow, script=descriptor, known=role == "client"
         )
         record.named = role != "socket"
         self.records[descriptor] = record

@@ -136,19 +136,19 @@ class SimSelector(_BaseSelectorImpl):
 
     def register(self, fileobj: FileObject, events: int, data: Any = None) -> SelectorKey:  # Any: as `selectors`
         """As `selectors.BaseSelector.register`."""
-        return self._registered("register", fileobj, lambda: self._add(fileobj, events, data), events)
+        return self._registered("register", self._add, fileobj, events, data)
 
     def unregister(self, fileobj: FileObject) -> SelectorKey:
         """As `selectors.BaseSelector.unregister`."""
-        return self._registered("unregister", fileobj, lambda: self._remove(fileobj))
+        return self._registered("unregister", self._remove, fileobj)
 
     def modify(self, fileobj: FileObject, events: int, data: Any = None) -> SelectorKey:  # Any: as `selectors`
         """As `selectors.BaseSelector.modify`."""
-        return self._registered("modify", fileobj, lambda: self._modify(fileobj, events, data), events)
+        return self._registered("modify", self._modify, fileobj, events, data)
 
     def get_key(self, fileobj: FileObject) -> SelectorKey:
         """As `selectors.BaseSelector.get_key`."""
-        return self._registered("get_key", fileobj, lambda: _BaseSelectorImpl.get_key(self, fileobj))
+        return self._registered("get_key", super().get_key, fileobj)
 
     def get_map(self) -> Any:  # Any: as the base class has it once it is closed, None
         """As `selectors.BaseSelector.get_map`."""
@@ -179,16 +179,17 @@ class SimSelector(_BaseSelectorImpl):
         self._world.open_selectors.pop(self._given, None)
 
     def _registered(
-        self, operation: Registration, fileobj: FileObject, act: Callable[[], SelectorKey], events: int | None = None
-    ) -> SelectorKey:
+        self, operation: Registration, act: Callable[..., SelectorKey], fileobj: FileObject, *mask_and_data: Any
+    ) -> SelectorKey:  # Any: as `selectors`
         """A call about registration: what `selectors` makes of it, and a row in the trace."""
         monitor = self._world.monitor
         if monitor.finished:
-            return act()
-        check_world(self._world, self)
+            return act(fileobj, *mask_and_data)
+        if self._world.under != get_ident():
+            check_world(self._world, self)
         if len(monitor.rows) > monitor.limit:
             self._world.spinning.endless()
-        assert self._name, "from now on it has one"
+        assert self._given or self._name, "from now on it has one"
         record = self._record_of(fileobj)
         number = record.number
         before = self._fd_to_key.get(number)
@@ -196,7 +197,7 @@ class SimSelector(_BaseSelectorImpl):
         try:
             if MEMBERSHIP[state][operation] is ValueError:
                 raise ValueError(CLOSED)
-            key = act()
+            key = act(fileobj, *mask_and_data)
         except Exception as error:
             monitor.refused(operation, record, error)
             if before is not None and number not in self._fd_to_key:  # it was dropped by that
@@ -206,7 +207,7 @@ class SimSelector(_BaseSelectorImpl):
             raise
         self._watch.follow(operation, record, key.fd, key.events)
         same = operation == "modify" and before == key
-        monitor.registered(record, "modify:same" if same else operation, events)
+        monitor.registered(record, "modify:same" if same else operation, mask_and_data[0] if mask_and_data else None)
         return key
 
     def _add(self, fileobj: FileObject, events: int, data: Any) -> SelectorKey:  # Any: as `selectors`
@@ -268,10 +269,11 @@ class SimSelector(_BaseSelectorImpl):
     def _begin_real(self, key: SelectorKey) -> None:
         if isinstance(key.fileobj, real_socket) and key.fileobj.getsockopt(_socket.SOL_SOCKET, _socket.SO_ACCEPTCONN):
             self._world.refuse(f"a listener that is a real socket is registered. {BEFORE}")
-        if self._real is None:
-            self._real = REAL_SELECTORS[type(self).__name__]()
-            self._glance = getattr(getattr(self._real, "_selector", None), "poll", _perhaps)
-        self._real.register(key.fd, key.events)
+        real: Any = self._real  # Any: what it has of the kernel has no public name
+        if real is None:
+            self._real = real = REAL_SELECTORS[type(self).__name__]()
+            self._glance = getattr(getattr(real, "_selector", None), "poll", _perhaps)
+        real.register(key.fd, key.events)
 
     def _record_of(self, fileobj: object) -> Record:
         """The record of whatever stands for a socket: itself, its number, a wrapper."""

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import socket as _socket
 import sys
+from _thread import get_ident
 from errno import EBADF, EFAULT, EINVAL, ENOTCONN
 from selectors import EVENT_READ
 from typing import TYPE_CHECKING, Any, Final
@@ -19,7 +20,7 @@ from typing import TYPE_CHECKING, Any, Final
 from .._buffers import let_go
 from .._current import StandIn, check_world, current
 from .._judge.reasons import is_dropping
-from .._judge.rules import GONE, shut_operation
+from .._judge.rules import GONE, NO_RULES, shut_operation
 from .._judge.trace import caller, place
 from .._kernel.addresses import AF_UNIX, ANY, without_name
 from .._system import real_socket
@@ -31,7 +32,7 @@ if TYPE_CHECKING:
     from typing_extensions import Buffer
 
     from .._judge.records import Record
-    from .._judge.rules import Operation
+    from .._judge.rules import Operation, Phase
     from .._play.world import World
     from .._system import Address
 
@@ -98,7 +99,8 @@ class SimSocket(Connecting):
 
     def _accept(self) -> tuple[_socket.socket, Address]:
         record, world = self._record, self._world
-        check_world(world, self)
+        if world.under != get_ident():
+            check_world(world, self)
         self._check_open("accept")
         ends = not record.ever_registered
         self._wait_until(EVENT_READ, _ACCEPT_NOTHING, ends=ends)
@@ -114,10 +116,8 @@ class SimSocket(Connecting):
         descriptor = world.network.open(self._descriptor.family, world.script)
         descriptor.connected(stream)
         descriptor.inherit(self._descriptor)
-        newcomer = world.admit(
-            descriptor, peer.name if peer else None, "client", peer.endpoint.allow if peer else frozenset()
-        )
-        newcomer.monitor.becomes(newcomer, "connected")
+        name, allow = (None, NO_RULES) if peer is None else (peer.name, peer.endpoint.allow)
+        newcomer = world.admit(descriptor, name, "client", allow, phase="connected")
         self._does("accept", newcomer.name)
         backlog.popleft()
         world.spinning.progress += 1
@@ -255,11 +255,10 @@ class Socket(SimSocket, metaclass=StandIn):
             return own or real_socket(family, type, proto, fileno)
         if fileno is not None:
             descriptor, name = world.detached.pop(fileno)
+            connected, listens = descriptor.stream is not None, descriptor.backlog is not None
+            phase: Phase = "connected" if connected else "listening" if listens else "new"
             record = world.admit(descriptor, name, "socket")
-            connected = descriptor.stream is not None
-            world.monitor.becomes(
-                record, "connected" if connected else "listening" if descriptor.backlog is not None else "new"
-            )
+            world.monitor.becomes(record, phase)
             return SimSocket(world, descriptor, record, _socket.IPPROTO_TCP if descriptor.family in ANY else 0)
         family = _socket.AF_INET if family == -1 else family
         kind = _socket.SOCK_STREAM if type == -1 else int(type) & ~(_NONBLOCK | _CLOEXEC)

@@ -115,7 +115,8 @@ class Waiting(Shell):
             if error.errno != EBADF:
                 raise
         self._timeout = _Raw.gettimeout(self)
-        self._do("option", f"{method}({value_text(value)})")
+        text = repr(value) if value is None or type(value) in (bool, int, float) else value_text(value)
+        self._do("option", f"{method}({text})")
 
     # -- as a whole -----------------------------------------------------------------------------
 
@@ -175,7 +176,7 @@ class Waiting(Shell):
 
     def fileno(self) -> int:
         """A number from 2**30 up, the lowest that is free; -1 once closed."""
-        return -1 if self._gone() else self._descriptor.number
+        return -1 if self._record.phase in GONE else self._descriptor.number
 
     def _waits(self, flags: int = 0) -> int:
         """How a call waits: 0 not at all, 1 for a while, 2 until something comes."""
