@@ -58,7 +58,9 @@ class Watch:
     def drop(self, record: Member | None) -> None:
         """It is registered no more."""
         if record is not None and self.masks.pop(record, None) is not None:
-            record.watches = () if record.watches is self._alone else tuple([w for w in record.watches if w is not self])
+            record.watches = (
+                () if record.watches is self._alone else tuple([w for w in record.watches if w is not self])
+            )
 
     def clear(self) -> None:
         """The selector is closed, or gone."""

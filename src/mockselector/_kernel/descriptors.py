@@ -34,6 +34,8 @@ if TYPE_CHECKING:
 
 SHUT: Final = {SHUT_RD: 1, SHUT_WR: 2, SHUT_RDWR: 3}
 
+NO_OPTIONS: Final[Mapping[tuple[int, int], bytes]] = {}
+
 
 class Descriptor:
     """What a descriptor number stands for: a socket that is unconnected, listens, or is connected."""
@@ -55,7 +57,7 @@ class Descriptor:
         self.reuse: int = 0  # SO_REUSEADDR: 1, SO_REUSEPORT: 2
         self.backlog: deque[Stream] | None = None
         self.limit: int = 0
-        self.never_came: list[Stream] = []  # who was in the backlog when it was closed
+        self.never_came: tuple[Stream, ...] = ()  # who was in the backlog when it was closed
         self.stream: Stream | None = None
         self.connecting: bool = False
         self.fresh: bool = False  # connected in the meantime, and nobody has asked yet
@@ -65,8 +67,8 @@ class Descriptor:
         self.closed: bool = False
         self.inheritable: bool = False
         self.lingers: bool = False  # closing it is a reset (SO_LINGER, with a time of 0)
-        self._options: dict[tuple[int, int], bytes] | None = None
-        self.watchers: list[Watcher] = []  # of selectors
+        self._options: Mapping[tuple[int, int], bytes] = NO_OPTIONS
+        self.watchers: tuple[Watcher, ...] = ()  # of selectors
 
     def touch(self) -> None:
         """Something happened here: if that makes it ready, selectors that do not know of it yet are told."""
@@ -177,8 +179,7 @@ class Descriptor:
                 return EINVAL
             self.only_ipv6 = bool(number)
             return 0
-        self._options = self._options or {}
-        self._options[level, name] = value[: 8 if kind == "linger" else 4]
+        self._options = {**self._options, (level, name): value[: 8 if kind == "linger" else 4]}
         return 0
 
     def option(self, level: int, name: int, proto: int, buffer: int) -> bytes | int:
@@ -186,7 +187,7 @@ class Descriptor:
         kind = option_kind(self.family, level, name)
         if not isinstance(kind, str):
             return kind
-        known = (self._options or {}).get((level, name))
+        known = self._options.get((level, name))
         if known is not None:
             return known
         if level == _socket.SOL_SOCKET:
@@ -211,7 +212,7 @@ class Descriptor:
         """It was accepted: what was set for the listener is set for it."""
         if self.family in ANY:
             self.only_ipv6, self.reuse, self.lingers = listener.only_ipv6, listener.reuse, listener.lingers
-            self._options = dict(listener._options) if listener._options else None
+            self._options = listener._options
 
     def refuses_to_shut(self, how: int) -> int:
         """Shut down (man 2 shutdown); the error of that, which need not mean that nothing is done."""
@@ -245,7 +246,7 @@ class Descriptor:
 
     def stop_listening(self) -> None:
         """Nobody will accept who waits: they are reset."""
-        self.never_came = list(self.backlog or ())
+        self.never_came = tuple(self.backlog or ())
         self.backlog = None
         self.bound = self.locked
         for stream in self.never_came:

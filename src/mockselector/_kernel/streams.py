@@ -20,16 +20,20 @@ if TYPE_CHECKING:
     from .._judge.trace import Place
     from .._system import Address
 
+    class Judge(Protocol):
+        """What it expects to be sent."""
+
+        def judge(self, data: bytes, /) -> object:
+            """What is wrong with what it is about to be sent; None: nothing."""
+            ...
+
     class FarEnd(Protocol):
         """Who is at the other end of a connection, for the texts."""
 
         @property
         def name(self) -> str: ...
         @property
-        def judge(self) -> Callable[[bytes], object]:
-            """What is wrong with what it is sent; None: nothing."""
-            ...
-
+        def expecting(self) -> Judge: ...
         @property
         def is_backend(self) -> bool:
             """Whether the program has connected to it, and not it to the program."""

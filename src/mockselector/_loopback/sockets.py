@@ -243,7 +243,7 @@ class LoopbackSocket(real_socket):
         peer = self.far.peer
         if isinstance(peer, Player):
             data = given[:sent]
-            wrong = peer.judge(data)
+            wrong = peer.expecting.judge(data)
             if wrong is not None:
                 self.far.sent += sent
                 self._world.sent_wrongly(self._record, peer, wrong, data)

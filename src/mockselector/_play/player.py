@@ -143,7 +143,7 @@ class Player:
     """
 
     __slots__ = (
-        "around", "dialled", "endpoint", "expecting", "finished", "generators", "given_up", "judge", "life", "name",
+        "around", "dialled", "endpoint", "expecting", "finished", "generators", "given_up", "life", "name",
         "position", "reading", "script", "serial", "step", "stream", "turn",
     )  # fmt: skip
 
@@ -157,7 +157,6 @@ class Player:
         self.turn: Final = Turn(around.turns, serial, waits)
         self.reading: Final = Reading(self.turn)
         self.expecting: Final = Expecting(script, HEARS)
-        self.judge: Final = self.expecting.judge
         self.generators: Final = Generators(script.name)
         self.stream: End | None = None
         self.dialled: Descriptor | None = None  # who wants to connect to this backend

@@ -64,7 +64,11 @@ class Turns:
                     self._vain[-1] = wait  # in the place of its last one
                 else:
                     self._vain.append(wait)
-            if self._choices.decide is not None and self.runnable and self._choices.choose(2, "more peers act, or the program"):
+            if (
+                self._choices.decide is not None
+                and self.runnable
+                and self._choices.choose(2, "more peers act, or the program")
+            ):
                 return
 
     def _go_on(self) -> Player:

@@ -44,6 +44,7 @@ class EpollSelector(SimSelector):
         super().__init__(world)
         self._candidates: dict[int, None] = {}
         self._asked: dict[int, int] = {}
+        self._watchers: Final = ((self._candidates, self._asked),)  # one for all that nobody else watches
 
     def fileno(self) -> int:
         """Refused: there is no descriptor behind it."""
@@ -64,7 +65,7 @@ class EpollSelector(SimSelector):
         if descriptor is None:
             raise os_error(EBADF)
         self._asked[number] = events & BOTH
-        descriptor.watchers.append((self._candidates, self._asked))
+        descriptor.watchers = (*descriptor.watchers, *self._watchers) if descriptor.watchers else self._watchers
         if descriptor.is_ready_for(events & BOTH):
             self._candidates[number] = None
 
@@ -80,7 +81,8 @@ class EpollSelector(SimSelector):
         self._asked.pop(number, None)
         descriptor = self._watched.get(number)
         if descriptor is not None:
-            descriptor.watchers = [one for one in descriptor.watchers if one[0] is not self._candidates]
+            alone = descriptor.watchers is self._watchers
+            descriptor.watchers = () if alone else tuple(w for w in descriptor.watchers if w[0] is not self._candidates)
 
     def _find(self) -> list[tuple[int, int]]:
         found: list[tuple[int, int]] = []

@@ -333,7 +333,7 @@ class SimSelector(_BaseSelectorImpl):
             if ready and ready[0] is ready[-1] and ready[0][1] == EVENT_READ and ready[0][0].fd in watched:
                 reported = world.records[watched[ready[0][0].fd]].readable  # the commonest: one alone
             else:
-                reported = tuple([(self._record_at(key).name, mask) for key, mask in ready])
+                reported = tuple([self._pair(key, mask) for key, mask in ready])
         frame = _getframe(1)
         if frame.f_code.co_filename in INSIDE:
             frame = caller(1)
@@ -351,6 +351,11 @@ class SimSelector(_BaseSelectorImpl):
         if self._real is not None and self._glance(0):
             found += [(key.fd, mask) for key, mask in _REAL_SELECT[type(self._real)](self._real, 0)]
         return found
+
+    def _pair(self, key: SelectorKey, mask: int) -> tuple[str, int]:
+        """What a row keeps of it."""
+        record = self._record_at(key)
+        return record.readable[0] if mask == EVENT_READ else (record.name, mask)
 
     def _record_at(self, key: SelectorKey) -> Record:
         descriptor = self._watched.get(key.fd)

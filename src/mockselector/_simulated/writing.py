@@ -74,7 +74,7 @@ class Writing(Reading):
         ):
             return 0
         peer = stream.other.peer
-        wrong = None if peer is None else peer.judge(data)
+        wrong = None if peer is None else peer.expecting.judge(data)
         if wrong is not None:
             self._sent_wrongly(stream, wrong, data)
         frame = _getframe(2)
@@ -222,7 +222,7 @@ class Writing(Reading):
         peer = stream.other.peer
         if peer is None or stream.other.closed:
             return
-        wrong = peer.judge(data)
+        wrong = peer.expecting.judge(data)
         if wrong is not None:
             self._sent_wrongly(stream, wrong, data)
 
