@@ -382,7 +382,7 @@ def test_rows_are_written_by_the_door_and_where_a_call_is_the_plainest_alone() -
 
     assert functions(writes) == {
         "_judge/monitor: append",
-        "_lists/selector: _select_strictly", "_lists/mock_socket: recv", "_lists/mock_socket: send",
+        "_lists/selector: select", "_lists/mock_socket: recv", "_lists/mock_socket: send",
         "_simulated/selectors: select", "_simulated/reading: recv", "_simulated/writing: _sends_plainly",
     }  # fmt: skip
 

@@ -123,9 +123,9 @@ class MockSocket(Scripted):
             # The plainest read of a strict run, in as few steps as can be: all events pass here.
             data = next(self.recvs, b"")
             self._available -= 1
-            if type(data) is bytes and 0 < len(data) <= size:
+            if type(data) is bytes and 0 < (length := len(data)) <= size:
                 frame = _getframe(1)
-                kept = data if len(data) <= BYTES_SHOWN else excerpt(data)
+                kept = data if length <= BYTES_SHOWN else excerpt(data)
                 record.note(("recv", record.name, kept, 0, frame.f_code, frame.f_lasti))
                 return data
             return self._taken(self._unusual(data), size, 0)
@@ -181,10 +181,10 @@ class MockSocket(Scripted):
             if record is None:
                 return len(data)
             if record.moves["send"] is None and record.unsent is None:  # as in recv()
-                frame = _getframe(1)
-                kept = data if len(data) <= BYTES_SHOWN else excerpt(data)
+                frame, length = _getframe(1), len(data)
+                kept = data if length <= BYTES_SHOWN else excerpt(data)
                 record.note(("send", record.name, kept, 0, frame.f_code, frame.f_lasti))
-                return len(data)
+                return length
             return self._push(data)
         given = (data,) if flags is _NOT_GIVEN else (data, flags)
         try:

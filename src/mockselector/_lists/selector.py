@@ -359,8 +359,34 @@ class MockSelector(_BaseSelectorImpl):
         whose file object is not registered. In strict mode `ScenarioError`, and once more at the
         next call if the server swallowed it, and then `EndException`. After that, polls return [].
         """
-        if self._monitor is not None:
-            return self._select_strictly(self._monitor, timeout)
+        monitor = self._monitor
+        if monitor is not None:
+            if self._halted or monitor.violation is not None:
+                return self._select_again(monitor, timeout)
+            sleeping = monitor.sleeping
+            if (
+                sleeping.changed
+                or sleeping.ended
+                or sleeping.postponed
+                or (monitor.returned and monitor.rows[-WIDTH] in QUIET)
+            ) and (timeout is None or timeout > 0):
+                monitor.sleep(self._watch)
+            try:
+                event = next(self.iter_event)
+            except StopIteration as error:
+                self._ends(monitor, timeout)
+                raise EndException(self) from error
+            if isinstance(event, MockSocket) and event._plain is not None:
+                # Registered here, for reading: in as few steps as can be, as all events pass here.
+                keys, pair, known = event._plain
+                if keys is self._fd_to_key:
+                    if not event._rest:
+                        event._available += 1
+                    frame = _getframe(1)
+                    monitor.note(("select", self._name, known.readable, 0, frame.f_code, frame.f_lasti))
+                    monitor.returned = True
+                    return [pair]
+            return self._deliver(monitor, event)
         try:
             event = next(self.iter_event)
         except StopIteration as error:
@@ -374,40 +400,20 @@ class MockSelector(_BaseSelectorImpl):
             event = [event]  # type: ignore[list-item]  # no group, whatever is got by iterating over it
         return [(self.get_map()[thing], mask) for thing, mask in _ready(event)]
 
-    def _select_strictly(self, monitor: Monitor, timeout: float | None) -> list[tuple[SelectorKey, int]]:
-        if self._halted or monitor.violation is not None:
-            return self._select_again(monitor, timeout)
-        sleeps = timeout is None or timeout > 0
-        if sleeps and (
-            monitor.sleeping.changed
-            or monitor.sleeping.ended
-            or monitor.sleeping.postponed
-            or (monitor.returned and monitor.rows[-WIDTH] in QUIET)
-        ):
-            monitor.sleep(self._watch)
-        try:
-            event = next(self.iter_event)
-        except StopIteration as error:
-            if sleeps and monitor.sleeping.ended:
-                monitor.sleeping.never_woken(self._watch)
-            monitor.selected(self._name, None)
-            self._ending.times = 1
-            self._halted = True
-            raise EndException(self) from error
-        if isinstance(event, MockSocket) and event._plain is not None:
-            keys, pair, known = event._plain
-            # Registered here, for reading: in as few steps as can be, as all events pass here.
-            if keys is self._fd_to_key:
-                if not event.remain:
-                    event._available += 1
-                frame = _getframe(2)
-                monitor.note(("select", self._name, known.readable, 0, frame.f_code, frame.f_lasti))
-                monitor.returned = True
-                return [pair]
+    def _ends(self, monitor: Monitor, timeout: float | None) -> None:
+        """A strict run has no more events."""
+        if monitor.sleeping.ended and (timeout is None or timeout > 0):
+            monitor.sleeping.never_woken(self._watch)
+        monitor.selected(self._name, None)
+        self._ending.times = 1
+        self._halted = True
+
+    def _deliver(self, monitor: Monitor, event: Any) -> list[tuple[SelectorKey, int]]:  # Any: a script holds all sorts
+        """Whatever an event of a strict run is, if it is none of the plainest."""
         ready: list[tuple[SelectorKey, int]] = []
         reported: list[tuple[str, int]] = []
         if _is_lone(event):
-            event = [event]  # type: ignore[list-item]  # no group, whatever is got by iterating over it
+            event = [event]  # no group, whatever is got by iterating over it
         for thing, mask in _ready(event):
             record = thing._record if isinstance(thing, _OURS) else None
             if record is None or record.monitor.rows is not monitor.rows:

@@ -66,10 +66,21 @@ class Dropped:
 
     def tidy(self) -> None:
         """Collect garbage, and close the sockets that are found in it, in the order in which they were made."""
-        rows = len(self._monitor.rows)
-        self._tidied = rows
-        self.due = rows + max(ROWS_TO_TIDY, 8 * sum(map(len, self._things))) * WIDTH
+        self._tidied = len(self._monitor.rows)
+        self.due = self._tidied + self._many()
         self.collect(whole=False)
+
+    def tidy_if_due(self) -> None:
+        """The same, unless so many have come to take part meanwhile that it is not time yet."""
+        due = self._tidied + self._many()
+        if len(self._monitor.rows) > due:
+            self.tidy()
+        else:
+            self.due = due
+
+    def _many(self) -> int:
+        """How many entries of rows are to come before garbage is collected again."""
+        return max(ROWS_TO_TIDY, 8 * sum(map(len, self._things))) * WIDTH
 
     def before_a_verdict(self, *, whole: bool = False, anew: bool = False) -> None:
         """The same; only if the server has done something since. anew: also if it has not."""

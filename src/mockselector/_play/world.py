@@ -345,7 +345,7 @@ class World:
         rows = len(self.monitor.rows)
         if rows > self.dropped.due:
             self.turns.forget_what_was()
-            self.dropped.tidy()
+            self.dropped.tidy_if_due()
         return rows
 
     def check_not_acting(self, what: str) -> None:
