@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import signal
 import sys
 from typing import TYPE_CHECKING, Any
 
@@ -26,6 +27,14 @@ def _what_pytest_holds_is_frozen(  # pyright: ignore[reportUnusedFunction]
     else:
         gc.unfreeze()
         monkeypatch.setattr("mockselector._ending.garbage._freezes", False)
+
+
+@pytest.fixture
+def interruptible() -> Generator[None]:
+    """An interrupt raises, as in a terminal; started in the background of a shell, a process ignores them."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
 
 
 @pytest.fixture

@@ -10,7 +10,6 @@ import gc
 import heapq
 import os
 import selectors
-import signal
 import socket
 import sys
 import threading
@@ -25,7 +24,7 @@ from mockselector import Scenario, ScenarioError
 from mockselector._ending import watchdog
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Generator, Iterator
+    from collections.abc import Callable, Generator
 
 pytestmark = pytest.mark.slow
 
@@ -154,14 +153,6 @@ def test_a_task_that_never_waits_is_ended() -> None:
 
     with pytest.raises(ScenarioError, match="busy-loop"), Scenario(watchdog=SOON) as net:
         net.run(asyncio.run, main())
-
-
-@pytest.fixture
-def interruptible() -> Iterator[None]:
-    """SIGINT raises, as it does not in what a shell has put into the background."""
-    before = signal.signal(signal.SIGINT, signal.default_int_handler)
-    yield
-    signal.signal(signal.SIGINT, before)
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="there is no signal to a thread")

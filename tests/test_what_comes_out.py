@@ -330,6 +330,7 @@ def test_nor_does_it_leave_a_block_in_which_the_server_is_called_directly() -> N
 
 
 @pytest.mark.skipif(threading.current_thread() is not threading.main_thread(), reason="signals are the main thread's")
+@pytest.mark.usefixtures("interruptible")
 @pytest.mark.parametrize("ours", [False, True])
 def test_an_interrupt_of_the_user_always_comes_out(ours: bool) -> None:
     def server() -> None:
@@ -344,6 +345,7 @@ def test_an_interrupt_of_the_user_always_comes_out(ours: bool) -> None:
         net.run(server)
 
 
+@pytest.mark.usefixtures("interruptible")
 def test_it_comes_out_though_a_finding_is_there_which_is_a_note_to_it() -> None:
     def server() -> None:
         try:
