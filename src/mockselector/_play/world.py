@@ -329,6 +329,8 @@ class World:
                     self.spinning.looks()  # it has not waited at all
                 return None
             self.advance(deadline, never)
+            if deadline is not None and self.clock.now >= deadline and not self.turns.runnable:
+                return None  # nobody has done anything since `done()` was asked
 
     def poll(self, call: tuple[str, str]) -> None:
         """The server looks, and does not wait. Time stands still, unless it does that all the time."""
@@ -377,12 +379,12 @@ class World:
 
     def _end_at(self, *, rests: bool = False) -> int | None:
         """When the run is over; None: as far as can be seen, it is not. rests: the program waits without an end."""
-        if self.playing:
+        if self._playing + self.dialling.dialled:
             return None
         over = max(self._over_at or 0, self.begun_at)
         asks = bool(self.on_end and not self._asked_to_stop) or self.interrupt_at_end
-        still_to_come = self._still_to_come and not (rests and self._has_clients)
-        if self._is_server and not still_to_come and (asks or not self.completes):
+        serves = self._is_server and (asks or not self.completes)
+        if serves and ((rests and self._has_clients) or not self._still_to_come):
             none_yet = self._over_at is None  # only backends, or none
             goes_on = self.dialling.alive or self._asked_to_stop or none_yet
             return over + self.grace if goes_on else over
@@ -403,7 +405,8 @@ class World:
     @property
     def _still_to_come(self) -> bool:
         """Whether the program has connections to make."""
-        return any(self.in_force("unmet-expectation", peer) for _, peer in self.dialling.backends)
+        backends = self.dialling.backends
+        return bool(backends) and any(self.in_force("unmet-expectation", peer) for _, peer in backends)
 
     def advance(self, deadline: int | None = None, never: Callable[[], None] | None = None) -> None:
         """Nothing can happen now: go to the next moment at which something will."""
