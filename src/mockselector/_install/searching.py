@@ -6,7 +6,7 @@ next to nothing changes from one scenario to the next.
 What is remembered of the modules of libraries, Python's own included, holds as long as
 
 - the same modules are there, in the same order (by identity; none of them has gone),
-- each has as many names as before,
+- each of them has as many names as before,
 - each name that held such a thing holds it still,
 - there are as many references to each of them as before, instances of classes included. Whoever binds a name to
   one adds a reference: an import, a `monkeypatch.setattr()`, a reload, a server in an earlier run.
@@ -97,10 +97,10 @@ class _Found:
         self, modules: dict[str, Any], spaces: list[Space], counts: list[int], known: dict[int, list[str]]
     ) -> None:
         self.modules: Final = list(map(id, modules.values()))
-        self.lengths: Final = list(map(len, spaces))
         self._spaces: Final = [*spaces]
+        self._libraries: Final[list[Space]] = []  # those of them of which something is remembered
         self._strange: Final = [at for at, one in enumerate(modules.values()) if not _is_module(one)]
-        forget = _forgets(self._spaces)
+        forget = _forgets(self._spaces, self._libraries)
         self._refs: Final = [ref(one, forget) for one in modules.values() if _is_module(one)]
         self.own: Final[list[tuple[int, bool]]] = []  # which module, and whether selectors count
         self.held: Final[list[tuple[int, Space, Space]]] = []  # which module, the things by name, their stand-ins
@@ -110,9 +110,11 @@ class _Found:
             if top not in LEFT_ALONE:
                 ours = top not in _STDLIB
                 if _is_of_a_library(module, space, ours=ours):
+                    self._libraries.append(space)
                     self._remember(at, space, known.get(id(module), ()), ours=ours)
                 else:
                     self.own.append((at, ours))
+        self.lengths: Final = list(map(len, self._libraries))
         # The first name twice: a getter of one name gives no tuple.
         self._getters: Final = [(at, itemgetter(*reals, next(iter(reals)))) for at, reals, _ in self.held]
         self._reals: Final = [reals[key] for _, reals, _ in self.held for key in (*reals, next(iter(reals)))]
@@ -145,7 +147,8 @@ class _Found:
 
     def holds(self, spaces: list[Space], counts: list[int]) -> bool:
         """Whether nothing has changed in these modules since that would be seen."""
-        return self.counts == counts and self.lengths == list(map(len, spaces)) and self._names_hold(spaces)
+        lengths = list(map(len, self._libraries))
+        return self.counts == counts and self.lengths == lengths and self._names_hold(spaces)
 
     def _names_hold(self, spaces: list[Space]) -> bool:
         try:
@@ -165,9 +168,14 @@ class _Found:
         return known
 
 
-def _forgets(spaces: list[Space]) -> Callable[[object], None]:
+def _forgets(*kept: list[Space]) -> Callable[[object], None]:
     """What is called when one of the modules has gone: none of their names is kept any more."""
-    return lambda _: spaces.clear()
+
+    def forget(_: object) -> None:
+        for spaces in kept:
+            spaces.clear()
+
+    return forget
 
 
 _found: _Found | None = None
