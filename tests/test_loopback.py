@@ -23,8 +23,8 @@ import pytest
 from examples import echo, proxy
 
 from mockselector import Play, Receives, Scenario, ScenarioError, Sends
+from mockselector._loopback import stack as _loopback
 from mockselector._loopback import wire as _wire
-from mockselector._loopback import world as _loopback
 
 pytestmark = pytest.mark.slow
 

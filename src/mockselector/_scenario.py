@@ -23,11 +23,12 @@ from ._install.stand_ins import stand_in
 from ._judge.rules import checked_rules
 from ._judge.trace import caller, place
 from ._kernel.addresses import AF_UNIX, ANY
-from ._loopback.world import LoopbackWorld, require_loopback
+from ._loopback.stack import LoopbackStack, require_loopback
 from ._play.clock import DATE, nanoseconds
 from ._play.peer import Peer, checked_steps
 from ._play.player import Endpoint, Player
 from ._play.script import Script
+from ._play.stack import SimulatedStack
 from ._play.steps import require_function, require_name, require_seconds, require_size
 from ._play.world import World
 from ._program import program
@@ -108,9 +109,10 @@ class Scenario:
         self._finished = False
         self._blocks: list[Installed] = []  # of installed(), to be left at the latest when the scenario is
         frame = caller(1)
-        self._world = (LoopbackWorld if self._real else World)(
+        self._world = World(
             place(frame.f_code, frame.f_lasti), frame.f_code, allow=checked_rules(allow), pedantic=pedantic,
             patience=patience, grace=grace, buffer=buffer, date=date,
+            make_stack=LoopbackStack if self._real else SimulatedStack,
         )  # fmt: skip
         busy = "busy-loop" in self._world.monitor.allow
         self._watchdog: Final = None if busy or watchdog is None else max(float(watchdog), 0.001)

@@ -108,11 +108,11 @@ def _number_stand_in(
             if type(given) is str:
                 continue
             number = number_of(given)
-            ours, owned = is_simulated(number), number >= 0 and world.owns(number)
+            ours, owned = is_simulated(number), number >= 0 and world.stack.owns(number)
             if not (ours or owned) or (by_kernel and not ours):
                 continue
             if closes and owned:
-                return world.close_number(number)
+                return world.stack.close_number(number)
             if answer is None and not closes:
                 world.refuse(text)
             if answer is not None and owned:
@@ -137,7 +137,7 @@ def _no_simulated_number(what: str) -> Callable[..., None]:
     """A check for a class whose first argument may be a descriptor."""
 
     def check(world: World, thing: Any = None, *_: object, **__: object) -> None:
-        if isinstance(thing, int) and world.owns(thing):
+        if isinstance(thing, int) and world.stack.owns(thing):
             world.refuse(f"{what}() on a scenario's socket is not simulated; use the socket's own methods")
 
     return check
@@ -156,9 +156,9 @@ def _fcntl_stand_in(real: Callable[..., Any], get_fd: int, set_fd: int, get_fl: 
     def fcntl(fd: Any, cmd: int, arg: Any = 0, /) -> Any:
         world = current()
         number = fd if isinstance(fd, int) else fd.fileno()
-        if world is None or not (number >= FIRST_NUMBER or world.owns(number)):
+        if world is None or not (number >= FIRST_NUMBER or world.stack.owns(number)):
             return real(fd, cmd, arg)
-        if not world.owns(number):
+        if not world.stack.owns(number):
             raise OSError(EBADF, os.strerror(EBADF))
         if cmd in (get_fd, set_fd):
             return int(cmd == get_fd)  # FD_CLOEXEC, as Python sets it; there is no exec to see it
@@ -174,7 +174,7 @@ def _of_connections(module: Any) -> list[Method]:
 
     def init(self: Any, handle: Any, *args: Any, **kwargs: Any) -> None:
         world = current()
-        if world is not None and isinstance(handle, int) and (is_simulated(handle) or world.owns(handle)):
+        if world is not None and isinstance(handle, int) and (is_simulated(handle) or world.stack.owns(handle)):
             world.refuse("multiprocessing's connections over a scenario's socket are not simulated; use sockets")
         real(self, handle, *args, **kwargs)
 

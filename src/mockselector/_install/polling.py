@@ -40,7 +40,7 @@ def select(rlist: Iterable[Any], wlist: Iterable[Any], xlist: Iterable[Any], tim
     if world is None or for_a_tool(sys._getframe(1)):
         return _real_select(*lists, timeout)
     numbers = [number_of(one) for some in lists for one in some]
-    if any(is_simulated(number) or world.owns(number) for number in numbers):
+    if any(is_simulated(number) or world.stack.owns(number) for number in numbers):
         world.refuse(f"select.select() on a scenario's sockets is not simulated; {_SELECTORS}")
     found: tuple[list[Any], list[Any], list[Any]] = _real_select(*lists, 0)  # it knows what may be given
     if any(found) or (timeout is not None and timeout <= 0):
@@ -99,7 +99,7 @@ def _register(self: Any, fileobj: Any, events: int, data: Any = None) -> Any:
     world = current()
     if world is not None and isinstance(self, tuple(REAL_SELECTORS.values())) and "_world" not in vars(self):
         number = number_of(fileobj)
-        if is_simulated(number) or world.owns(number):
+        if is_simulated(number) or world.stack.owns(number):
             world.refuse(f"a real selector is given a scenario's socket. {BEFORE}")
     if world is not None and _listens(fileobj):
         world.refuse(f"a listener that is a real socket is registered. {BEFORE}")

@@ -4,5 +4,5 @@ In reading order; a file imports only from those above it:
 
     wire.py    a peer's end of a connection over the real loopback
     sockets.py a real socket of the server, whose waiting is the world's
-    world.py   the world with real sockets in it, in virtual time
+    stack.py   what carries the connections of a world: real sockets, in virtual time
 """

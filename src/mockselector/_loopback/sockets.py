@@ -41,6 +41,16 @@ if TYPE_CHECKING:
         def clock(self) -> Clock: ...
         @property
         def spinning(self) -> Spinning: ...
+        def check_running(self, timeout: float | None) -> bool: ...
+        def until(self, done: Callable[[], bool], deadline: int | None, call: tuple[str, str]) -> bool | None: ...
+        def refuse(self, what: str) -> NoReturn: ...
+        def sent_wrongly(self, record: Record, peer: Player, wrong: Difference, data: bytes) -> None: ...
+
+    class Carrier(Protocol):
+        """What a socket has of the network stack below that."""
+
+        @property
+        def world(self) -> Ground: ...
         @property
         def sockets(self) -> MutableMapping[int, LoopbackSocket]:
             """By their numbers."""
@@ -51,10 +61,6 @@ if TYPE_CHECKING:
             """Detached, until somebody takes the number up."""
             ...
 
-        def check_running(self, timeout: float | None) -> bool: ...
-        def until(self, done: Callable[[], bool], deadline: int | None, call: tuple[str, str]) -> bool | None: ...
-        def refuse(self, what: str) -> NoReturn: ...
-        def sent_wrongly(self, record: Record, peer: Player, wrong: Difference, data: bytes) -> None: ...
         def listens_at(self, sock: LoopbackSocket, limit: int) -> None: ...
         def accepted(self, listener: LoopbackSocket, number: int, address: Address) -> LoopbackSocket: ...
         def connects(self, sock: LoopbackSocket, address: Address) -> int: ...
@@ -75,11 +81,12 @@ _READY: Final = {EVENT_READ: IN | ERROR, EVENT_WRITE: OUT | ERROR}
 class LoopbackSocket(real_socket):
     """A real socket of the server, whose waiting is the world's."""
 
-    __slots__ = ("_deadline", "_descriptor", "_patience", "_record", "_world", "far", "target")
+    __slots__ = ("_deadline", "_descriptor", "_patience", "_record", "_stack", "_world", "far", "target")
 
-    def __init__(self, world: Ground, descriptor: Descriptor, record: Record, proto: int, far: Far) -> None:
+    def __init__(self, stack: Carrier, descriptor: Descriptor, record: Record, proto: int, far: Far) -> None:
         super().__init__(descriptor.family, SOCK_STREAM, proto, descriptor.number)
-        self._world = world
+        self._stack = stack
+        self._world = stack.world
         self._descriptor = descriptor
         self._record = record
         self._patience: float | None = _socket_module.getdefaulttimeout()
@@ -88,7 +95,7 @@ class LoopbackSocket(real_socket):
         self.far: Far = far
         far.number = descriptor.number
         Raw.settimeout(self, 0)
-        world.sockets[descriptor.number] = self
+        stack.sockets[descriptor.number] = self
 
     def __del__(self) -> None:
         if getattr(self, "_record", None) is not None and self.fileno() >= 0:
@@ -97,7 +104,7 @@ class LoopbackSocket(real_socket):
     def _let_go(self) -> None:
         """Close it, whatever is found, or ended, by that."""
         try:
-            self._world.let_go(self)
+            self._stack.let_go(self)
         finally:
             Raw.close(self)
 
@@ -338,11 +345,11 @@ class LoopbackSocket(real_socket):
     def listen(self, backlog: int = 128, /) -> None:
         self._record.monitor.rename(self._record, None, "listener")
         self._note("listen", lambda: Raw.listen(self, backlog))
-        self._world.listens_at(self, max(0, backlog) + 1)
+        self._stack.listens_at(self, max(0, backlog) + 1)
 
     def accept(self) -> tuple[real_socket, Address]:
         number, address = self._call("accept", lambda: accepted_by(self), EVENT_READ)
-        sock = self._world.accepted(self, number, address)
+        sock = self._stack.accepted(self, number, address)
         self._record.monitor.decided("accept", self._record.name, sock._record.name)
         return sock, address
 
@@ -360,14 +367,14 @@ class LoopbackSocket(real_socket):
         return EAGAIN if error == ETIMEDOUT else error
 
     def _connects(self, address: Address) -> int:
-        error = self._world.connects(self, address)
+        error = self._stack.connects(self, address)
         if error != EINPROGRESS or self._patience == 0:
             return error
         try:
             self._wait("connect", EVENT_WRITE)
         except TimeoutError:
             return ETIMEDOUT
-        return self._world.connects(self, address)  # asked again, it tells what has come of it
+        return self._stack.connects(self, address)  # asked again, it tells what has come of it
 
     def shutdown(self, how: int, /) -> None:
         what = "shutdown:read" if how == _socket_module.SHUT_RD else "shutdown:write"
@@ -378,8 +385,8 @@ class LoopbackSocket(real_socket):
         """As a real socket's; `socket.socket(fileno=...)` takes it up again."""
         if self.fileno() >= 0:
             self._record.monitor.decided("detach", self._record.name)
-            self._world.given[self.fileno()] = self
-            self._world.sockets.pop(self.fileno(), None)
+            self._stack.given[self.fileno()] = self
+            self._stack.sockets.pop(self.fileno(), None)
         return super().detach()
 
     def dup(self) -> Any:

@@ -18,5 +18,6 @@ In reading order; a file imports only from those above it:
     dropped.py      when garbage is collected, and the sockets in it are closed
     outcome.py      what has become of the peers, and what is to be said of it
     spinning.py     a server that never waits, and how it sees time pass
+    stack.py        what carries the connections: the simulated network
     world.py        how a run goes on, and how it ends
 """

@@ -43,6 +43,17 @@ if TYPE_CHECKING:
             """A script has taken a step, or time has passed."""
             ...
 
+    class Dials(Protocol):
+        """How a player comes to be connected."""
+
+        def meet(self, peer: Player) -> End | None:
+            """Its end of a connection to whoever listens; None if nobody does, or the backlog is full."""
+            ...
+
+        def answer(self, peer: Player, descriptor: Descriptor, error: int) -> None:
+            """A backend takes the connection, or, with an error number, does not."""
+            ...
+
     class Around(Protocol):
         """What a player sees of the world."""
 
@@ -55,14 +66,8 @@ if TYPE_CHECKING:
             """Whether anything of the program has been made, or run."""
             ...
 
-        def meet(self, peer: Player) -> End | None:
-            """Its end of a connection to whoever listens; None if nobody does, or the backlog is full."""
-            ...
-
-        def answer(self, peer: Player, descriptor: Descriptor, error: int) -> None:
-            """A backend takes the connection, or, with an error number, does not."""
-            ...
-
+        @property
+        def stack(self) -> Dials: ...
         def in_force(self, rule: RuleId, peer: Player) -> bool: ...
         def fail(self, finding: Finding) -> NoReturn: ...
         def ended(self, peer: Player) -> None:
@@ -327,7 +332,7 @@ class Player:
     def _connect(self) -> Waiting:
         if self.endpoint.delay:
             yield from self.wait(self.endpoint.delay)
-        while (stream := self.around.meet(self)) is None:
+        while (stream := self.around.stack.meet(self)) is None:
             yield from self.pause("for somebody to listen")
         self.attach(stream)
 
@@ -339,7 +344,7 @@ class Player:
         delay = SYN_TIMEOUT if endpoint.delay is None else min(endpoint.delay, SYN_TIMEOUT)
         yield from self.wait(delay)
         error = ETIMEDOUT if delay == SYN_TIMEOUT else ECONNREFUSED if endpoint.refuses else 0
-        self.around.answer(self, self.dialled, error)
+        self.around.stack.answer(self, self.dialled, error)
         if self.stream is None:
             raise GivenUp
 

@@ -24,14 +24,14 @@ from .._text import excerpt
 from .clock import SECOND, Clock, nanoseconds
 from .dialling import Dialling
 from .dropped import SELECTORS_TO_TIDY, Dropped
-from .netstat import SocketRow, SocketTable, interest_text
+from .netstat import SocketRow, SocketTable
 from .outcome import Outcome
 from .player import GivenUp, Player
 from .spinning import Spinning
+from .stack import progress
 from .turns import Turns
 
 if TYPE_CHECKING:
-    import selectors
     from collections.abc import Callable
     from types import CodeType, FrameType
     from typing import NoReturn
@@ -41,9 +41,8 @@ if TYPE_CHECKING:
     from .._judge.trace import Place
     from .._kernel.descriptors import Descriptor
     from .._kernel.streams import Stream
-    from .._system import real_socket
     from .expecting import Difference
-    from .reading import End
+    from .stack import Stack
 
 T = TypeVar("T")
 
@@ -91,7 +90,7 @@ class World:
 
     def __init__(
         self, script: Place, outside: CodeType, *, allow: frozenset[RuleId], pedantic: bool, patience: float,
-        grace: float, buffer: int, date: float,
+        grace: float, buffer: int, date: float, make_stack: Callable[[World], Stack],
     ) -> None:  # fmt: skip
         self.monitor: Final = Monitor(script, allow=allow, pedantic=pedantic)
         self.monitor.witness.program = "program"  # until there is a client, or it listens
@@ -123,16 +122,11 @@ class World:
         self.dialling: Final = Dialling(self.network, self.monitor, self.choices, self.records, buffer)
         self.dropped: Final = Dropped(self.monitor, (self.peers, self.network.descriptors), self.gives_back)
         self.outcome: Final = Outcome(self.clock, self.monitor, self.network, self.dialling, self.peers, self.records)
+        self.stack: Final = make_stack(self)
+        self.play: Final = self.stack.play
+        """Let all peers act that can, but for those that the program is chosen to go before."""
 
     # -- what a peer sees (`Around`) --------------------------------------------------------------
-
-    def meet(self, peer: Player) -> End | None:
-        """Connect to whoever listens where the peer wants to go; returns the peer's end."""
-        return self.dialling.meet(peer)
-
-    def answer(self, peer: Player, descriptor: Descriptor, error: int) -> None:
-        """A backend takes the connection, or does not."""
-        self.dialling.answer(peer, descriptor, error)
 
     def in_force(self, rule: RuleId, peer: Player) -> bool:
         """Whether a rule is judged for it."""
@@ -262,35 +256,6 @@ class World:
         self.monitor.witness.program = "server"
         self.dialling.listens()
 
-    # -- what is made in it, where that is not simulated ------------------------------------------
-
-    def owns(self, number: int) -> bool:
-        """Whether it is the number of a socket of this world."""
-        return number in self.network.descriptors
-
-    def close_number(self, number: int) -> None:
-        """The program closes a number past its socket, as `os.close()` does."""
-        descriptor = self.network.descriptors[number]
-        record = self.records[descriptor]
-        if self.detached.pop(number, None) is None:
-            self.monitor.perform(record, "close", "by its number")
-            self.shared.add(descriptor)
-        else:
-            self.monitor.decided("close", record.name, "by its number")
-        self.gives_back(descriptor)
-
-    def own_socket(self, family: int, proto: int, made: Place) -> real_socket | None:
-        """A new socket; None: a simulated one."""
-        return None
-
-    def own_socket_of(self, number: int) -> real_socket | None:
-        """A socket for a descriptor number of this world; None: it is not such a number, or simulated."""
-        return None
-
-    def own_selector(self, kind: type[selectors.BaseSelector]) -> selectors.BaseSelector | None:
-        """A new selector; None: a simulated one."""
-        return None
-
     def gives_back(self, descriptor: Descriptor) -> None:
         """The kernel's part of a close."""
         if descriptor.stream is not None and not descriptor.closed:
@@ -356,13 +321,6 @@ class World:
             raise RuntimeError(
                 f"a does() step may not {what}, as one of {self.turns.acting.name} does: it is not the server"
             )
-
-    def play(self) -> None:
-        """Let all peers act that can, but for those that the program is chosen to go before."""
-        if self.dialling.begun:
-            self.dialling.goes_on()
-        if self.turns.runnable:
-            self.turns.play()
 
     def play_out(self) -> None:
         """Let all peers act that can."""
@@ -621,7 +579,7 @@ class World:
     def settle(self) -> None:
         """The server has returned: its process ends, and the peers see what is left for them to see."""
         self.outcome.comes_back(for_good=True)
-        self._close_all()
+        self.stack.close_all()
         self._settling = True
         self.play_out()
         while (due := self.turns.due()) is not None:
@@ -636,8 +594,7 @@ class World:
     def release(self) -> None:
         """The program is at its end: what is still open is closed."""
         self.under_way = True
-        self._close_all()
-        self.network.remove_files()
+        self.stack.release()
 
     def _note_leaks(self) -> None:
         """Whose peer is gone, and what was never closed in the time there was."""
@@ -651,7 +608,9 @@ class World:
 
     def table(self) -> SocketTable:
         """All open sockets, in the order in which they came to be, and the peers without one."""
-        rows = [self._row(descriptor, record) for descriptor, record in self.records.items() if not descriptor.closed]
+        rows = [
+            self.stack.row(descriptor, record) for descriptor, record in self.records.items() if not descriptor.closed
+        ]
         accepted = {row.name for row in rows}
         for peer in self.peers:
             if peer.stream is None or (peer.name not in accepted and not peer.stream.other.closed):
@@ -659,23 +618,6 @@ class World:
                 unread = 0 if peer.stream is None else peer.stream.other.size
                 rows.append(SocketRow(peer.name, state, "", unread, 0, progress(peer)))
         return SocketTable(rows)
-
-    def _row(self, descriptor: Descriptor, record: Record) -> SocketRow:
-        stream, backlog = descriptor.stream, descriptor.backlog
-        interest = interest_text(self.monitor.interest(record))
-        if stream is None:
-            return SocketRow(record.name, record.phase, interest, len(backlog or ()), 0, "")
-        state = str(record.phase)
-        if state == "connected":
-            state = "peer reset" if stream.dead else "peer closed" if stream.ended else state
-        peer = stream.other.peer
-        script = progress(peer) if isinstance(peer, Player) else ""
-        return SocketRow(record.name, state, interest, stream.size, stream.other.size, script)
-
-
-def progress(peer: Player) -> str:
-    """How far a peer is in its script."""
-    return f"{peer.script.progress(peer.position)}: {peer.doing()}"
 
 
 def _never() -> bool:

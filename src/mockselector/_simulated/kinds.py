@@ -211,7 +211,7 @@ KINDS: Final[dict[str, type[SimSelector]]] = {
 
 def of_kind(real: type, world: World) -> _selectors.BaseSelector:
     """A selector of a world, of the same kind as a real one."""
-    return world.own_selector(real) or KINDS[real.__name__](world)
+    return world.stack.selector(real) or KINDS[real.__name__](world)
 
 
 def default_selector(world: World) -> _selectors.BaseSelector:

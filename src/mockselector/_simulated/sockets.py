@@ -249,7 +249,7 @@ class Socket(SimSocket, metaclass=StandIn):
         if world is None or any(not isinstance(one, int) for one in (family, type, proto)):  # pyright: ignore[reportUnnecessaryIsInstance]
             return real_socket(family, type, proto, fileno)
         if fileno is not None and fileno not in world.detached:
-            own = world.own_socket_of(fileno)
+            own = world.stack.socket_of(fileno)
             if own is None and fileno in world.network.descriptors:
                 return _second(world, fileno)
             return own or real_socket(family, type, proto, fileno)
@@ -284,7 +284,7 @@ def make(world: World, family: int, proto: int = 0, *, blocking: bool = True) ->
     """A new socket, not yet bound or connected."""
     frame = caller(1)
     made = place(frame.f_code, frame.f_lasti)
-    sock = world.own_socket(family, proto, made)
+    sock = world.stack.socket(family, proto, made)
     if sock is None:
         descriptor = world.network.open(family, made)
         sock = SimSocket(world, descriptor, world.admit(descriptor, None, "socket"), proto)

@@ -1,10 +1,9 @@
 """The same scenario over real sockets: the peers are at the other end of the system's own loopback.
 
-Owns `LoopbackWorld`, in which what the server calls are real sockets and real selectors. Who acts
-when, and what time it is, is the world's as ever, and before anything is decided the kernel has come
-to rest. So what happens to bytes and connections
-is the kernel's doing, and nothing else differs. The rules about the server's calls are not judged
-here; what the peers see is.
+Owns `LoopbackStack`, by which what the server calls are real sockets and real selectors. Who acts when, and what
+time it is, is the world's as ever, and before anything is decided the kernel has come to rest. So what happens to
+bytes and connections is the kernel's doing, and nothing else differs. The rules about the server's calls are not
+judged here; what the peers see is.
 """
 
 from __future__ import annotations
@@ -17,7 +16,7 @@ from errno import EALREADY, EINPROGRESS, EISCONN
 from functools import cache
 from socket import IPPROTO_TCP, SOCK_STREAM, TCP_NODELAY
 from time import monotonic, sleep
-from typing import TYPE_CHECKING, Any, Final, TypeVar
+from typing import TYPE_CHECKING, Final, TypeVar
 from weakref import WeakValueDictionary
 
 from .._kernel.addresses import ANY, LOOPBACK
@@ -25,7 +24,7 @@ from .._kernel.descriptors import Descriptor
 from .._play.clock import nanoseconds
 from .._play.netstat import SocketRow, interest_text
 from .._play.player import Player
-from .._play.world import World, progress
+from .._play.stack import progress
 from .._system import number_of
 from .sockets import LoopbackSocket, accepted_by
 from .wire import ENDED, ERROR, IN, TCP, Far, Raw, Wire, polled, unread
@@ -36,6 +35,7 @@ if TYPE_CHECKING:
 
     from .._judge.records import Record
     from .._judge.trace import Place
+    from .._play.world import World
     from .._system import Address
 
 __tracebackhide__ = True  # pytest: end tracebacks at the server's own line
@@ -49,11 +49,11 @@ QUIET: Final = 0.02
 """After so many seconds of real time with no change at all, what is still to be delivered waits to be read."""
 
 
-class LoopbackWorld(World):
-    """One scenario's peers and time, over the system's own loopback."""
+class LoopbackStack:
+    """What carries one scenario's connections: the system's own loopback."""
 
-    def __init__(self, *args: Any, **kwargs: Any) -> None:  # Any: what the base class takes
-        super().__init__(*args, **kwargs)
+    def __init__(self, world: World) -> None:
+        self.world: Final = world
         self.sockets: Final[WeakValueDictionary[int, LoopbackSocket]] = WeakValueDictionary()  # by their numbers
         self.given: Final[dict[int, LoopbackSocket]] = {}  # detached, until somebody takes the number up
         self._wires: Final[list[Wire]] = []
@@ -67,55 +67,55 @@ class LoopbackWorld(World):
 
     # -- what is made in it -----------------------------------------------------------------------
 
-    def own_socket(self, family: int, proto: int, made: Place) -> LoopbackSocket:
+    def socket(self, family: int, proto: int, made: Place) -> LoopbackSocket:
         """A new real socket."""
         number = self._made(lambda: Raw(family, SOCK_STREAM, proto)).detach()
         descriptor = Descriptor(number, family, made)
-        return LoopbackSocket(self, descriptor, self.admit(descriptor, None, "socket"), proto, Far())
+        return LoopbackSocket(self, descriptor, self.world.admit(descriptor, None, "socket"), proto, Far())
 
     def _made(self, make: Callable[[], T]) -> T:
         """Something of the system's; a program that tries that in vain for ever sees time pass."""
         try:
             return make()
         except OSError:
-            self.spinning.looks()
+            self.world.spinning.looks()
             raise
 
-    def own_socket_of(self, number: int) -> LoopbackSocket | None:
+    def socket_of(self, number: int) -> LoopbackSocket | None:
         """A socket for a number that another one was detached from."""
         before = self.given.pop(number, None)
         if before is None:
             if self.owns(number):
-                self.refuse("a second socket for one number needs network='simulated'; pass the socket itself on")
+                self.world.refuse("a second socket for one number needs network='simulated'; pass the socket itself on")
             return None
         return LoopbackSocket(self, before._descriptor, before._record, -1, before.far)
 
-    def own_selector(self, kind: type[selectors.BaseSelector]) -> selectors.BaseSelector:
+    def selector(self, kind: type[selectors.BaseSelector]) -> selectors.BaseSelector:
         """A real selector, whose waiting is the world's."""
         selector = self._made(kind)
         real_select = selector.select
-        name = self.name_selector()
+        name = self.world.name_selector()
         keys: dict[int, selectors.SelectorKey] = vars(selector)["_fd_to_key"]
         self._maps.append(keys)
 
         def select(timeout: float | None = None) -> list[tuple[selectors.SelectorKey, int]]:
-            if not self.check_running(timeout):
+            if not self.world.check_running(timeout):
                 return []
             if timeout is not None and timeout <= 0:
-                self.poll(("select", name))
+                self.world.poll(("select", name))
                 ready = real_select(0)
             else:
-                deadline = None if timeout is None else self.clock.now + nanoseconds(timeout)
-                ready = self.until(lambda: real_select(0), deadline, ("select", name)) or []
+                deadline = None if timeout is None else self.world.clock.now + nanoseconds(timeout)
+                ready = self.world.until(lambda: real_select(0), deadline, ("select", name)) or []
             records = [self._record_of(key.fileobj) for key, _ in ready]
             masks = (mask for _, mask in ready)
             reported = tuple((record.name, mask) for record, mask in zip(records, masks, strict=True))
-            self.monitor.selected(name, reported)
-            if ready and self.spinning.wakes_in_vain():
-                self.spinning.judge_wakes(reported, records)
+            self.world.monitor.selected(name, reported)
+            if ready and self.world.spinning.wakes_in_vain():
+                self.world.spinning.judge_wakes(reported, records)
             return ready
 
-        vars(selector).update(select=select, _world=self)
+        vars(selector).update(select=select, _world=self.world)
         return selector
 
     def _record_of(self, fileobj: object) -> Record:
@@ -123,7 +123,7 @@ class LoopbackWorld(World):
             return fileobj._record
         number = number_of(fileobj)
         sock = self._socket_of(number)
-        return sock._record if sock is not None else self.foreign(number, fileobj)
+        return sock._record if sock is not None else self.world.foreign(number, fileobj)
 
     def _socket_of(self, number: int) -> LoopbackSocket | None:
         return self.sockets.get(number)
@@ -139,22 +139,22 @@ class LoopbackWorld(World):
         if descriptor not in self._waiting:
             self._waiting[descriptor] = deque()
             self._listening[descriptor] = sock.fileno()
-            self.network.listeners.append(descriptor)
-        self.monitor.becomes(sock._record, "listening")
-        self.listens()
+            self.world.network.listeners.append(descriptor)
+        self.world.monitor.becomes(sock._record, "listening")
+        self.world.listens()
 
     def meet(self, peer: Player) -> Wire | None:
         """Connect to whoever listens where the peer wants to go."""
-        self.dialling.knocking[peer.serial] = peer
-        listener = self.network.listener(peer.endpoint.to)
+        self.world.dialling.knocking[peer.serial] = peer
+        listener = self.world.network.listener(peer.endpoint.to)
         if listener is None or len(self._waiting[listener]) >= listener.limit:
             return None
         sock = Raw(listener.family, SOCK_STREAM)
         if sock.connect_ex(_reachable(listener)):  # it does not listen any more, or its path is gone
             sock.close()
             return None
-        del self.dialling.knocking[peer.serial]
-        self.dialling.alive += 1
+        del self.world.dialling.knocking[peer.serial]
+        self.world.dialling.alive += 1
         wire = Wire(sock, Far(counted=True))
         self._wires.append(wire)
         self._waiting[listener].append(wire)
@@ -168,13 +168,13 @@ class LoopbackWorld(World):
             waiting.remove(wire)
         peer = wire.peer if wire is not None else None
         descriptor = Descriptor(number, listener._descriptor.family, listener._descriptor.made)
-        record = self.admit(descriptor, peer.name if peer is not None else None, "client")
-        self.monitor.becomes(record, "connected")
+        record = self.world.admit(descriptor, peer.name if peer is not None else None, "client")
+        self.world.monitor.becomes(record, "connected")
         sock = LoopbackSocket(self, descriptor, record, 0, Far(counted=True) if wire is None else wire.other)
         if wire is not None and descriptor.family in TCP:
             Raw.setsockopt(sock, IPPROTO_TCP, TCP_NODELAY, 1)
-        self.spinning.progress += 1
-        self.dialling.accepts(listener._descriptor)
+        self.world.spinning.progress += 1
+        self.world.dialling.accepts(listener._descriptor)
         return sock
 
     def connects(self, sock: LoopbackSocket, address: Address) -> int:
@@ -190,32 +190,32 @@ class LoopbackWorld(World):
             sock.far = Far(sock.fileno(), counted=True)
             wire = Wire(Raw(fileno=accepted_by(there)[0]), sock.far)
             Raw.setsockopt(sock, IPPROTO_TCP, TCP_NODELAY, 1)
-            self.monitor.becomes(sock._record, "connected")
+            self.world.monitor.becomes(sock._record, "connected")
             self._wires.append(wire)
             self._answers[descriptor] = wire
-            self.dialling.alive += 1
+            self.world.dialling.alive += 1
         return error
 
     def _dials(self, sock: LoopbackSocket, address: Address) -> Address:
         """Where the program really connects to."""
         descriptor, record = sock._descriptor, sock._record
-        where = self.network.resolved(descriptor.family, address)
+        where = self.world.network.resolved(descriptor.family, address)
         near = where if isinstance(where, str) else where[:2]
-        listener = self.network.listener(near)
+        listener = self.world.network.listener(near)
         if listener is not None:
             record.monitor.rename(record, None, "connection")
             self._waiting[listener].append(None)
             sock.far = Far(sock.fileno(), counted=True)
-            self.dialling.alive += 2
+            self.world.dialling.alive += 2
             return _reachable(listener)
-        found = next((one for one in self.dialling.backends if one[0] == near), None)
+        found = next((one for one in self.world.dialling.backends if one[0] == near), None)
         if found is None:
-            self.dialling.dialled_nobody(record, address)
+            self.world.dialling.dialled_nobody(record, address)
             return self._open(descriptor.family).getsockname()
         there, peer = self._open(descriptor.family), found[1]
-        self.dialling.backends.remove(found)
+        self.world.dialling.backends.remove(found)
         record.monitor.rename(record, peer.name, "connection")
-        self.dialling.dialled += 1
+        self.world.dialling.dialled += 1
         peer.dialled = descriptor
         peer.turn.wake()
         if not peer.endpoint.refuses:
@@ -226,7 +226,7 @@ class LoopbackWorld(World):
     def _open(self, family: int) -> Raw:
         """A socket at an address of its own, where so far nobody listens."""
         if family not in TCP:
-            self.refuse("a backend at a path needs network='simulated'")
+            self.world.refuse("a backend at a path needs network='simulated'")
         sock = Raw(family, SOCK_STREAM)
         sock.bind((LOOPBACK[family], 0))
         sock.settimeout(IN_TIME)
@@ -249,11 +249,11 @@ class LoopbackWorld(World):
                 if wire is not None:
                     wire.other.closed = True
             del self._listening[descriptor]
-            self.network.listeners.remove(descriptor)
+            self.world.network.listeners.remove(descriptor)
         sock.far.closed, sock.far.number = True, -1
         if sock.far.counted:
-            self.closed()
-            self.spinning.progress += 1  # to close what was never connected is no doing
+            self.world.closed()
+            self.world.spinning.progress += 1  # to close what was never connected is no doing
 
     def owns(self, number: int) -> bool:
         """Whether it is the number of one of the server's sockets."""
@@ -268,13 +268,14 @@ class LoopbackWorld(World):
     # -- the kernel, and the end ------------------------------------------------------------------
 
     def play(self) -> None:
+        """All that was sent arrives; then let all peers act that can, but for those that the program goes before."""
         while True:
             self._settle_kernel()
             for wire in self._wires:
                 wire.take_notice()
-            if not self.turns.runnable:
+            if not self.world.turns.runnable:
                 return
-            super().play()
+            self.world.turns.play()
 
     def _settle_kernel(self) -> None:
         """Wait, in real time, until the kernel has delivered all that was sent."""
@@ -315,7 +316,8 @@ class LoopbackWorld(World):
             if self._waiting[descriptor]
         )
 
-    def _close_all(self) -> None:
+    def close_all(self) -> None:
+        """Close what the program has left open."""
         for sock in tuple(self.sockets.values()):
             self.let_go(sock)
             Raw.close(sock)
@@ -330,7 +332,7 @@ class LoopbackWorld(World):
     def release(self) -> None:
         """Give back to the system what is still open; peers see that end as well."""
         try:
-            self._close_all()
+            self.close_all()
             self._settle_kernel()
             for wire in self._wires:
                 wire.take_notice()
@@ -350,10 +352,11 @@ class LoopbackWorld(World):
             mask |= 0 if key is None else key.events
         return mask
 
-    def _row(self, descriptor: Descriptor, record: Record) -> SocketRow:
+    def row(self, descriptor: Descriptor, record: Record) -> SocketRow:
+        """A socket of the program, for the table."""
         waiting = self._waiting.get(descriptor)
         left = unread(descriptor.number) if waiting is None else len(waiting)
-        script = next((progress(peer) for peer in self.peers if peer.name == record.name), "")
+        script = next((progress(peer) for peer in self.world.peers if peer.name == record.name), "")
         return SocketRow(record.name, record.phase, interest_text(self._interest(record)), left, 0, script)
 
 

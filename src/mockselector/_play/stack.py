@@ -1,0 +1,171 @@
+"""The network stack below a scenario: what carries its connections. Here, the simulated one.
+
+Owns what differs between the networks that a scenario may have: what sockets and selectors are made of, how a peer
+comes to its end of a connection, when all that was sent has arrived, and what is closed at the end. A world is given
+one, and knows nothing else of its network.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from .netstat import SocketRow, interest_text
+from .player import Player
+
+if TYPE_CHECKING:
+    import selectors
+    from collections.abc import Sequence
+    from typing import Protocol
+
+    from .._judge.monitor import Monitor
+    from .._judge.records import Record
+    from .._judge.trace import Place
+    from .._kernel.descriptors import Descriptor
+    from .._kernel.network import Network
+    from .._system import real_socket
+    from .dialling import Dialling
+    from .reading import End
+    from .turns import Turns
+
+    class Stack(Protocol):
+        """What a world asks of its network."""
+
+        def socket(self, family: int, proto: int, made: Place) -> real_socket | None:
+            """A new socket; None: a simulated one."""
+            ...
+
+        def socket_of(self, number: int) -> real_socket | None:
+            """A socket for a descriptor number of this world; None: it is not such a number, or simulated."""
+            ...
+
+        def selector(self, kind: type[selectors.BaseSelector]) -> selectors.BaseSelector | None:
+            """A new selector; None: a simulated one."""
+            ...
+
+        def meet(self, peer: Player) -> End | None:
+            """Connect to whoever listens where the peer wants to go; returns the peer's end."""
+            ...
+
+        def answer(self, peer: Player, descriptor: Descriptor, error: int) -> None:
+            """A backend takes the connection, or does not."""
+            ...
+
+        def owns(self, number: int) -> bool:
+            """Whether it is the number of a socket of this world."""
+            ...
+
+        def close_number(self, number: int) -> None:
+            """The program closes a number past its socket, as `os.close()` does."""
+            ...
+
+        def play(self) -> None:
+            """What was sent arrives; then let all peers act that can, but for those that the program goes before."""
+            ...
+
+        def close_all(self) -> None:
+            """Close what the program has left open."""
+            ...
+
+        def release(self) -> None:
+            """The program is at its end: nothing of it is left."""
+            ...
+
+        def row(self, descriptor: Descriptor, record: Record) -> SocketRow:
+            """A socket of the program, for the table."""
+            ...
+
+    class Ground(Protocol):
+        """What a simulated network has of the world above it."""
+
+        @property
+        def monitor(self) -> Monitor: ...
+        @property
+        def network(self) -> Network: ...
+        @property
+        def dialling(self) -> Dialling: ...
+        @property
+        def turns(self) -> Turns: ...
+        @property
+        def peers(self) -> Sequence[Player]: ...
+        @property
+        def records(self) -> dict[Descriptor, Record]: ...
+        @property
+        def detached(self) -> dict[int, tuple[Descriptor, str]]: ...
+        @property
+        def shared(self) -> set[Descriptor]: ...
+        def gives_back(self, descriptor: Descriptor) -> None: ...
+
+
+__tracebackhide__ = True  # pytest: end tracebacks at the server's own line
+
+
+class SimulatedStack:
+    """Connections within the process: what is sent has arrived."""
+
+    def __init__(self, world: Ground) -> None:
+        self._world = world
+        self._dialling = world.dialling
+        self._turns = world.turns
+        self.meet = world.dialling.meet
+        self.answer = world.dialling.answer
+
+    def socket(self, family: int, proto: int, made: Place) -> None:
+        """A simulated one."""
+
+    def socket_of(self, number: int) -> None:
+        """Likewise."""
+
+    def selector(self, kind: type[selectors.BaseSelector]) -> None:
+        """Likewise."""
+
+    def owns(self, number: int) -> bool:
+        """Whether it is the number of a socket of this world."""
+        return number in self._world.network.descriptors
+
+    def close_number(self, number: int) -> None:
+        """The program closes a number past its socket."""
+        world = self._world
+        descriptor = world.network.descriptors[number]
+        record = world.records[descriptor]
+        if world.detached.pop(number, None) is None:
+            world.monitor.perform(record, "close", "by its number")
+            world.shared.add(descriptor)
+        else:
+            world.monitor.decided("close", record.name, "by its number")
+        world.gives_back(descriptor)
+
+    def play(self) -> None:
+        """Let all peers act that can, but for those that the program is chosen to go before."""
+        if self._dialling.begun:
+            self._dialling.goes_on()
+        if self._turns.runnable:
+            self._turns.play()
+
+    def close_all(self) -> None:
+        """Close what the program has left open."""
+        network = self._world.network
+        for descriptor in tuple(network.descriptors.values()):
+            network.close(descriptor)
+
+    def release(self) -> None:
+        """The program is at its end: nothing of it is left."""
+        self.close_all()
+        self._world.network.remove_files()
+
+    def row(self, descriptor: Descriptor, record: Record) -> SocketRow:
+        """A socket of the program, for the table."""
+        stream, backlog = descriptor.stream, descriptor.backlog
+        interest = interest_text(self._world.monitor.interest(record))
+        if stream is None:
+            return SocketRow(record.name, record.phase, interest, len(backlog or ()), 0, "")
+        state = str(record.phase)
+        if state == "connected":
+            state = "peer reset" if stream.dead else "peer closed" if stream.ended else state
+        peer = stream.other.peer
+        script = progress(peer) if isinstance(peer, Player) else ""
+        return SocketRow(record.name, state, interest, stream.size, stream.other.size, script)
+
+
+def progress(peer: Player) -> str:
+    """How far a peer is in its script."""
+    return f"{peer.script.progress(peer.position)}: {peer.doing()}"
