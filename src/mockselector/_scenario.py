@@ -238,14 +238,14 @@ class Scenario:
         RuntimeError if it is stopped before: by `interrupts()`, or because `stuck` is allowed.
         """
         world = self._world
-        world.completes = True
+        world.termination.completes = True
         try:
             result = self._run(program(stand_in(function), args, kwargs, "run_until_complete"), function)
         except BaseException as error:
             trim(error)
             raise
         finally:
-            world.completes = False
+            world.termination.completes = False
         if not world.completed:
             raise RuntimeError("the run came to its end before the program had returned: there is no result")
         return result
@@ -396,15 +396,15 @@ class Scenario:
     def on_end(self, function: Callable[[], object]) -> None:
         """Call this when all peers are done, to let the server stop by itself; it then has `grace` seconds."""
         require_function("function", function)
-        self._world.on_end.append(function)
+        self._world.termination.on_end.append(function)
 
     def interrupts(self, at: float | None = None) -> None:
         """Raise KeyboardInterrupt in the server: at so many seconds, or, None, when all peers are done."""
         if at is None:
-            self._world.interrupt_at_end = True
+            self._world.termination.interrupt_at_end = True
             return
         require_seconds("at", at)
-        heappush(self._world.interrupts, nanoseconds(at))
+        heappush(self._world.termination.interrupts, nanoseconds(at))
 
     # -- looking and judging ----------------------------------------------------------------------
 
@@ -533,7 +533,7 @@ class Scenario:
                 except BaseException as error:  # of a step: it is what the test will see
                     if error is not world.monitor.violation and not self._is_own(error):
                         raise
-            open_selectors = tuple(world.open_selectors) if returned else ()
+            open_selectors = tuple(world.holdings.open_selectors) if returned else ()
             world.monitor.finish(
                 None, returned=returned, gone=returned, open_selectors=open_selectors, more=world.outcome.findings()
             )

@@ -66,7 +66,7 @@ def _create_task(self: Any, *args: Any, **kwargs: Any) -> Any:
     task = _real_of_loop["create_task"](self, *args, **kwargs)
     world = current()
     if world is not None:
-        ages[task] = world.number_task()
+        ages[task] = world.holdings.number_task()
     return task
 
 

@@ -531,7 +531,7 @@ JUDGED: Final[Mapping[RuleId, tuple[str, ...]]] = {
     "accept-without-connection": ("LIFE",),
     "short-send-lost": ("_judge/short_sends",),
     "unexpected-send": ("_play/player",),
-    "busy-loop": ("_judge/idling", "_play/spinning", "_play/world"),  # in the trace; in time; in real time
+    "busy-loop": ("_judge/idling", "_play/spinning"),  # in the trace; in time, virtual and real
     "blocking-read": ("LIFE",),
     "blocking-send": ("LIFE",),
     "send-without-room": ("LIFE",),

@@ -71,7 +71,7 @@ class LoopbackStack:
         """A new real socket."""
         number = self._made(lambda: Raw(family, SOCK_STREAM, proto)).detach()
         descriptor = Descriptor(number, family, made)
-        return LoopbackSocket(self, descriptor, self.world.admit(descriptor, None, "socket"), proto, Far())
+        return LoopbackSocket(self, descriptor, self.world.holdings.admit(descriptor, None, "socket"), proto, Far())
 
     def _made(self, make: Callable[[], T]) -> T:
         """Something of the system's; a program that tries that in vain for ever sees time pass."""
@@ -94,7 +94,7 @@ class LoopbackStack:
         """A real selector, whose waiting is the world's."""
         selector = self._made(kind)
         real_select = selector.select
-        name = self.world.name_selector()
+        name = self.world.holdings.name_selector()
         keys: dict[int, selectors.SelectorKey] = vars(selector)["_fd_to_key"]
         self._maps.append(keys)
 
@@ -123,7 +123,7 @@ class LoopbackStack:
             return fileobj._record
         number = number_of(fileobj)
         sock = self._socket_of(number)
-        return sock._record if sock is not None else self.world.foreign(number, fileobj)
+        return sock._record if sock is not None else self.world.holdings.foreign(number, fileobj)
 
     def _socket_of(self, number: int) -> LoopbackSocket | None:
         return self.sockets.get(number)
@@ -168,7 +168,7 @@ class LoopbackStack:
             waiting.remove(wire)
         peer = wire.peer if wire is not None else None
         descriptor = Descriptor(number, listener._descriptor.family, listener._descriptor.made)
-        record = self.world.admit(descriptor, peer.name if peer is not None else None, "client")
+        record = self.world.holdings.admit(descriptor, peer.name if peer is not None else None, "client")
         self.world.monitor.becomes(record, "connected")
         sock = LoopbackSocket(self, descriptor, record, 0, Far(counted=True) if wire is None else wire.other)
         if wire is not None and descriptor.family in TCP:

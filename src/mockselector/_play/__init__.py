@@ -15,7 +15,9 @@ In reading order; a file imports only from those above it:
     netstat.py      the sockets of a scenario as a table
     turns.py        which peers can act now, and when others will
     dialling.py     who connects to whom, and who waits for that
+    termination.py  when a run is over, and who is asked to stop before
     dropped.py      when garbage is collected, and the sockets in it are closed
+    holdings.py     what the program has: sockets, selectors, tasks, and what each is called
     outcome.py      what has become of the peers, and what is to be said of it
     spinning.py     a server that never waits, and how it sees time pass
     stack.py        what carries the connections: the simulated network

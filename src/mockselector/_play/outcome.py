@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from .clock import Clock
     from .dialling import Dialling
     from .kept_waiting import Find
+    from .termination import Termination
 
 __tracebackhide__ = True  # pytest: end tracebacks at the server's own line
 
@@ -277,10 +278,10 @@ class Outcome:
             " for an event for which it is not registered, or for another connection."
         )
 
-    def not_returned(self, call: tuple[str, str], since: int, *, played: bool, listened: bool) -> Finding:
-        """A program is run until it returns; this one does not. since: when a script, or it, last did something."""
-        seconds = (self._clock.now - since) / SECOND
-        began = "a script last did something" if played else "it was run"
+    def not_returned(self, call: tuple[str, str], termination: Termination) -> Finding:
+        """A program is run until it returns; this one does not."""
+        seconds = (self._clock.now - termination.since) / SECOND
+        began = "a script last did something" if termination.played else "it was run"
         operation, name = call
         where = "time.sleep()" if operation == "sleep" else f"{operation}() on {name}"
         what = f"the program has not returned {seconds:g} s after {began}: it waits in {where}"
@@ -288,7 +289,7 @@ class Outcome:
             "Let it return. If it is to be stopped, net.on_end() or net.interrupts() does that; if it is right to go on"
             " for longer, give the Scenario a larger patience=."
         )
-        if not listened and any(not peer.is_backend for peer in self._peers):
+        if not termination.listened and any(not peer.is_backend for peer in self._peers):
             advice = f"It has never listened, so that no client could connect. {advice}"
         hangs = "whoever waits for this program hangs."
         return Finding("stuck", None, {"what": what, "hangs": hangs, "advice": advice})

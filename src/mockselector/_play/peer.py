@@ -46,7 +46,7 @@ class Peer:
         self.name: Final = player.name
         """What errors and the trace call it."""
         self._player = player
-        self._around = player.around
+        self._holdings = player.around.holdings
         self._never = bool(player.endpoint.unreachable)  # connected
         self._steps = player.script.steps
         self._places = player.script.places
@@ -73,7 +73,7 @@ class Peer:
         frame = sys._getframe(1)  # the only way to a frame that costs nothing
         self._steps.append(Sends(data))
         self._places += frame.f_code, frame.f_lasti
-        if self._around.under_way or self._never:
+        if self._holdings.under_way or self._never:
             self._player.grown()
         return self
 
@@ -103,7 +103,7 @@ class Peer:
         frame = sys._getframe(1)
         self._steps.append(step)
         self._places += frame.f_code, frame.f_lasti
-        if self._around.under_way or self._never:
+        if self._holdings.under_way or self._never:
             self._player.grown()
         return self
 
@@ -150,7 +150,7 @@ class Peer:
         frame = sys._getframe(2)
         self._steps.append(step)
         self._places += frame.f_code, frame.f_lasti
-        if self._around.under_way or self._never:
+        if self._holdings.under_way or self._never:
             self._player.grown()
         return self
 

@@ -43,6 +43,22 @@ if TYPE_CHECKING:
             """A script has taken a step, or time has passed."""
             ...
 
+        def idles(self) -> int:
+            """So has one that was made during the run, and has moved nothing; how many such since the server's turn?"""
+            ...
+
+        def moves(self) -> None:
+            """One that was made during the run has moved something."""
+            ...
+
+    class Begun(Protocol):
+        """What a peer sees of the program."""
+
+        @property
+        def under_way(self) -> bool:
+            """Whether anything of it has been made, or run."""
+            ...
+
     class Dials(Protocol):
         """How a player comes to be connected."""
 
@@ -62,10 +78,7 @@ if TYPE_CHECKING:
         @property
         def turns(self) -> Course: ...
         @property
-        def under_way(self) -> bool:
-            """Whether anything of the program has been made, or run."""
-            ...
-
+        def holdings(self) -> Begun: ...
         @property
         def stack(self) -> Dials: ...
         def in_force(self, rule: RuleId, peer: Player) -> bool: ...
@@ -76,14 +89,6 @@ if TYPE_CHECKING:
 
         def resumed(self, peer: Player) -> None:
             """It has got more steps after that."""
-            ...
-
-        def idles(self) -> int:
-            """One that was made during the run, and moved nothing: how many such the server has not been asked for."""
-            ...
-
-        def moves(self) -> None:
-            """One that was made during the run, and moved something."""
             ...
 
         def makes_steps(self) -> bool:
@@ -302,9 +307,9 @@ class Player:
     def _idles(self, came: bytes) -> int:
         """A step is taken that was made during the run: how many such have moved nothing, and left no turn?"""
         if came or (isinstance(self.step, Sends) and self.step.data):
-            self.around.moves()
+            self.around.spinning.moves()
             return 0
-        return self.around.idles()
+        return self.around.spinning.idles()
 
     def _rest(self) -> None:
         """No step is left: read what nobody expects any more."""

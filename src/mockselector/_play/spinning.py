@@ -8,11 +8,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from .._judge.errors import Finding
+from .._ending.watchdog import own_place
+from .._judge.errors import Finding, told_stack
 from .._judge.idling import IN_VAIN
 from .._judge.monitor import CALLS_AT_THE_END
 from .._judge.reasons import is_dropping
-from .._judge.trace import WIDTH, ready_text
+from .._judge.trace import WIDTH, ready_text, shown_path
 from .._text import SEVERAL
 from .clock import AT_ONE_INSTANT, nanoseconds
 
@@ -24,9 +25,11 @@ if TYPE_CHECKING:
     from .._ending.ending import Ending
     from .._judge.monitor import Monitor
     from .._judge.records import Record
+    from .._judge.trace import Place
     from .clock import Clock
     from .dropped import Dropped
     from .player import Player
+    from .termination import Termination
     from .turns import Turns
 
     class Course(Protocol):
@@ -48,9 +51,7 @@ if TYPE_CHECKING:
         def peers(self) -> Sequence[Player]: ...
 
         @property
-        def calling_back(self) -> bool: ...
-        @property
-        def playing(self) -> int: ...
+        def termination(self) -> Termination: ...
         @property
         def is_over(self) -> bool: ...
         def comes_next(self) -> int | None: ...
@@ -73,6 +74,11 @@ MOST_CALLS_BESIDE: Final = 4 * MOST_CALLS
 
 LOOKS_AT_THE_END: Final = 100_000
 """After so many a server spins that was told to end. Its `finally:` may ask for the time more often than loops do."""
+
+IN_REAL_TIME: Final = (
+    "It computes, or waits for something real, and lets no peer act meanwhile. If that takes so long for a good"
+    " reason: Scenario(watchdog=...) says how many seconds a turn may take, and None that nobody looks."
+)
 
 STEP: Final = nanoseconds(0.001)
 LONGEST_STEP: Final = nanoseconds(16)
@@ -159,7 +165,7 @@ class Spinning:
 
     def _acts(self) -> bool:
         """Whether it is the program that does that, and not the script."""
-        return self._course.turns.acting is None and not self._course.calling_back
+        return self._course.turns.acting is None and not self._course.termination.calling_back
 
     def _creep(self) -> None:
         """Let some time pass for a server that never waits, and end it where one that waits would be ended."""
@@ -195,7 +201,7 @@ class Spinning:
             course.dropped.collect(whole=False)  # what it makes again and again would make it slower and slower
         monitor.limit, self._still_at = rows + more * WIDTH, self.progress
         calls = (rows - self._still) // WIDTH
-        alone = not course.playing and bool(course.peers)
+        alone = not course.termination.playing and bool(course.peers)
         if not idle and calls < (MOST_CALLS if alone else MOST_CALLS_BESIDE):
             return
         self._still = rows
@@ -206,6 +212,16 @@ class Spinning:
             monitor.raise_violation(_endless(calls, f"{operation.partition(':')[0]}()", name, idle=idle))
         course.play()
         course.advance()
+
+    def frozen(self, seconds: float, stack: list[Place]) -> Finding:
+        """A turn of the server has taken so many seconds of real time; stack: where it stands."""
+        where, acting = own_place(stack), self._course.turns.acting
+        who = "the server" if acting is None else f"a step of {acting.name}"
+        at = "" if where is None else f", and is at {shown_path(where.file)}:{where.line} in {where.function}()"
+        what = f"{who} has called nothing of its scenario for {seconds:g} s of real time{at}"
+        shown = ([] if where is None else [where]) + [one for one in stack if one is not where]
+        fields, block = {"what": what, "moment": ""}, told_stack(shown)
+        return Finding("busy-loop", None, fields, note=IN_REAL_TIME, block=block, at_end=True)
 
     def goes_on(self) -> None:
         """A script has taken a step, or time has passed."""

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from .._kernel.network import Network
     from .._system import real_socket
     from .dialling import Dialling
+    from .holdings import Holdings
     from .reading import End
     from .turns import Turns
 
@@ -88,11 +89,7 @@ if TYPE_CHECKING:
         @property
         def peers(self) -> Sequence[Player]: ...
         @property
-        def records(self) -> dict[Descriptor, Record]: ...
-        @property
-        def detached(self) -> dict[int, tuple[Descriptor, str]]: ...
-        @property
-        def shared(self) -> set[Descriptor]: ...
+        def holdings(self) -> Holdings: ...
         def gives_back(self, descriptor: Descriptor) -> None: ...
 
 
@@ -126,10 +123,10 @@ class SimulatedStack:
         """The program closes a number past its socket."""
         world = self._world
         descriptor = world.network.descriptors[number]
-        record = world.records[descriptor]
-        if world.detached.pop(number, None) is None:
+        record = world.holdings.records[descriptor]
+        if world.holdings.detached.pop(number, None) is None:
             world.monitor.perform(record, "close", "by its number")
-            world.shared.add(descriptor)
+            world.holdings.shared.add(descriptor)
         else:
             world.monitor.decided("close", record.name, "by its number")
         world.gives_back(descriptor)

@@ -14,21 +14,20 @@ from typing import TYPE_CHECKING, Final, TypeVar
 
 from .._choices import Choices
 from .._ending.ending import Ending, interruption
-from .._ending.watchdog import own_place, stack_of
-from .._judge.errors import Finding, told_stack
+from .._ending.watchdog import stack_of
 from .._judge.monitor import Monitor
-from .._judge.rules import NO_RULES
-from .._judge.trace import shown_path
 from .._kernel.network import Network
 from .._text import excerpt
 from .clock import SECOND, Clock, nanoseconds
 from .dialling import Dialling
-from .dropped import SELECTORS_TO_TIDY, Dropped
+from .dropped import Dropped
+from .holdings import Holdings
 from .netstat import SocketRow, SocketTable
 from .outcome import Outcome
 from .player import GivenUp, Player
 from .spinning import Spinning
 from .stack import progress
+from .termination import Termination
 from .turns import Turns
 
 if TYPE_CHECKING:
@@ -36,8 +35,9 @@ if TYPE_CHECKING:
     from types import CodeType, FrameType
     from typing import NoReturn
 
+    from .._judge.errors import Finding
     from .._judge.records import Record
-    from .._judge.rules import Phase, RuleId
+    from .._judge.rules import RuleId
     from .._judge.trace import Place
     from .._kernel.descriptors import Descriptor
     from .._kernel.streams import Stream
@@ -48,11 +48,6 @@ T = TypeVar("T")
 
 __tracebackhide__ = True  # pytest: end tracebacks at the server's own line
 
-
-IN_REAL_TIME: Final = (
-    "It computes, or waits for something real, and lets no peer act meanwhile. If that takes so long for a good"
-    " reason: Scenario(watchdog=...) says how many seconds a turn may take, and None that nobody looks."
-)
 
 REFUSALS: Final = 100
 """So often a call that is not simulated is refused in place; whoever has swallowed that, and goes on, is ended."""
@@ -68,24 +63,13 @@ class World:
     """
 
     under = 0  # the thread under whose code it is put, as the innermost there: `_current` says so
-    completes = False  # the end of the scripts is no end: it is run until it returns
     completed = False  # the last function that was run has returned
-    under_way = False  # whether anything of the program has been made, or run
-    begun_at = 0  # when it was run
     frozen = False
     """Whether a turn of the server has taken too long in real time."""
-    calling_back = False
-    """Whether a function of `on_end` is running."""
-    interrupt_at_end = False
     _call: tuple[str, str] = ("select", "selector")  # the last that has waited, for the trace
-    _listened = False  # whether the program ever has
     _settling = False
-    _asked_to_stop = False
-    _tasks = 0  # of asyncio, that were made
-    _selectors = 0
     _refusals = 0
     _ending_at = 0  # the progress when the server last polled after the end
-    _over_at: int | None = None  # when the last script came to its end
     _ended_at: int | None = None  # when the server was first ended, if it has waited since
 
     def __init__(
@@ -104,14 +88,6 @@ class World:
         self.grace: Final = nanoseconds(grace)
         self.buffer: Final = buffer
         self.peers: Final[list[Player]] = []
-        self.records: Final[dict[Descriptor, Record]] = {}
-        self.detached: Final[dict[int, tuple[Descriptor, str]]] = {}
-        self.shared: Final[set[Descriptor]] = set()  # closed by number, or behind more than one socket object
-        self.on_end: Final[list[Callable[[], object]]] = []
-        self.interrupts: Final[list[int]] = []
-        self.open_selectors: Final[dict[str, None]] = {}
-        self._foreign: Final[dict[int, Record]] = {}
-        self._playing = 0  # clients whose script is not at its end
         self.spinning: Final = Spinning(self)
         self.clock: Final = Clock(date, self.spinning.asked_for_time)
         self.choices: Final = Choices()
@@ -119,9 +95,15 @@ class World:
         self.turns: Final = Turns(
             self.clock, self.peers, self.patience, self.choices, self.spinning, self.monitor.fails
         )
-        self.dialling: Final = Dialling(self.network, self.monitor, self.choices, self.records, buffer)
         self.dropped: Final = Dropped(self.monitor, (self.peers, self.network.descriptors), self.gives_back)
-        self.outcome: Final = Outcome(self.clock, self.monitor, self.network, self.dialling, self.peers, self.records)
+        self.holdings: Final = Holdings(self.monitor, self.dropped.tidy)
+        self.dialling: Final = Dialling(self.network, self.monitor, self.choices, self.holdings.records, buffer)
+        self.outcome: Final = Outcome(
+            self.clock, self.monitor, self.network, self.dialling, self.peers, self.holdings.records
+        )
+        self.termination: Final = Termination(
+            self.clock, self.network, self.dialling, self.peers, self.patience, self.grace, self.outcome.in_force
+        )
         self.stack: Final = make_stack(self)
         self.play: Final = self.stack.play
         """Let all peers act that can, but for those that the program is chosen to go before."""
@@ -149,18 +131,12 @@ class World:
 
     def ended(self, peer: Player) -> None:
         """The last step of its script is taken."""
-        self._playing -= 1
-        self._over_at = self.clock.now
+        self.termination.ended()
         self.spinning.goes_on()
 
     def resumed(self, peer: Player) -> None:
         """It has got more steps."""
-        self._playing += 1
-
-    @property
-    def playing(self) -> int:
-        """How many peers are not at the end of their scripts; of backends, of those that were connected to."""
-        return self._playing + self.dialling.dialled
+        self.termination.joins()
 
     @property
     def program(self) -> str:
@@ -182,14 +158,6 @@ class World:
                 "this scenario is at its end: add steps before net.run() is called, or while it runs, in a does() step"
             )
 
-    def idles(self) -> int:
-        """A peer has taken a step that was made during the run, and has moved nothing; how many were that?"""
-        return self.spinning.idles()
-
-    def moves(self) -> None:
-        """A peer has moved something by a step that was made during the run."""
-        self.spinning.moves()
-
     def makes_steps(self) -> bool:
         """Whether a step is being taken, which may make others."""
         return self.turns.acting is not None
@@ -203,46 +171,12 @@ class World:
             self.dialling.ever.append(peer)
         else:
             self.monitor.witness.program = "server"
-            self._playing += 1
+            self.termination.joins()
             peer.turn.wake()
 
     def closed(self) -> None:
         """The server has closed one of its connections."""
         self.dialling.alive -= 1
-
-    def admit(
-        self, descriptor: Descriptor, name: str | None, role: str, allow: frozenset[RuleId] = NO_RULES,
-        phase: Phase = "new",
-    ) -> Record:  # fmt: skip
-        """Let a new socket of the program into the run."""
-        self.under_way = True
-        record = self.monitor.admit(
-            name, phase, descriptor.number, role=role, allow=allow, script=descriptor, known=role == "client"
-        )
-        record.named = role != "socket"
-        self.records[descriptor] = record
-        return record
-
-    def foreign(self, number: int, thing: object) -> Record:
-        """The record of a real descriptor."""
-        if number not in self._foreign:
-            self._foreign[number] = self.monitor.admit_foreign(thing, "descriptor")
-        return self._foreign[number]
-
-    def name_selector(self) -> str:
-        """What the next selector is called."""
-        self.under_way = True
-        self._selectors += 1
-        if self._selectors % SELECTORS_TO_TIDY == 0:
-            self.dropped.tidy()  # now: it may never wait
-        name = "selector" if self._selectors == 1 else f"selector {self._selectors}"
-        self.open_selectors[name] = None
-        return name
-
-    def number_task(self) -> int:
-        """The number of the next task of asyncio."""
-        self._tasks += 1
-        return self._tasks
 
     @staticmethod
     def peer_of(stream: Stream) -> Player | None:
@@ -252,7 +186,7 @@ class World:
 
     def listens(self) -> None:
         """Somebody begins to listen: who waits for that looks again."""
-        self._listened = True
+        self.termination.listened = True
         self.monitor.witness.program = "server"
         self.dialling.listens()
 
@@ -331,46 +265,14 @@ class World:
     def comes_next(self) -> int | None:
         """When something will happen: a peer acts, or has waited in vain, an interrupt, or the end."""
         vain = self.turns.due_in_vain()
-        interrupt = self.interrupts[0] if self.interrupts else None
-        moments = (self.turns.due(), vain and vain[0], self._end_at(), interrupt)
+        moments = self.turns.due(), vain and vain[0], self.termination.due(), self.termination.next_interrupt()
         return min((when for when in moments if when is not None), default=None)
-
-    def _end_at(self, *, rests: bool = False) -> int | None:
-        """When the run is over; None: as far as can be seen, it is not. rests: the program waits without an end."""
-        if self._playing + self.dialling.dialled:
-            return None
-        over = max(self._over_at or 0, self.begun_at)
-        asks = bool(self.on_end and not self._asked_to_stop) or self.interrupt_at_end
-        serves = self._is_server and (asks or not self.completes)
-        if serves and ((rests and self._has_clients) or not self._still_to_come):
-            none_yet = self._over_at is None  # only backends, or none
-            goes_on = self.dialling.alive or self._asked_to_stop or none_yet
-            return over + self.grace if goes_on else over
-        return over + (self.grace if asks else max(self.patience, self.grace))
-
-    @property
-    def _is_server(self) -> bool:
-        """Whether the program serves those of the script. Any other is run until it returns.
-
-        One that has stopped to listen, and has no connection any more, is no server any more.
-        """
-        return self._listened and bool(self.peers) and bool(self.network.listeners or self.dialling.alive)
-
-    @property
-    def _has_clients(self) -> bool:
-        return any(not peer.is_backend for peer in self.peers)
-
-    @property
-    def _still_to_come(self) -> bool:
-        """Whether the program has connections to make."""
-        backends = self.dialling.backends
-        return bool(backends) and any(self.in_force("unmet-expectation", peer) for _, peer in backends)
 
     def advance(self, deadline: int | None = None, never: Callable[[], None] | None = None) -> None:
         """Nothing can happen now: go to the next moment at which something will."""
         timer = self.turns.due()
-        interrupt = self.interrupts[0] if self.interrupts else None
-        end = self._end_at(rests=deadline is None)
+        interrupt = self.termination.next_interrupt()
+        end = self.termination.due(rests=deadline is None)
         vain = self.turns.due_in_vain()
         moments = [when for when in (timer, deadline, interrupt, end) if when is not None]
         if vain is not None and (not moments or vain[0] < min(moments)):
@@ -380,7 +282,7 @@ class World:
         at = min(moments)
         self.pass_to(at)
         if interrupt == at:
-            heappop(self.interrupts)
+            heappop(self.termination.interrupts)
             self._interrupt()
         if timer == at:
             if deadline != at or not self.choices.choose(2, "peers act at that instant, or the program's time is up"):
@@ -406,7 +308,7 @@ class World:
 
     def wait_for(self, done: Callable[[], bool], timeout: float | None) -> bool:
         """A wait for what another thread would do, or the script does."""
-        if self.calling_back or not self.check_running(timeout):
+        if self.termination.calling_back or not self.check_running(timeout):
             return False
         self.monitor.sleeping.pause()
         deadline = None if timeout is None else self.clock.now + nanoseconds(max(timeout, 0))
@@ -428,19 +330,9 @@ class World:
         self.frozen = True
         try:
             if self.monitor.violation is None and not self.monitor.finished:
-                self.monitor.found(self._frozen(seconds, frame))
+                self.monitor.found(self.spinning.frozen(seconds, stack_of(frame, self.ending.outside)))
         finally:
             self.ending.force(self, thread, frame)
-
-    def _frozen(self, seconds: float, frame: FrameType) -> Finding:
-        stack = stack_of(frame, self.ending.outside)
-        where = own_place(stack)
-        who = "the server" if self.turns.acting is None else f"a step of {self.turns.acting.name}"
-        at = "" if where is None else f", and is at {shown_path(where.file)}:{where.line} in {where.function}()"
-        what = f"{who} has called nothing of its scenario for {seconds:g} s of real time{at}"
-        shown = ([] if where is None else [where]) + [one for one in stack if one is not where]
-        fields, block = {"what": what, "moment": ""}, told_stack(shown)
-        return Finding("busy-loop", None, fields, note=IN_REAL_TIME, block=block, at_end=True)
 
     # -- how it ends ----------------------------------------------------------------------------------
 
@@ -451,7 +343,7 @@ class World:
         if never is not None:
             never()
         self.turns.given_up()
-        for descriptor, record in self.records.items():
+        for descriptor, record in self.holdings.records.items():
             if descriptor.stream is not None and descriptor.stream.other.peer is peer and self._call[0] != "send":
                 self.monitor.short_sends.judge_unsent(record, *self._call)
         if self.in_force("stuck", peer):
@@ -467,41 +359,27 @@ class World:
 
     def _over(self, never: Callable[[], None] | None) -> None:
         """All scripts are at their end, and time has run out."""
-        if (self.on_end or self.interrupt_at_end) and not self._asked_to_stop:
+        termination = self.termination
+        if (termination.on_end or termination.interrupt_at_end) and not termination.asked:
             self._note_leaks()  # a process that stops when it is asked to has had them until then
-        if self.on_end and not self._asked_to_stop:
-            self._asked_to_stop = True
-            self._over_at = self.clock.now
-            self.calling_back = True
-            try:
-                for function in self.on_end:
-                    function()
-            except BaseException as error:
-                self.monitor.fails(error)
-                raise
-            finally:
-                self.calling_back = False
-            return
-        if self.interrupt_at_end:
-            self.interrupt_at_end = False
-            self._asked_to_stop = True
-            self._over_at = self.clock.now
+        try:
+            if termination.ask():
+                return
+        except BaseException as error:
+            self.monitor.fails(error)
+            raise
+        if termination.takes_interrupt():
             self._interrupt()
         if self.dialling.alive and self._tidies():
             return
         if never is not None:
             never()
-        if (self.completes or not self._is_server) and self.monitor.in_force("stuck"):
-            self.monitor.breach(self._not_returned(), *self._call)
+        if (termination.completes or not termination.is_server) and self.monitor.in_force("stuck"):
+            self.monitor.breach(self.outcome.not_returned(self._call, termination), *self._call)
         self._note_leaks()
         self.outcome.note_tasks()
         self.monitor.at_end(*self._call)
         self.give_up()
-
-    def _not_returned(self) -> Finding:
-        played = self._over_at is not None and self._over_at >= self.begun_at
-        since = max(self._over_at or 0, self.begun_at)
-        return self.outcome.not_returned(self._call, since, played=played, listened=self._listened)
 
     def _interrupt(self) -> NoReturn:
         self.outcome.note_tasks()
@@ -556,14 +434,14 @@ class World:
 
     def begins(self) -> None:
         """A program is run, from now on and in this thread."""
-        self.under_way = True
-        self.begun_at = self.clock.now
+        self.holdings.under_way = True
+        self.termination.begins()
         self.dropped.begins()
 
     def comes_back(self) -> None:
         """It is out: from now on the collector runs when it likes, and what it finds is not the program's doing."""
         self.dropped.is_out = True
-        if self.records:
+        if self.holdings.records:
             self.dropped.collect(whole=False)
 
     def look_on(self) -> None:
@@ -587,13 +465,9 @@ class World:
             self.turns.wake_due()
             self.play_out()
 
-    def _close_all(self) -> None:
-        for descriptor in tuple(self.network.descriptors.values()):
-            self.network.close(descriptor)
-
     def release(self) -> None:
         """The program is at its end: what is still open is closed."""
-        self.under_way = True
+        self.holdings.under_way = True
         self.stack.release()
 
     def _note_leaks(self) -> None:
@@ -609,7 +483,9 @@ class World:
     def table(self) -> SocketTable:
         """All open sockets, in the order in which they came to be, and the peers without one."""
         rows = [
-            self.stack.row(descriptor, record) for descriptor, record in self.records.items() if not descriptor.closed
+            self.stack.row(descriptor, record)
+            for descriptor, record in self.holdings.records.items()
+            if not descriptor.closed
         ]
         accepted = {row.name for row in rows}
         for peer in self.peers:

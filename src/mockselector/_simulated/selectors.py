@@ -79,6 +79,7 @@ class SimSelector(_BaseSelectorImpl):
         self._map: Any = None  # Any: of the base's own
         self._names: Callable[[], Any] = _nothing
         self._world = world
+        self._holdings = world.holdings
         self._watched: dict[int, Descriptor] = {}  # what a number stood for when it was registered
         self._real: _selectors.BaseSelector | None = None  # for real descriptors: self-pipes and the like
         self._glance: Callable[[int], object] = _perhaps  # whether the kernel has anything to say of those
@@ -98,7 +99,7 @@ class SimSelector(_BaseSelectorImpl):
     def _name(self) -> str:
         """What it is called, from when it is first used."""
         if not self._given:
-            self._given = self._watch.name = self._world.name_selector()
+            self._given = self._watch.name = self._holdings.name_selector()
             self._call = ("select", self._given)
         return self._given
 
@@ -176,7 +177,7 @@ class SimSelector(_BaseSelectorImpl):
         self._over = True
         self._let_go()
         super().close()
-        self._world.open_selectors.pop(self._given, None)
+        self._holdings.open_selectors.pop(self._given, None)
 
     def _registered(
         self, operation: Registration, act: Callable[..., SelectorKey], fileobj: FileObject, *mask_and_data: Any
@@ -284,10 +285,10 @@ class SimSelector(_BaseSelectorImpl):
             number = next((key.fd for key in self._fd_to_key.values() if key.fileobj is fileobj), -1)
         descriptor = self._watched.get(number) or self._world.network.descriptors.get(number)
         if descriptor is not None:
-            return self._world.records[descriptor]
+            return self._holdings.records[descriptor]
         if number < 0:
             return self._world.monitor.admit_foreign(fileobj, "descriptor")
-        return self._world.foreign(number, fileobj)
+        return self._holdings.foreign(number, fileobj)
 
     # -- events -----------------------------------------------------------------------------------
 
@@ -331,7 +332,7 @@ class SimSelector(_BaseSelectorImpl):
                     key = keys[number]
                     ready.append((key, mask & key.events))
             if ready and ready[0] is ready[-1] and ready[0][1] == EVENT_READ and ready[0][0].fd in watched:
-                reported = world.records[watched[ready[0][0].fd]].readable  # the commonest: one alone
+                reported = self._holdings.records[watched[ready[0][0].fd]].readable  # the commonest: one alone
             else:
                 reported = tuple([self._pair(key, mask) for key, mask in ready])
         frame = _getframe(1)
@@ -359,7 +360,7 @@ class SimSelector(_BaseSelectorImpl):
 
     def _record_at(self, key: SelectorKey) -> Record:
         descriptor = self._watched.get(key.fd)
-        return self._world.foreign(key.fd, key.fileobj) if descriptor is None else self._world.records[descriptor]
+        return self._holdings.foreign(key.fd, key.fileobj) if descriptor is None else self._holdings.records[descriptor]
 
     def _reads_real(self, ready: list[tuple[SelectorKey, int]]) -> bool:
         """Whether something real may be read, which nobody sees."""

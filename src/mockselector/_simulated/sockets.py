@@ -117,7 +117,7 @@ class SimSocket(Connecting):
         descriptor.connected(stream)
         descriptor.inherit(self._descriptor)
         name, allow = (None, NO_RULES) if peer is None else (peer.name, peer.endpoint.allow)
-        newcomer = world.admit(descriptor, name, "client", allow, phase="connected")
+        newcomer = world.holdings.admit(descriptor, name, "client", allow, phase="connected")
         self._does("accept", newcomer.name)
         backlog.popleft()
         world.spinning.progress += 1
@@ -154,7 +154,7 @@ class SimSocket(Connecting):
             elif not self._record.monitor.finished:
                 self._do("close")
                 self._release()
-        elif not self._closed and self._descriptor in self._world.shared and not self._record.monitor.finished:
+        elif not self._closed and self._descriptor in self._world.holdings.shared and not self._record.monitor.finished:
             self._closed = True
             self._fails("close", EBADF)  # its number was closed by other means
         self._closed = True
@@ -171,7 +171,7 @@ class SimSocket(Connecting):
         number = self.fileno()
         if number >= 0:
             self._do("detach")
-            self._world.detached[number] = (self._descriptor, self._record.name)
+            self._world.holdings.detached[number] = (self._descriptor, self._record.name)
         self._closed = True
         return number
 
@@ -248,16 +248,16 @@ class Socket(SimSocket, metaclass=StandIn):
         world = current()
         if world is None or any(not isinstance(one, int) for one in (family, type, proto)):  # pyright: ignore[reportUnnecessaryIsInstance]
             return real_socket(family, type, proto, fileno)
-        if fileno is not None and fileno not in world.detached:
+        if fileno is not None and fileno not in world.holdings.detached:
             own = world.stack.socket_of(fileno)
             if own is None and fileno in world.network.descriptors:
                 return _second(world, fileno)
             return own or real_socket(family, type, proto, fileno)
         if fileno is not None:
-            descriptor, name = world.detached.pop(fileno)
+            descriptor, name = world.holdings.detached.pop(fileno)
             connected, listens = descriptor.stream is not None, descriptor.backlog is not None
             phase: Phase = "connected" if connected else "listening" if listens else "new"
-            record = world.admit(descriptor, name, "socket")
+            record = world.holdings.admit(descriptor, name, "socket")
             world.monitor.becomes(record, phase)
             return SimSocket(world, descriptor, record, _socket.IPPROTO_TCP if descriptor.family in ANY else 0)
         family = _socket.AF_INET if family == -1 else family
@@ -275,8 +275,8 @@ class Socket(SimSocket, metaclass=StandIn):
 def _second(world: World, number: int) -> SimSocket:
     """Another socket object over a number that one has already: whoever closes first has closed it."""
     descriptor = world.network.descriptors[number]
-    record = world.records[descriptor]
-    world.shared.add(descriptor)
+    record = world.holdings.records[descriptor]
+    world.holdings.shared.add(descriptor)
     return SimSocket(world, descriptor, record, _socket.IPPROTO_TCP if descriptor.family in ANY else 0)
 
 
@@ -287,7 +287,7 @@ def make(world: World, family: int, proto: int = 0, *, blocking: bool = True) ->
     sock = world.stack.socket(family, proto, made)
     if sock is None:
         descriptor = world.network.open(family, made)
-        sock = SimSocket(world, descriptor, world.admit(descriptor, None, "socket"), proto)
+        sock = SimSocket(world, descriptor, world.holdings.admit(descriptor, None, "socket"), proto)
     if not blocking:
         sock.setblocking(False)
     return sock

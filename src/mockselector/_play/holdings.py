@@ -1,0 +1,75 @@
+"""What a program has of its scenario: its sockets, selectors and tasks, and what each is called.
+
+Owns that list, and which numbers are away from their socket objects. Knows no socket class and no selector class.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from .._judge.rules import NO_RULES
+from .dropped import SELECTORS_TO_TIDY
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from .._judge.monitor import Monitor
+    from .._judge.records import Record
+    from .._judge.rules import Phase, RuleId
+    from .._kernel.descriptors import Descriptor
+
+__tracebackhide__ = True  # pytest: end tracebacks at the server's own line
+
+
+class Holdings:
+    """What one program has made, and not given back."""
+
+    def __init__(self, monitor: Monitor, tidy: Callable[[], None]) -> None:
+        self._monitor: Final = monitor
+        self._tidy: Final = tidy
+        self.under_way = False
+        """Whether anything of the program has been made, or run."""
+        self.records: Final[dict[Descriptor, Record]] = {}
+        """All its sockets that there have been, in the order in which they were made."""
+        self.detached: Final[dict[int, tuple[Descriptor, str]]] = {}
+        """Numbers that were given away, and what their sockets were called."""
+        self.shared: Final[set[Descriptor]] = set()
+        """What was closed by its number, or is behind more than one socket object."""
+        self.open_selectors: Final[dict[str, None]] = {}
+        self._foreign: Final[dict[int, Record]] = {}
+        self._selectors = 0
+        self._tasks = 0  # of asyncio
+
+    def admit(
+        self, descriptor: Descriptor, name: str | None, role: str, allow: frozenset[RuleId] = NO_RULES,
+        phase: Phase = "new",
+    ) -> Record:  # fmt: skip
+        """Let a new socket of the program into the run."""
+        self.under_way = True
+        record = self._monitor.admit(
+            name, phase, descriptor.number, role=role, allow=allow, script=descriptor, known=role == "client"
+        )
+        record.named = role != "socket"
+        self.records[descriptor] = record
+        return record
+
+    def foreign(self, number: int, thing: object) -> Record:
+        """The record of a real descriptor."""
+        if number not in self._foreign:
+            self._foreign[number] = self._monitor.admit_foreign(thing, "descriptor")
+        return self._foreign[number]
+
+    def name_selector(self) -> str:
+        """What the next selector is called."""
+        self.under_way = True
+        self._selectors += 1
+        if self._selectors % SELECTORS_TO_TIDY == 0:
+            self._tidy()  # now: the program may never wait
+        name = "selector" if self._selectors == 1 else f"selector {self._selectors}"
+        self.open_selectors[name] = None
+        return name
+
+    def number_task(self) -> int:
+        """The number of the next task of asyncio."""
+        self._tasks += 1
+        return self._tasks
