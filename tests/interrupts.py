@@ -38,7 +38,7 @@ if TYPE_CHECKING:
 
 WALKED = os.path.dirname(mockselector.__file__)
 
-AROUND = ("installing.py", "_scenario.py", "watchdog.py")
+AROUND = ("installing.py", "_running.py", "_scenario.py", "watchdog.py")
 """What acts before asyncio begins and after it has ended: interrupted within, it leaves its own loop open."""
 
 STAND_INS = {id(ours) for _, ours in REPLACEMENTS.values()}

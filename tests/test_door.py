@@ -238,7 +238,7 @@ def test_a_call_in_a_scenario_comes_to_what_the_table_says(phase: Phase, call: s
             make(sock)
             assert isinstance(sock, SimSocket)
             assert sock._record.phase == (cell or phase)
-    net._settled = True
+    net._run.settled = True
 
 
 READS: list[Callable[[socket.socket], object]] = [
@@ -270,7 +270,7 @@ def test_every_way_to_read_in_a_scenario_is_refused_where_the_table_refuses_it(
     net, sock = simulated_at(phase)
     sock.setblocking(False) if sock.fileno() >= 0 else None
     check_read(phase, sock, read)
-    net._settled = True
+    net._run.settled = True
 
 
 def check_read(phase: Phase, sock: socket.socket, read: Callable[[socket.socket], object]) -> None:

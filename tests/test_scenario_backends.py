@@ -251,7 +251,7 @@ if sys.platform != "win32":
 
 def test_a_backend_that_is_never_connected_has_no_steps() -> None:
     net = Scenario()
-    net._settled = True
+    net._run.settled = True
     with pytest.raises(RuntimeError, match=r"^db has refuses=True: it is never connected, and has no steps to take$"):
         net.backend(("db", 5432), refuses=True).expects(b"q")
     with pytest.raises(RuntimeError, match=r"^db \(2\) has delay=None: it is never connected"):

@@ -925,7 +925,7 @@ def test_a_chain_appends_what_the_list_would_hold() -> None:
     chained = net.client("alice").sends(b"a").expects(b"b").expects(pattern, until=b"c").expects_nothing(2)
     chained.expects_eof().shuts_down().waits(3).reads_slowly(4, every=5).does(nothing_at_all).plays(play)
     chained.resets().closes()
-    net._settled = True
+    net._run.settled = True
     assert chained._steps == [
         Sends(b"a"), Expects(b"b"), Expects(pattern, b"c"), ExpectsNothing(2), ExpectsEof(), ShutsDown(), Waits(3),
         ReadsSlowly(4, 5), Does(nothing_at_all), Plays(play), Resets(), Closes(),
@@ -1024,7 +1024,7 @@ def test_a_peer_says_how_far_it_is() -> None:
 def test_a_peer_without_a_name_goes_by_its_number() -> None:
     net = Scenario()
     names = [net.client().name, net.client().name, net.backend(("db", 1)).name, net.backend("/run/x").name]
-    net._settled = True
+    net._run.settled = True
     assert names == ["client 1", "client 2", "db", "/run/x"]
 
 
@@ -1185,7 +1185,7 @@ def test_a_mistake_is_told_with_what_was_given_and_what_is_taken(
     misuse: Callable[[Scenario], object], error: type[Exception], text: str
 ) -> None:
     net = Scenario()
-    net._settled = True
+    net._run.settled = True
     end = r"\Z" if not text.endswith(": ") else ""
     with pytest.raises(error, match=rf"\A{re.escape(text)}{end}"):
         misuse(net)

@@ -49,7 +49,7 @@ def without_a_block(serve: Callable[[], object]) -> None:
     try:
         net.run(serve)
     finally:
-        net._settled = True  # it has been seen
+        net._run.settled = True  # it has been seen
 
 
 def swallowed(serve: Callable[[], object]) -> None:

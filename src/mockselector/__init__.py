@@ -24,6 +24,7 @@ imports only from what stands above it.
     _simulated/   what a program holds in a scenario: sockets and selectors
     _install/     putting a scenario under code that knows nothing of it
     _program.py   what a test gives to be run: a function, a coroutine, and what is refused
+    _running.py   how a scenario calls a server, and what of its end reaches the test
     _scenario.py  Scenario: what a test says of all that
 
 Event lists (`_lists`) and scenarios (from `_kernel` on) know nothing of each other.

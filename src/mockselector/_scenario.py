@@ -9,16 +9,12 @@ from __future__ import annotations
 import os
 import runpy
 import sys
-import warnings
 from heapq import heappush
 from typing import TYPE_CHECKING, Any, Final, Literal, overload
 
-from ._ending.ending import PATIENCE, EndException, add_story, interruption, is_interruption, trim
-from ._ending.garbage import clear
-from ._ending.thread_state import StateOfThread
-from ._ending.watchdog import Watchdog
+from ._ending.ending import trim
 from ._install.installing import Installed
-from ._install.open_blocks import check_surroundings, closed, opened
+from ._install.open_blocks import check_surroundings, opened
 from ._install.stand_ins import stand_in
 from ._judge.rules import checked_rules
 from ._judge.trace import caller, place
@@ -32,6 +28,7 @@ from ._play.stack import SimulatedStack
 from ._play.steps import require_function, require_name, require_seconds, require_size
 from ._play.world import World
 from ._program import program
+from ._running import Run
 from ._simulated.kinds import default_selector
 from ._simulated.sockets import make
 from ._text import value_text
@@ -60,12 +57,6 @@ __tracebackhide__ = True  # pytest: end tracebacks at the server's own line
 
 BUFFER: Final = 65536
 """How many bytes fit into a connection in each direction, unless the test says otherwise."""
-
-
-CALLED_DIRECTLY: Final = (
-    "The run came to its end, but the server was called directly, so that its end went through the test:"
-    " let the scenario call it, net.run(serve, ...) and not serve(...)"
-)
 
 
 class Scenario:
@@ -104,10 +95,6 @@ class Scenario:
         self._real = network == "loopback"
         if self._real:
             require_loopback(pedantic=(pedantic, False), buffer=(buffer, BUFFER))
-        self._settled = False
-        self._told = False  # whether the test has got the violation, or a note of it
-        self._finished = False
-        self._blocks: list[Installed] = []  # of installed(), to be left at the latest when the scenario is
         frame = caller(1)
         self._world = World(
             place(frame.f_code, frame.f_lasti), frame.f_code, allow=checked_rules(allow), pedantic=pedantic,
@@ -115,7 +102,7 @@ class Scenario:
             make_stack=LoopbackStack if self._real else SimulatedStack,
         )  # fmt: skip
         busy = "busy-loop" in self._world.monitor.allow
-        self._watchdog: Final = None if busy or watchdog is None else max(float(watchdog), 0.001)
+        self._run: Final = Run(self._world, None if busy or watchdog is None else max(float(watchdog), 0.001))
 
     # -- who takes part -------------------------------------------------------------------------
 
@@ -188,7 +175,7 @@ class Scenario:
         require_name(name)
         if buffer is not None:
             require_size("buffer", buffer)
-        if self._finished:
+        if self._run.finished:
             raise RuntimeError(
                 "this scenario is at its end: add clients before net.run() is called,"
                 " or while it runs, in a does() step"
@@ -219,7 +206,7 @@ class Scenario:
         `ScenarioError` of the run if it has one.
         """
         try:
-            return self._run(program(stand_in(function), args, kwargs, "run"), function)
+            return self._run.call(program(stand_in(function), args, kwargs, "run"), function)
         except BaseException as error:
             trim(error)
             raise
@@ -240,7 +227,7 @@ class Scenario:
         world = self._world
         world.termination.completes = True
         try:
-            result = self._run(program(stand_in(function), args, kwargs, "run_until_complete"), function)
+            result = self._run.call(program(stand_in(function), args, kwargs, "run_until_complete"), function)
         except BaseException as error:
             trim(error)
             raise
@@ -249,84 +236,6 @@ class Scenario:
         if not world.completed:
             raise RuntimeError("the run came to its end before the program had returned: there is no result")
         return result
-
-    def _run(self, server: Callable[[], R], function: object) -> R | None:
-        world = self._world
-        if self._finished:
-            raise RuntimeError("this scenario is at its end: a script is played once; make a new Scenario")
-        world.check_not_acting("run()")
-        check_surroundings(function)
-        world.monitor.witness.begins()
-        before, world.ending.outside = world.ending.outside, sys._getframe().f_code
-        world.outcome.returned = False
-        world.begins()
-        under, thread = Installed(world, function), StateOfThread()
-        watch = Watchdog(self._watchdog, world.pulse, world.too_long)
-        result: R | None = None
-        error: BaseException | None = None
-        try:
-            try:
-                with under:
-                    try:
-                        watch.begin()
-                        result = server()
-                    finally:
-                        world.comes_back()
-            finally:
-                watch.end()
-                world.ending.left()
-        except BaseException as one:
-            error = one
-            if watch.interrupted and isinstance(one, KeyboardInterrupt):
-                interruption(world, one)
-        finally:  # an interrupt may have come in the middle of that
-            watch.end()
-            world.ending.left()
-            under.close()
-            if world.ending.times > PATIENCE or world.frozen:
-                thread.put_back()
-            world.ending.outside = before
-        world.outcome.returned = world.completed = error is None and not world.ending.times
-        try:
-            self._afterwards(error)
-        finally:
-            del error  # it refers to this frame
-        return result
-
-    def _afterwards(self, error: BaseException | None) -> None:
-        """The server is out: steps that are left are taken, the end is judged, and what it leaves behind goes."""
-        world = self._world
-        own, forced = self._is_own(error), world.ending.times > PATIENCE or world.frozen
-        try:
-            if world.outcome.returned and not world.is_over:
-                try:
-                    self._watched(world.look_on)
-                except BaseException as one:  # of a step
-                    error, own = one, self._is_own(one)
-            self._left(error)
-        finally:
-            if own or forced or self._told:
-                self._watched(lambda: clear(error if own else None, forced, world.ending.left))
-
-    def _watched(self, function: Callable[[], object]) -> None:
-        """Do what may call code of the user's when the server is out, and look whether that ends."""
-        world = self._world
-        before, world.ending.outside = world.ending.outside, sys._getframe().f_code
-        watch = Watchdog(self._watchdog, world.pulse, world.too_long)
-        try:
-            try:
-                watch.begin()
-                function()
-            except KeyboardInterrupt as error:
-                if watch.interrupted:
-                    interruption(world, error)
-                raise
-            finally:
-                watch.end()
-        finally:
-            watch.end()  # an interrupt may have come in the middle of it, or just before
-            world.ending.left()
-            world.ending.outside = before
 
     def run_path(self, path: str | os.PathLike[str], argv: Sequence[str] = ()) -> dict[str, Any] | None:
         """Run a file as `python path argv...` does; returns its globals.
@@ -377,7 +286,7 @@ class Scenario:
         check_surroundings()
         self._world.begins()
         block = Installed(self._world, in_block=True)
-        self._blocks.append(block)
+        self._run.blocks.append(block)
         return block
 
     def selector(self) -> selectors.BaseSelector:
@@ -428,15 +337,11 @@ class Scenario:
         Leaving the `with` block does the same.
         """
         self._world.check_not_acting("verify()")
-        self._finish()
-        self._settled = True
-        if self._world.monitor.violation is not None:
-            self._told = True
-            try:
-                raise self._world.monitor.violation
-            except BaseException as error:
-                trim(error)
-                raise
+        try:
+            self._run.verify()
+        except BaseException as error:
+            trim(error)
+            raise
 
     def __enter__(self) -> Self:
         self._world.ending.outside = caller(1).f_code
@@ -446,100 +351,20 @@ class Scenario:
     def __exit__(
         self, exc_type: type[BaseException] | None, exc_val: BaseException | None, exc_tb: TracebackType | None
     ) -> None:
-        self._settled = True  # whatever is raised here, it is seen
+        self._run.settled = True  # whatever is raised here, it is seen
         try:
-            self._leave(exc_val, exc_tb)
+            self._run.leave(exc_val, misuse=_is_misuse(exc_tb))
         except BaseException as error:
             trim(error)
             raise
         finally:
-            self._let_go()  # an interrupt may have come before all was
+            self._run.let_go()  # an interrupt may have come before all was
         trim(exc_val)
 
-    def _leave(self, exc_val: BaseException | None, exc_tb: TracebackType | None) -> None:
-        world = self._world
-        own = self._is_own(exc_val)
-        before = world.monitor.violation
-        try:
-            world.ending.left()
-            if exc_val is None or own:
-                self._finish()
-            elif not _is_misuse(exc_tb):
-                add_story(exc_val, world.monitor, world.outcome.scripts())
-        finally:
-            self._let_go()
-        if self._told and not own:
-            return
-        if world.ending.settle(exc_val, own=own, before=before):
-            raise RuntimeError(CALLED_DIRECTLY)
-
-    def _let_go(self) -> None:
-        """Leave nothing behind; does nothing when that is done."""
-        world = self._world
-        closed(world)
-        world.ending.left()
-        for block in self._blocks:
-            block.close()
-        world.monitor.finished = True
-        world.release()
-
     def __del__(self) -> None:
-        world: World | None = getattr(self, "_world", None)
-        if world is None or self._settled or sys.is_finalizing():
-            return
-        try:
-            if world.peers:
-                self._finish()
-        except Exception as error:  # the collector has no use for it
-            world.monitor.violation = world.monitor.violation or error
-        finally:
-            self._let_go()  # its block may have been entered, and never left
-        if world.monitor.violation is not None:
-            text = (
-                "a Scenario was dropped, and nobody has seen what it found: use `with Scenario() as net:` or"
-                f" net.verify()\n\n{world.monitor.violation}"
-            )
-            warnings.warn_explicit(text, UserWarning, world.script.file, world.script.line)
-
-    def _is_own(self, error: BaseException | None) -> bool:
-        ended = isinstance(error, EndException) and error.args[0] is self._world
-        return ended or is_interruption(error, self._world)
-
-    def _left(self, error: BaseException | None) -> None:
-        """The server has come back, with an exception or without: what the test gets of that."""
-        world = self._world
-        own = self._is_own(error)
-        if own and isinstance(error, KeyboardInterrupt):
-            world.outcome.returned = True
-        before = world.monitor.violation
-        if own and not world.outcome.returned:
-            self._finish()
-        self._told = self._told or world.monitor.violation is not None
-        if not world.ending.settle(error, own=own, before=before) and error is not None:
-            add_story(error, world.monitor, world.outcome.scripts())
-            raise error
-
-    def _finish(self) -> None:
-        """Judge the end of the run."""
-        if self._finished:
-            return
-        self._finished = True
-        world = self._world
-        returned = world.outcome.returned
-        try:
-            if not world.is_over:
-                try:
-                    self._watched(world.settle)
-                except BaseException as error:  # of a step: it is what the test will see
-                    if error is not world.monitor.violation and not self._is_own(error):
-                        raise
-            open_selectors = tuple(world.holdings.open_selectors) if returned else ()
-            world.monitor.finish(
-                None, returned=returned, gone=returned, open_selectors=open_selectors, more=world.outcome.findings()
-            )
-        finally:
-            world.monitor.finished = True
-            world.release()
+        run: Run | None = getattr(self, "_run", None)
+        if run is not None and not sys.is_finalizing():
+            run.drop()
 
 
 def _is_misuse(traceback: TracebackType | None) -> bool:

@@ -82,7 +82,7 @@ def test_what_the_server_takes_is_checked() -> None:
 
 def test_wrong_steps_are_errors_in_both_checkers() -> None:
     net = Scenario()
-    net._settled = True  # it is never run, which is not the subject
+    net._run.settled = True  # it is never run, which is not the subject
     peer = net.client()
     with pytest.raises(TypeError):
         peer.sends("text")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
@@ -113,7 +113,7 @@ def longer() -> Generator[Step, bytes, None]:
 def test_steps_are_plain_data() -> None:
     steps: list[Step] = [Sends(b"hi"), Waits(1), Expects(b"hi"), Closes()]
     net = Scenario(allow={"stuck"})
-    net._settled = True
+    net._run.settled = True
     net.client("alice", steps, to=("localhost", 8888), allow={"unread-data"})
     net.client("bob", to=8888).plays(play).plays(longer()).does(lambda: net.client())
     net.backend(("db", 5432), delay=None)

@@ -1,0 +1,223 @@
+"""How a scenario calls a server, and what of its end reaches the test.
+
+Owns one run: the program is called, once or several times, with the scenario under it and the guard looking on; its
+end is judged once; and whatever comes in between, nothing is left in place. What a test says of a scenario is in
+`Scenario`, and what happens meanwhile is the world's business.
+"""
+
+from __future__ import annotations
+
+import sys
+import warnings
+from typing import TYPE_CHECKING, Final
+
+from ._ending.ending import PATIENCE, EndException, add_story, interruption, is_interruption
+from ._ending.garbage import clear
+from ._ending.thread_state import StateOfThread
+from ._ending.watchdog import Watchdog
+from ._install.installing import Installed
+from ._install.open_blocks import check_surroundings, closed
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import TypeVar
+
+    from ._play.world import World
+
+    R = TypeVar("R")
+
+__tracebackhide__ = True  # pytest: end tracebacks at the server's own line
+
+CALLED_DIRECTLY: Final = (
+    "The run came to its end, but the server was called directly, so that its end went through the test:"
+    " let the scenario call it, net.run(serve, ...) and not serve(...)"
+)
+
+
+class Run:
+    """One scenario's run."""
+
+    def __init__(self, world: World, watchdog: float | None) -> None:
+        self._world: Final = world
+        self._watchdog: Final = watchdog
+        self.settled = False
+        """Whether what was found is seen to reach the test."""
+        self._told = False  # whether the test has got the violation, or a note of it
+        self.finished = False
+        """Whether the end was judged."""
+        self.blocks: Final[list[Installed]] = []
+        """Of `installed()`, to be left at the latest when the scenario is."""
+
+    def call(self, server: Callable[[], R], function: object) -> R | None:
+        """Call the server, with the scenario under it; `function`: what the test has given for it."""
+        world = self._world
+        if self.finished:
+            raise RuntimeError("this scenario is at its end: a script is played once; make a new Scenario")
+        world.check_not_acting("run()")
+        check_surroundings(function)
+        world.monitor.witness.begins()
+        before, world.ending.outside = world.ending.outside, sys._getframe().f_code
+        world.outcome.returned = False
+        world.begins()
+        under, thread = Installed(world, function), StateOfThread()
+        watch = Watchdog(self._watchdog, world.pulse, world.too_long)
+        result: R | None = None
+        error: BaseException | None = None
+        try:
+            try:
+                with under:
+                    try:
+                        watch.begin()
+                        result = server()
+                    finally:
+                        world.comes_back()
+            finally:
+                watch.end()
+                world.ending.left()
+        except BaseException as one:
+            error = one
+            if watch.interrupted and isinstance(one, KeyboardInterrupt):
+                interruption(world, one)
+        finally:  # an interrupt may have come in the middle of that
+            watch.end()
+            world.ending.left()
+            under.close()
+            if world.ending.times > PATIENCE or world.frozen:
+                thread.put_back()
+            world.ending.outside = before
+        world.outcome.returned = world.completed = error is None and not world.ending.times
+        try:
+            self._afterwards(error)
+        finally:
+            del error  # it refers to this frame
+        return result
+
+    def _afterwards(self, error: BaseException | None) -> None:
+        """The server is out: steps that are left are taken, the end is judged, and what it leaves behind goes."""
+        world = self._world
+        own, forced = self._is_own(error), world.ending.times > PATIENCE or world.frozen
+        try:
+            if world.outcome.returned and not world.is_over:
+                try:
+                    self._watched(world.look_on)
+                except BaseException as one:  # of a step
+                    error, own = one, self._is_own(one)
+            self._left(error)
+        finally:
+            if own or forced or self._told:
+                self._watched(lambda: clear(error if own else None, forced, world.ending.left))
+
+    def _watched(self, function: Callable[[], object]) -> None:
+        """Do what may call code of the user's when the server is out, and look whether that ends."""
+        world = self._world
+        before, world.ending.outside = world.ending.outside, sys._getframe().f_code
+        watch = Watchdog(self._watchdog, world.pulse, world.too_long)
+        try:
+            try:
+                watch.begin()
+                function()
+            except KeyboardInterrupt as error:
+                if watch.interrupted:
+                    interruption(world, error)
+                raise
+            finally:
+                watch.end()
+        finally:
+            watch.end()  # an interrupt may have come in the middle of it, or just before
+            world.ending.left()
+            world.ending.outside = before
+
+    def verify(self) -> None:
+        """Judge the end, and raise the violation if there is one."""
+        self.finish()
+        self.settled = True
+        if self._world.monitor.violation is not None:
+            self._told = True
+            raise self._world.monitor.violation
+
+    def drop(self) -> None:
+        """Nothing refers to the scenario any more: what nobody has seen is told by a warning."""
+        world = self._world
+        if self.settled:
+            return
+        try:
+            if world.peers:
+                self.finish()
+        except Exception as error:  # the collector has no use for it
+            world.monitor.violation = world.monitor.violation or error
+        finally:
+            self.let_go()  # its block may have been entered, and never left
+        if world.monitor.violation is not None:
+            text = (
+                "a Scenario was dropped, and nobody has seen what it found: use `with Scenario() as net:` or"
+                f" net.verify()\n\n{world.monitor.violation}"
+            )
+            warnings.warn_explicit(text, UserWarning, world.script.file, world.script.line)
+
+    def leave(self, exc_val: BaseException | None, *, misuse: bool) -> None:
+        """The test's block is left. misuse: by a call to this package that was refused, whatever the server did."""
+        world = self._world
+        own = self._is_own(exc_val)
+        before = world.monitor.violation
+        try:
+            world.ending.left()
+            if exc_val is None or own:
+                self.finish()
+            elif not misuse:
+                add_story(exc_val, world.monitor, world.outcome.scripts())
+        finally:
+            self.let_go()
+        if self._told and not own:
+            return
+        if world.ending.settle(exc_val, own=own, before=before):
+            raise RuntimeError(CALLED_DIRECTLY)
+
+    def let_go(self) -> None:
+        """Leave nothing behind; does nothing when that is done."""
+        world = self._world
+        closed(world)
+        world.ending.left()
+        for block in self.blocks:
+            block.close()
+        world.monitor.finished = True
+        world.release()
+
+    def _is_own(self, error: BaseException | None) -> bool:
+        ended = isinstance(error, EndException) and error.args[0] is self._world
+        return ended or is_interruption(error, self._world)
+
+    def _left(self, error: BaseException | None) -> None:
+        """The server has come back, with an exception or without: what the test gets of that."""
+        world = self._world
+        own = self._is_own(error)
+        if own and isinstance(error, KeyboardInterrupt):
+            world.outcome.returned = True
+        before = world.monitor.violation
+        if own and not world.outcome.returned:
+            self.finish()
+        self._told = self._told or world.monitor.violation is not None
+        if not world.ending.settle(error, own=own, before=before) and error is not None:
+            add_story(error, world.monitor, world.outcome.scripts())
+            raise error
+
+    def finish(self) -> None:
+        """Judge the end of the run."""
+        if self.finished:
+            return
+        self.finished = True
+        world = self._world
+        returned = world.outcome.returned
+        try:
+            if not world.is_over:
+                try:
+                    self._watched(world.settle)
+                except BaseException as error:  # of a step: it is what the test will see
+                    if error is not world.monitor.violation and not self._is_own(error):
+                        raise
+            open_selectors = tuple(world.holdings.open_selectors) if returned else ()
+            world.monitor.finish(
+                None, returned=returned, gone=returned, open_selectors=open_selectors, more=world.outcome.findings()
+            )
+        finally:
+            world.monitor.finished = True
+            world.release()
