@@ -2,10 +2,11 @@
 
 In reading order; a file imports only from those above it:
 
-    mocks.py    the unittest.mock surface of a socket
-    scripted.py what both kinds of sockets have in common
-    mock_socket.py MockSocket: its script, and what a read may see of it
+    mocks.py         the unittest.mock surface of a socket
+    scripted.py      what both kinds of sockets have in common
+    mock_socket.py   MockSocket: its script, and what a read may see of it
     listen_socket.py ListenSocket: its script, of clients
-    unseen.py   strict selectors whose result nobody has asked for
-    selector.py MockSelector: where events come from, and the end of a run
+    events.py        what an event of a list is, and how it is told
+    unseen.py        strict selectors whose result nobody has asked for
+    selector.py      MockSelector: when events come, and the end of a run
 """

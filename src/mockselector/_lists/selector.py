@@ -19,11 +19,12 @@ from weakref import WeakMethod, ref
 from .._ending.ending import EndException, Ending, trim
 from .._judge.monitor import Monitor
 from .._judge.rules import MEMBERSHIP, QUIET, checked_rules
-from .._judge.trace import WIDTH, Trace, caller, mask_text, place
+from .._judge.trace import WIDTH, Trace, caller, place
 from .._judge.watching import Watch
 from .._system import CLOSED, number_of
-from .._text import several, value_text
+from .._text import value_text
 from .._whose import whose
+from .events import OURS, event_text, is_lone, ready_of
 from .listen_socket import ListenSocket
 from .mock_socket import MockSocket
 from .mocks import is_any_mock
@@ -213,7 +214,7 @@ class MockSelector(_BaseSelectorImpl):
         left = None
         if event is not None:
             self.iter_event = chain((event,), self.iter_event)
-            left = _event_text(event)
+            left = event_text(event)
         is_open = [] if self._closed else [self._name]
         returned = returned and left is None
         gone = returned and not self._driven_by_test(monitor)
@@ -396,9 +397,9 @@ class MockSelector(_BaseSelectorImpl):
             if key is not None and not self._closed:  # closed, it has no map, whatever is registered since
                 return [(key, EVENT_READ)]
         # A KeyError here names what is not registered.
-        if _is_lone(event) and not is_any_mock(event) and event in self.get_map():
+        if is_lone(event) and not is_any_mock(event) and event in self.get_map():
             event = [event]  # type: ignore[list-item]  # no group, whatever is got by iterating over it
-        return [(self.get_map()[thing], mask) for thing, mask in _ready(event)]
+        return [(self.get_map()[thing], mask) for thing, mask in ready_of(event)]
 
     def _ends(self, monitor: Monitor, timeout: float | None) -> None:
         """A strict run has no more events."""
@@ -412,21 +413,21 @@ class MockSelector(_BaseSelectorImpl):
         """Whatever an event of a strict run is, if it is none of the plainest."""
         ready: list[tuple[SelectorKey, int]] = []
         reported: list[tuple[str, int]] = []
-        if _is_lone(event):
+        if is_lone(event):
             event = [event]  # no group, whatever is got by iterating over it
-        for thing, mask in _ready(event):
-            record = thing._record if isinstance(thing, _OURS) else None
+        for thing, mask in ready_of(event):
+            record = thing._record if isinstance(thing, OURS) else None
             if record is None or record.monitor.rows is not monitor.rows:
                 record = self._record_of(thing)
             key = self._fd_to_key.get(record.number)
             if key is None and record.number < 0 and record.script is None:
                 raise TypeError(
-                    f"event_list= holds {_event_text(event)}, as event {monitor.events + 1}; an event is a socket,"
+                    f"event_list= holds {event_text(event)}, as event {monitor.events + 1}; an event is a socket,"
                     " its number or a wrapper with fileno(), a pair of one of these and a mask, an iterable of all"
                     " these, or an empty one"
                 )
             if key is None or mask & ~key.events:
-                text = f"It is event {monitor.events + 1} of the script: {_event_text(event)}."
+                text = f"It is event {monitor.events + 1} of the script: {event_text(event)}."
                 if not monitor.delivers(self._name, record, key, mask, text):
                     continue
                 assert key is not None
@@ -453,53 +454,7 @@ class MockSelector(_BaseSelectorImpl):
 def _nothing() -> None: ...
 
 
-_OURS: Final = (MockSocket, ListenSocket)
 _mapping: Final[Any] = vars(selectors)["_SelectorMapping"]  # Any: what `get_map()` returns has no public name
-
-
-def _ready(event: Any) -> Iterator[tuple[Any, int]]:  # Any: a script holds what it holds
-    """The file objects and masks of one event."""
-    group: Any = event if _is_iterable(event) else (event,)
-    try:
-        if isinstance(group[1], int):
-            group = (group,)
-    except (KeyError, IndexError, TypeError):  # a short group; a set or a generator
-        pass
-    for item in group:
-        if isinstance(item, tuple):
-            thing, mask = _pair(item)
-            yield thing, mask
-        else:
-            yield item, EVENT_READ
-
-
-def _is_lone(event: object) -> bool:
-    """Whether it is one file object, though it can be iterated over: an open file, say."""
-    return _is_iterable(event) and hasattr(event, "fileno") and not isinstance(event, (list, tuple, set, frozenset))
-
-
-def _pair(item: Any) -> tuple[Any, int]:  # Any: what 0.2.3 let pass, passes
-    thing, mask = item
-    return thing, mask
-
-
-def _is_iterable(thing: object) -> bool:  # no narrowing: what it then is an iterable of, nobody knows
-    return isinstance(thing, Iterable)
-
-
-def _event_text(event: Any) -> str:  # Any: a script holds what it holds
-    """An event as the script's author would name it."""
-    if _is_lone(event):
-        return f"{_named(event)} READ"
-    if isinstance(event, (set, frozenset, list, tuple)) or not _is_iterable(event):
-        return several([f"{_named(thing)} {mask_text(mask)}" for thing, mask in _ready(event)]) or "a time-out"
-    return value_text(event)  # a generator is not to be used up
-
-
-def _named(thing: object) -> str:
-    if isinstance(thing, _OURS):
-        return thing._known_as()
-    return value_text(thing)
 
 
 def _strict_by_environment() -> bool:
