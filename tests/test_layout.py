@@ -82,6 +82,26 @@ def test_no_function_is_longer_than_a_page(path: Path) -> None:
             assert (node.end_lineno or 0) - node.lineno < 60, node.name
 
 
+@pytest.mark.parametrize("path", FILES, ids=lambda path: "/".join(name_of(path)))
+def test_a_file_is_no_longer_than_can_be_read(path: Path) -> None:
+    assert len(path.read_text().splitlines()) <= 500 or path.name == "rules.py"  # which is a table
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: "/".join(name_of(path)))
+def test_a_class_that_is_long_or_has_many_attributes_says_why(path: Path) -> None:
+    lines = path.read_text().splitlines()
+    for node in ast.walk(ast.parse("\n".join(lines))):
+        if not isinstance(node, ast.ClassDef):
+            continue
+        stored = {
+            one.attr for one in ast.walk(node) if isinstance(one, ast.Attribute) and isinstance(one.ctx, ast.Store)
+            if isinstance(one.value, ast.Name) and one.value.id == "self"
+        }  # fmt: skip
+        if (node.end_lineno or 0) - node.lineno > 300 or len(stored) > 15:
+            told = f"{lines[node.lineno - 2]} {ast.get_docstring(node)}".lower()
+            assert any(word in told for word in ("long", "many", "attributes")), node.name
+
+
 def test_importing_it_imports_nothing_dear() -> None:
     dear = (
         "{'unittest.mock', 'asyncio', 'pytest', 'typing', 'typing_extensions', 'linecache', 'inspect', 'dataclasses'}"

@@ -45,7 +45,10 @@ _FILE_BLOCK: Final = 8192
 
 
 class Shell(real_socket):
-    """A socket without a descriptor: all methods, over those in the first part."""
+    """A socket without a descriptor: all methods, over those in the first part.
+
+    It is as long as the list of what `socket.socket` has.
+    """
 
     __slots__ = ("_local", "_options", "_remote", "_timeout")
 

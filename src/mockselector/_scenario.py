@@ -59,6 +59,7 @@ BUFFER: Final = 65536
 """How many bytes fit into a connection in each direction, unless the test says otherwise."""
 
 
+# Long by what its methods promise: each is a few lines of code.
 class Scenario:
     """Peers, and a server that is run against them.
 

@@ -92,7 +92,7 @@ if TYPE_CHECKING:
 
 
 class Record:
-    """What is known of one socket in a run."""
+    """What is known of one socket in a run: many facts, each set in one place, and nothing done with them."""
 
     __slots__ = (
         "accepted", "allow", "asleep", "dropped", "ever_registered", "monitor", "moves", "name", "named", "note",

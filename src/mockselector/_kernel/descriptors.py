@@ -38,7 +38,10 @@ NO_OPTIONS: Final[Mapping[tuple[int, int], bytes]] = {}
 
 
 class Descriptor:
-    """What a descriptor number stands for: a socket that is unconnected, listens, or is connected."""
+    """What a descriptor number stands for: a socket that is unconnected, listens, or is connected.
+
+    It has as many attributes as a kernel keeps of one (struct sock).
+    """
 
     __slots__ = (
         "_options", "backlog", "bound", "closed", "connecting", "error", "failing", "family", "fresh", "inheritable",

@@ -53,7 +53,7 @@ _NOTHING: Final[deque[bytes]] = deque()
 
 
 class Stream:
-    """One end of a connection: what has arrived there, and how it stands."""
+    """One end of a connection: what has arrived there, and how it stands; as many facts as TCP has of it."""
 
     __slots__ = (
         "_offset", "capacity", "changed", "chunks", "closed", "dead", "deaf", "ended", "error", "local", "lost",

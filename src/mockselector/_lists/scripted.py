@@ -55,7 +55,10 @@ def socket_of(number: int) -> Scripted | None:
 
 
 class Scripted(Shell):
-    """What both kinds have in common: a number, a name, options, an end."""
+    """What both kinds have in common: a number, a name, options, an end.
+
+    Half of it is a long list: each method of a socket, recorded as a mock's would be.
+    """
 
     __slots__ = (
         "_allow", "_available", "_calls", "_code", "_instruction", "_name", "_number", "_record", "_surface",

@@ -62,6 +62,7 @@ ENVIRONMENT: Final = "MOCKSELECTOR_STRICT"
 _STRICT: Final = {"": False, "0": False, "1": True}
 
 
+# Long, as it is three things by turns: the selector of 0.2.3, a strict one, and the block in which that is judged.
 class MockSelector(_BaseSelectorImpl):
     """A selector whose `select()` returns the events of a script, in order.
 

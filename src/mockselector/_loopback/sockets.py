@@ -79,7 +79,7 @@ _READY: Final = {EVENT_READ: IN | ERROR, EVENT_WRITE: OUT | ERROR}
 
 
 class LoopbackSocket(real_socket):
-    """A real socket of the server, whose waiting is the world's."""
+    """A real socket of the server, whose waiting is the world's. As long as the list of calls that may wait."""
 
     __slots__ = ("_deadline", "_descriptor", "_patience", "_record", "_stack", "_world", "far", "target")
 

@@ -50,7 +50,10 @@ QUIET: Final = 0.02
 
 
 class LoopbackStack:
-    """What carries one scenario's connections: the system's own loopback."""
+    """What carries one scenario's connections: the system's own loopback.
+
+    A long class: whatever is asked of the kernel about both ends of a connection is asked here.
+    """
 
     def __init__(self, world: World) -> None:
         self.world: Final = world

@@ -47,7 +47,7 @@ NEVER_RUN: Final = "The server has made no call in this scenario. Was it run, by
 
 
 class Outcome:
-    """How the peers of a run have fared."""
+    """How the peers of a run have fared. Its attributes are many, as it is asked last, about everything."""
 
     __slots__ = (
         "_clock", "_closed_before", "_dialling", "_handled_at", "_handled_name", "_is_gone", "_monitor", "_network",
