@@ -26,9 +26,10 @@ class Choice(NamedTuple):
 class Choices:
     """What is decided in one run, and by whom."""
 
-    __slots__ = ("decide", "made")
+    __slots__ = ("_noted", "decide", "made")
 
-    def __init__(self) -> None:
+    def __init__(self, noted: Callable[[Choice], None] | None = None) -> None:
+        self._noted = noted  # told of each
         self.decide: Callable[[int, str], int] | None = None
         """Called with the number of possibilities and what the decision is about; None: all is as it always was.
 
@@ -44,7 +45,10 @@ class Choices:
         taken = self.decide(many, label)
         if taken not in range(many):
             raise ValueError(f"of {many} possibilities ({label}), {value_text(taken)} was chosen; 0 is the first")
-        self.made.append(Choice(taken, many, label))
+        choice = Choice(taken, many, label)
+        self.made.append(choice)
+        if self._noted is not None:
+            self._noted(choice)
         return taken
 
     def replay(self, record: Iterable[Choice]) -> None:

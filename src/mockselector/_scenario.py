@@ -17,7 +17,7 @@ from ._install.installing import Installed
 from ._install.open_blocks import check_surroundings, opened
 from ._install.stand_ins import stand_in
 from ._judge.rules import checked_rules
-from ._judge.trace import caller, place
+from ._judge.trace import Trace, caller, place
 from ._kernel.addresses import AF_UNIX, ANY
 from ._loopback.stack import LoopbackStack, require_loopback
 from ._play.clock import DATE, nanoseconds
@@ -45,7 +45,6 @@ if TYPE_CHECKING:
     from typing_extensions import ParamSpec, Self
 
     from ._judge.rules import RuleId
-    from ._judge.trace import Trace
     from ._play.netstat import SocketTable
     from ._play.steps import Step
     from ._system import Address
@@ -321,7 +320,7 @@ class Scenario:
     @property
     def trace(self) -> Trace:
         """All that has happened, oldest first."""
-        return self._world.monitor.trace
+        return Trace(self._world.monitor.rows, others=self._world.log.others)
 
     @property
     def now(self) -> float:

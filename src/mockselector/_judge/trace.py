@@ -19,7 +19,7 @@ from .._whose import INSIDE, in_its_library
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
     from types import CodeType, FrameType
     from typing import Any, ClassVar, Final, NamedTuple, TypeAlias, overload
 
@@ -167,10 +167,12 @@ def seconds_text(nanoseconds: int) -> str:
 class Event:
     """One row of a trace: what was done, to what, with what result, when, and by which line."""
 
-    __slots__ = ("_row",)
+    __slots__ = ("_row", "actor")
 
-    def __init__(self, row: Row) -> None:
+    def __init__(self, row: Row, actor: str = "server") -> None:
         self._row = row
+        self.actor = actor
+        """Who did it: "server", and in `Trace.whole` also the name of a peer, "choice" or "time"."""
 
     @property
     def operation(self) -> str:
@@ -189,7 +191,8 @@ class Event:
         `recv`, `send`: the message; of one longer than 32 bytes, or not taken whole, the first 32
         bytes, its length, and how much of it was taken. `register`, `modify`: the mask. `accept`:
         the client's name. `connect`: the address. `sleep`: seconds. `select`: pairs of name and mask.
-        An exception class, if it was refused.
+        An exception class, if it was refused. In `Trace.whole`, `step`: the step in words; `choice`: the
+        decision; `time`: seconds.
         """
         return self._row[2]
 
@@ -213,7 +216,7 @@ class Event:
         return place(self._row[4], self._row[5])
 
     def _key(self) -> tuple[object, ...]:
-        return (*self._row[:4], self.times, self.place)
+        return (*self._row[:4], self.actor, self.times, self.place)
 
     def __eq__(self, other: object) -> bool:
         return self._key() == other._key() if isinstance(other, Event) else NotImplemented
@@ -232,11 +235,35 @@ class Event:
 class Trace(Sequence[Event]):
     """The record of one run, oldest first; grows while the run goes on."""
 
-    __slots__ = ("_length", "_rows")
+    __slots__ = ("_length", "_others", "_rows")
 
-    def __init__(self, rows: Rows, length: int | None = None) -> None:
+    def __init__(
+        self, rows: Rows, length: int | None = None, others: Callable[[], Iterator[tuple[int, str, Row]]] | None = None
+    ) -> None:
         self._rows = rows
         self._length = length  # if it grows no more
+        self._others = others  # what others than the server did: before which row, who, and a row of its own
+
+    @property
+    def whole(self) -> list[Event]:
+        """What the server did, and what others did meanwhile: steps that peers have taken, decisions, time that passes.
+
+        `Event.actor` says who. A step stands where it was done with; its place is where the script was written.
+        """
+        others = [] if self._others is None else [*self._others()]
+        waiting = iter([*others, (len(self) + 1, "", None)])
+        found: list[Event] = []
+        number, actor, other = next(waiting)
+        for at in range(len(self) + 1):
+            while number <= at and other is not None:
+                _pass_to(found, other)
+                found.append(Event(other, actor))
+                number, actor, other = next(waiting)
+            if at < len(self):
+                row = row_at(self._rows, at)
+                _pass_to(found, row)
+                found.append(Event(row))
+        return found
 
     def __len__(self) -> int:
         return len(self._rows) // WIDTH if self._length is None else self._length
@@ -270,6 +297,13 @@ class Trace(Sequence[Event]):
         return f"<Trace of {len(self)} operations>"
 
 
+def _pass_to(found: list[Event], row: Row) -> None:
+    """Time passes to that of a row, unless it is that already."""
+    seconds = (row[3] - (found[-1]._row[3] if found else 0)) / 1e9
+    if seconds > 0:
+        found.append(Event(("time", "time", seconds, *row[3:]), "time"))
+
+
 def row_text(row: Row, most: int | None = None) -> str:
     """A row as one line: `alice.recv() -> b'hi'`, `register(alice, READ)`, `select() -> ...`.
 
@@ -295,6 +329,12 @@ def row_text(row: Row, most: int | None = None) -> str:
             return f"{name}.connect({shown(kept, VALUE)}){result}"
         case "bind" if detail is not None:
             return f"{name}.bind({shown(detail, VALUE)})"
+        case "step":
+            return f"{name} {detail}"
+        case "choice":
+            return str(detail)
+        case "time":
+            return f"{detail:g} s pass"
         case "sleep":
             return f"time.sleep({'' if detail is None else shown(str(detail))}){result}"
         case "close" if detail is not None:

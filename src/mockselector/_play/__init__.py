@@ -13,6 +13,7 @@ In reading order; a file imports only from those above it:
     peer.py         Peer: what a test says of one, and sees of it
     kept_waiting.py who else waits while the server waits for one peer
     netstat.py      the sockets of a scenario as a table
+    log.py          what others than the server have done: steps, decisions
     turns.py        which peers can act now, and when others will
     dialling.py     who connects to whom, and who waits for that
     termination.py  when a run is over, and who is asked to stop before

@@ -39,8 +39,8 @@ if TYPE_CHECKING:
         progress: int
         """How often anything has happened; a step that begins is something."""
 
-        def goes_on(self) -> None:
-            """A script has taken a step, or time has passed."""
+        def goes_on(self) -> int:
+            """A script has taken a step, or time has passed; returns how long the trace is."""
             ...
 
         def idles(self) -> int:

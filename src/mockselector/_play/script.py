@@ -13,7 +13,7 @@ from .._text import bytes_text, excerpt
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-    from types import FrameType
+    from types import CodeType, FrameType
 
     from .._judge.trace import Place
     from .steps import Step
@@ -40,9 +40,13 @@ class Script:
 
     def place(self, number: int | None = None) -> Place:
         """Where a step was written; None: the script itself."""
+        return place(*self.made_at(number))
+
+    def made_at(self, number: int | None = None) -> tuple[CodeType, int]:
+        """The same, as the code and the instruction in it."""
         at = 0 if number is None else 2 * number
-        where = self._made if number is None else self.places[at : at + 2] or self._made
-        return place(*where)
+        code, instruction = self._made if number is None else self.places[at : at + 2] or self._made
+        return code, instruction
 
     def progress(self, position: int) -> str:
         """How far a peer is that is at this step."""

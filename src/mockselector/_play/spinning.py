@@ -223,12 +223,13 @@ class Spinning:
         fields, block = {"what": what, "moment": ""}, told_stack(shown)
         return Finding("busy-loop", None, fields, note=IN_REAL_TIME, block=block, at_end=True)
 
-    def goes_on(self) -> None:
-        """A script has taken a step, or time has passed."""
+    def goes_on(self) -> int:
+        """A script has taken a step, or time has passed; returns how long the trace is."""
         self.progress += 1
-        self._still = len(self._course.monitor.rows)
+        self._still = rows = len(self._course.monitor.rows)
         self._still_at = self.progress
-        self._course.monitor.limit = self._still + IDLE_CALLS * WIDTH
+        self._course.monitor.limit = rows + IDLE_CALLS * WIDTH
+        return rows
 
     def idles(self) -> int:
         """A peer has taken a step that was made during the run, and has moved nothing; how many were that?"""

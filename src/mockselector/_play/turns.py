@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections import deque
 from heapq import heappop, heappush
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from .generators import Raised
 
@@ -26,7 +26,8 @@ class Turns:
     """Peers, and when each acts."""
 
     __slots__ = (
-        "_choices", "_fails", "_patience", "_peers", "_progress", "_timers", "_vain", "acting", "clock", "runnable",
+        "_choices", "_entries", "_fails", "_patience", "_peers", "_progress", "_timers", "_vain", "acting", "clock",
+        "runnable",
     )  # fmt: skip
 
     def __init__(
@@ -36,6 +37,7 @@ class Turns:
         patience: int,
         choices: Choices,
         progress: Progress,
+        entries: list[Any],
         fails: Callable[[BaseException], None],
     ) -> None:
         self.clock: Final = clock
@@ -43,6 +45,7 @@ class Turns:
         self._patience: Final = patience
         self._choices: Final = choices
         self._progress: Final = progress
+        self._entries: Final = entries  # of the log
         self._fails: Final = fails  # told of whatever ends the run
         self.runnable: Final[list[int]] = []
         """Who can act now, by number: a heap."""
@@ -83,10 +86,13 @@ class Turns:
             turn.token += 1
             turn.until = None
             turn.since = self.clock.now
-            before = progress.progress
+            before, position = progress.progress, peer.position
             next(peer.life)
             if progress.progress != before:
-                progress.goes_on()  # it has taken steps
+                rows = progress.goes_on()
+                if peer.position != position:  # it has taken steps
+                    entries = self._entries
+                    entries += rows, self.clock.now, number, position, peer.position
             return peer
         except Raised as one:
             failed = one.error

@@ -22,6 +22,7 @@ from .clock import SECOND, Clock, nanoseconds
 from .dialling import Dialling
 from .dropped import Dropped
 from .holdings import Holdings
+from .log import Log
 from .netstat import SocketRow, SocketTable
 from .outcome import Outcome
 from .player import GivenUp, Player
@@ -47,7 +48,6 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 __tracebackhide__ = True  # pytest: end tracebacks at the server's own line
-
 
 REFUSALS: Final = 100
 """So often a call that is not simulated is refused in place; whoever has swallowed that, and goes on, is ended."""
@@ -90,17 +90,17 @@ class World:
         self.peers: Final[list[Player]] = []
         self.spinning: Final = Spinning(self)
         self.clock: Final = Clock(date, self.spinning.asked_for_time)
-        self.choices: Final = Choices()
+        self.log: Final = Log(self.monitor, self.peers)
+        self.choices: Final = Choices(self.log.decided)
         self.network: Final = Network(lambda: self.clock.now / 1e9, self.choices)
         self.turns: Final = Turns(
-            self.clock, self.peers, self.patience, self.choices, self.spinning, self.monitor.fails
+            self.clock, self.peers, self.patience, self.choices, self.spinning, self.log.entries, self.monitor.fails
         )
         self.dropped: Final = Dropped(self.monitor, (self.peers, self.network.descriptors), self.gives_back)
         self.holdings: Final = Holdings(self.monitor, self.dropped.tidy)
         self.dialling: Final = Dialling(self.network, self.monitor, self.choices, self.holdings.records, buffer)
-        self.outcome: Final = Outcome(
-            self.clock, self.monitor, self.network, self.dialling, self.peers, self.holdings.records
-        )
+        whole = self.clock, self.monitor, self.network, self.dialling, self.peers, self.holdings.records
+        self.outcome: Final = Outcome(*whole)
         self.termination: Final = Termination(
             self.clock, self.network, self.dialling, self.peers, self.patience, self.grace, self.outcome.in_force
         )

@@ -1,0 +1,56 @@
+"""What others than the server have done: steps that peers have taken, and decisions.
+
+Owns that record, which lies beside the rows of the trace: the server's calls alone are judged. Knows of a peer its
+script, and of a decision its words.
+"""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING, Any, Final
+
+from .._judge.trace import WIDTH
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from .._choices import Choice
+    from .._judge.monitor import Monitor
+    from .._judge.trace import Row
+    from .player import Player
+
+__tracebackhide__ = True  # pytest: end tracebacks at the server's own line
+
+COLUMNS: Final = 5
+"""How long the rows were, the time, which peer, and from which step to which; of a decision, -1 and what it was."""
+
+
+class Log:
+    """Who has done what in one run, beside the server."""
+
+    __slots__ = ("_monitor", "_peers", "entries")
+
+    def __init__(self, monitor: Monitor, peers: Sequence[Player]) -> None:
+        self._monitor: Final = monitor
+        self._peers: Final = peers
+        self.entries: Final[list[Any]] = []  # Any: `COLUMNS` in turn; flat, as the rows are, and for the same reason
+
+    def decided(self, choice: Choice) -> None:
+        """A decision was made."""
+        self.entries.extend((len(self._monitor.rows), self._monitor.now, -1, choice, 0))
+
+    def others(self) -> Iterator[tuple[int, str, Row]]:
+        """What was done, in order: before which row of the server's, by whom, and a row of its own."""
+        number: int
+        here = sys._getframe()  # the only way to a frame that costs nothing
+        for at in range(0, len(self.entries), COLUMNS):
+            length, now, number, first, end = self.entries[at : at + COLUMNS]
+            if number < 0:
+                said = f"{first.label}: {first.taken + 1} of {first.many}"
+                yield length // WIDTH, "choice", ("choice", "choice", said, now, here.f_code, here.f_lasti)
+                continue
+            script = self._peers[number].script
+            for step in range(first, min(end, len(script.steps))):
+                code, instruction = script.made_at(step)
+                row = "step", script.name, str(script.steps[step]), now, code, instruction
+                yield length // WIDTH, script.name, row
