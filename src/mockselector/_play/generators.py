@@ -41,7 +41,7 @@ def called(function: Callable[[], R]) -> R:
 
 
 class Generators:
-    """Those that a peer plays now, the innermost last."""
+    """Those that a peer plays now, the innermost last. Most peers never do: `NONE` is theirs."""
 
     __slots__ = ("_name", "is_fresh", "stack")
 
@@ -87,3 +87,7 @@ class Generators:
             raise RuntimeError(
                 f"the generator that {self._name} plays has yielded {MOST_YIELDED:,} steps: has it no end?"
             )
+
+
+NONE: Final = Generators("")
+"""Of a peer that has not played any; nothing begins in it."""

@@ -21,8 +21,8 @@ if TYPE_CHECKING:
 
 __tracebackhide__ = True  # pytest: end tracebacks at the server's own line
 
-COLUMNS: Final = 5
-"""How long the rows were, the time, which peer, and from which step to which; of a decision, -1 and what it was."""
+COLUMNS: Final = 4
+"""How long the rows were, the time, which peer, and how many steps it had then taken; of a decision, -1 and itself."""
 
 
 class Log:
@@ -37,20 +37,22 @@ class Log:
 
     def decided(self, choice: Choice) -> None:
         """A decision was made."""
-        self.entries.extend((len(self._monitor.rows), self._monitor.now, -1, choice, 0))
+        self.entries.extend((len(self._monitor.rows), self._monitor.now, -1, choice))
 
     def others(self) -> Iterator[tuple[int, str, Row]]:
         """What was done, in order: before which row of the server's, by whom, and a row of its own."""
         number: int
+        taken: dict[int, int] = {}  # steps, by peer
         here = sys._getframe()  # the only way to a frame that costs nothing
         for at in range(0, len(self.entries), COLUMNS):
-            length, now, number, first, end = self.entries[at : at + COLUMNS]
+            length, now, number, end = self.entries[at : at + COLUMNS]
             if number < 0:
-                said = f"{first.label}: {first.taken + 1} of {first.many}"
+                said = f"{end.label}: {end.taken + 1} of {end.many}"
                 yield length // WIDTH, "choice", ("choice", "choice", said, now, here.f_code, here.f_lasti)
                 continue
             script = self._peers[number].script
-            for step in range(first, min(end, len(script.steps))):
+            first, taken[number] = taken.get(number, 0), end
+            for step in range(first, end):
                 code, instruction = script.made_at(step)
                 row = "step", script.name, str(script.steps[step]), now, code, instruction
                 yield length // WIDTH, script.name, row

@@ -15,7 +15,7 @@ from .._judge.errors import Finding
 from .._text import bytes_text, excerpt
 from .clock import nanoseconds
 from .expecting import UNKNOWN, Difference, Expecting, difference
-from .generators import Generators
+from .generators import NONE, Generators
 from .reading import ALL, Reading, Turn, how_it_ended
 from .script import shorten
 from .steps import Does, Expects, Plays, Sends, Waits
@@ -167,7 +167,7 @@ class Player:
         self.turn: Final = Turn(around.turns, serial, waits)
         self.reading: Final = Reading(self.turn)
         self.expecting: Final = Expecting(script, HEARS)
-        self.generators: Final = Generators(script.name)
+        self.generators: Generators = NONE
         self.stream: End | None = None
         self.dialled: Descriptor | None = None  # who wants to connect to this backend
         self.position: int = 0
@@ -303,6 +303,12 @@ class Player:
             self.step, came = generators.end(), b""
         self.judge_on()
         return None
+
+    def play(self, step: Plays) -> None:
+        """Take the steps of a generator, within those that are played."""
+        if self.generators is NONE:
+            self.generators = Generators(self.name)
+        self.generators.begin(step)
 
     def _idles(self, came: bytes) -> int:
         """A step is taken that was made during the run: how many such have moved nothing, and left no turn?"""

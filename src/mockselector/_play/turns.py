@@ -92,7 +92,7 @@ class Turns:
                 rows = progress.goes_on()
                 if peer.position != position:  # it has taken steps
                     entries = self._entries
-                    entries += rows, self.clock.now, number, position, peer.position
+                    entries += rows, self.clock.now, number, peer.position
             return peer
         except Raised as one:
             failed = one.error
