@@ -10,7 +10,7 @@ imports only from what stands above it.
     _system.py    facts of the system below, bound before anybody can patch them
     _text.py      how names, values, messages and lists are shortened and escaped
     _whose.py     whose code a file holds: ours, the standard library's, a package's, the user's
-    _choices.py   every decision of a scenario that could as well be another one
+    _choices.py   how a decision that could as well be another one is taken and recorded
     _buffers.py   what a program gives to be sent or filled, looked at where it is, and let go of
     _judge/       what a server does, and what is to be said of it: trace, rules, errors, the door
     _methods.py   every method of socket.socket, over a few that each kind of socket has

@@ -1,8 +1,8 @@
 """Every decision of a scenario that could as well be another one: who goes first, how much comes at once.
 
-Owns `Choices`: the one place where it is decided, and the record of what was. 0 is what happens where nobody decides;
-any other number below `many` is as legal, which the battery against the kernel holds. Knows nothing of what the
-decisions are about.
+Owns `Choices`: who decides, and the record of what was decided. 0 is what happens where nobody decides; any other
+number below `many` is as legal, which the battery against the kernel holds. Knows nothing of what the decisions are
+about: that is where `choose()` is called (in which order peers act: `_play/turns.py`).
 """
 
 from __future__ import annotations

@@ -6,7 +6,7 @@ In reading order; a file imports only from those above it:
     tail.py     the end of a trace as errors show it: folded, with the rows that prove what is said
     reasons.py  which exception was being handled, and the user's own line further up
     standing.py where the tasks of an asyncio program stand
-    rules.py    what a server may do: two tables, and each rule's texts. Pure data
+    rules.py    what a server may do: two tables, each rule's texts, and where it is judged (`JUDGED`). Pure data
     errors.py   ScenarioError, and every text that a user reads of it
     watching.py which sockets are registered with which selector, and for what
     records.py  what is known of each socket in a run

@@ -1,7 +1,7 @@
 """A server that is busy with nothing: calls in vain, and wake-ups about which it does nothing.
 
 Owns what is counted for `[busy-loop]` in the trace of a run. How often `select()` returns while no byte is moved in
-a scenario, and how time goes on for who only looks, the world around it knows.
+a scenario, and how time goes on for who only looks, `_play/spinning.py` judges.
 """
 
 from __future__ import annotations

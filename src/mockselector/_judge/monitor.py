@@ -19,7 +19,7 @@ from .idling import IN_VAIN, Idling
 from .leftovers import Leftovers
 from .reasons import is_dropping
 from .records import Record
-from .rules import GONE, LIFE, MEMBERSHIP, QUIET, RULES, Breach, NotSimulated
+from .rules import GONE, LIFE, MEMBERSHIP, QUIET, RULES, Breach, ByNetwork, NotSimulated
 from .short_sends import ShortSends
 from .sleeping import Sleeping
 from .trace import WIDTH, Trace, caller, folds, mask_text, outwards
@@ -28,7 +28,7 @@ from .witness import GIVES_UP, Witness
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Sequence
+    from collections.abc import Callable, Collection, Mapping, Sequence
     from selectors import SelectorKey
     from types import CodeType, FrameType
     from typing import Final, NoReturn
@@ -65,6 +65,7 @@ class Monitor:
         self.violation: BaseException | None = None  # a finding, a refusal, or what a step has raised
         self.raised_under: tuple[CodeType, ...] = ()  # what ran when it was raised, innermost first
         self.finished = False
+        self.life: Mapping[Phase, Mapping[Operation, Cell]] = LIFE
         self.level_triggered = False  # whether events are reported again as long as nothing is done about them
         self.returned = False  # whether the last select() returned anything
         self.ended = False  # whether the script came to its end, or was given up
@@ -188,6 +189,9 @@ class Monitor:
             self.append(operation, record.name, detail, frame)
             self.idling.in_vain(record.name, operation, record)
             return
+        if isinstance(cell, ByNetwork):
+            self.append(operation, record.name, detail, frame)
+            return
         if isinstance(cell, NotSimulated):
             raise NotImplementedError(
                 f"{record.name}.{operation}() needs a network behind the socket, which an event list"
@@ -206,7 +210,7 @@ class Monitor:
     def becomes(self, record: Record, phase: Phase) -> None:
         """A socket is in another phase: by its last step, or by what the network did."""
         record.phase = phase
-        record.moves = LIFE[phase]
+        record.moves = self.life[phase]
         self.sleeping.changed[record] = len(self.rows)
         if phase in GONE:
             self.sleeping.gone(record)

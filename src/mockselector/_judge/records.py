@@ -7,8 +7,6 @@ from __future__ import annotations
 
 from selectors import EVENT_READ
 
-from .rules import LIFE
-
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Mapping
@@ -18,7 +16,7 @@ if TYPE_CHECKING:
     from .._buffers import Outgoing, Owed
     from .errors import Finding
     from .rules import Cell, Operation, Phase, RuleId
-    from .trace import Place, Row, Rows
+    from .trace import Nanoseconds, Place, Row, Rows
     from .watching import Watch
 
     class Script(Protocol):
@@ -53,7 +51,8 @@ if TYPE_CHECKING:
 
         rows: Rows
         note: Callable[[Row], None]
-        now: int
+        life: Mapping[Phase, Mapping[Operation, Cell]]
+        now: Nanoseconds
         limit: int
         finished: bool
         ended: bool
@@ -111,7 +110,7 @@ class Record:
         self.named = True  # False: it goes by a role that may turn out to be another
         self.rename(name)
         self.phase: Phase = phase
-        self.moves: Mapping[Operation, Cell] = LIFE[phase]
+        self.moves: Mapping[Operation, Cell] = monitor.life[phase]
         self.number = number
         self.allow = allow
         self.script = script

@@ -2,10 +2,12 @@ r"""The rules: what a server may do to a socket and a selector, and what breakin
 
 Everything that *defines* strict behaviour lives here as literal data, and nothing else does:
 
-- `LIFE`, a total table of a socket's life (phase x operation -> what comes of it);
+- `LIFE`, a total table of a socket's life (phase x operation -> what comes of it), and `ON_A_NETWORK`, the same without
+  what a network says of itself;
 - `MEMBERSHIP`, the same for one selector and one descriptor number;
 - `at_sleep`, the rule about a socket that is judged when the server goes to sleep;
-- `RULES`, per rule its level, its texts and the rows of the trace that prove it.
+- `RULES`, per rule its level, its texts and the rows of the trace that prove it;
+- `JUDGED`, per rule the table or the file in which it is judged.
 
 Pure data and pure functions: no socket, no selector, no trace is known here. The rule catalogue
 in the documentation is made from this file, and the tests walk every cell of both tables.
@@ -129,6 +131,12 @@ class Breach:
         self.rule: Final = rule
 
 
+class ByNetwork:
+    """What comes of it the network says, which is asked."""
+
+    __slots__ = ()
+
+
 class NotSimulated:
     """A cell that needs a network behind the socket, which an event list does not have."""
 
@@ -136,7 +144,7 @@ class NotSimulated:
 
 
 if TYPE_CHECKING:
-    Cell: TypeAlias = Phase | int | Breach | NotSimulated | None
+    Cell: TypeAlias = Phase | int | Breach | NotSimulated | ByNetwork | None
     """What comes of an operation: None, it goes through and the phase stays; a phase, the next
     one; a number, the `errno` of the `OSError` that production raises; a broken rule."""
 
@@ -218,6 +226,16 @@ LOST: Final = frozenset[str](("broken", "reset"))
 
 GONE: Final = frozenset[str](("closed", "detached"))
 """Phases without a descriptor."""
+
+BY_NETWORK: Final = ByNetwork()
+
+ON_A_NETWORK: Final[Mapping[Phase, Mapping[Operation, Cell]]] = {
+    phase: cells if phase in GONE else {
+        operation: BY_NETWORK if isinstance(cell, (int, NotSimulated)) else cell for operation, cell in cells.items()
+    }
+    for phase, cells in LIFE.items()
+}  # fmt: skip
+"""The same where there is a network: what a call returns it alone knows, and the table which rule a step breaks."""
 
 QUIET: Final = frozenset[str](("option", "getpeername", "peek", "get_key", "modify:same", "select"))
 """Operations that do nothing about a socket's readiness."""

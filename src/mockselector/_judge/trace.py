@@ -32,8 +32,11 @@ if TYPE_CHECKING:
         line: int
         function: str
 
-    Row: TypeAlias = tuple[str, str, object, int, CodeType, int]
-    """Operation, name of the socket or selector, detail, nanoseconds, code, instruction."""
+    Nanoseconds: TypeAlias = int
+    """Virtual time, from the beginning of the run on, and lengths of it."""
+
+    Row: TypeAlias = tuple[str, str, object, Nanoseconds, CodeType, int]
+    """Operation, name of the socket or selector, detail, time, code, instruction."""
 
     Rows: TypeAlias = list[Any]  # Any: the six entries of a row in turn, row after row
 else:
@@ -159,7 +162,7 @@ def mask_text(mask: object) -> str:
     return (names.get(mask) if isinstance(mask, int) else None) or value_text(mask)
 
 
-def seconds_text(nanoseconds: int) -> str:
+def seconds_text(nanoseconds: Nanoseconds) -> str:
     """A time as an error shows it."""
     return f"{nanoseconds / 1e9:.9g} s"
 

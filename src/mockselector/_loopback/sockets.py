@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from typing_extensions import Buffer
 
     from .._judge.records import Record
+    from .._judge.trace import Nanoseconds
     from .._methods import BinaryFile
     from .._play.clock import Clock
     from .._play.expecting import Difference
@@ -42,7 +43,9 @@ if TYPE_CHECKING:
         @property
         def spinning(self) -> Spinning: ...
         def check_running(self, timeout: float | None) -> bool: ...
-        def until(self, done: Callable[[], bool], deadline: int | None, call: tuple[str, str]) -> bool | None: ...
+        def until(
+            self, done: Callable[[], bool], deadline: Nanoseconds | None, call: tuple[str, str]
+        ) -> bool | None: ...
         def refuse(self, what: str) -> NoReturn: ...
         def sent_wrongly(self, record: Record, peer: Player, wrong: Difference, data: bytes) -> None: ...
 
@@ -90,7 +93,7 @@ class LoopbackSocket(real_socket):
         self._descriptor = descriptor
         self._record = record
         self._patience: float | None = _socket_module.getdefaulttimeout()
-        self._deadline: int | None = None  # of a sendall()
+        self._deadline: Nanoseconds | None = None  # of a sendall()
         self.target: Address = None  # to where it is being connected, and the kernel has not told how that went
         self.far: Far = far
         far.number = descriptor.number

@@ -14,13 +14,13 @@ In reading order; a file imports only from those above it:
     kept_waiting.py who else waits while the server waits for one peer
     netstat.py      the sockets of a scenario as a table
     log.py          what others than the server have done: steps, decisions
-    turns.py        which peers can act now, and when others will
+    turns.py        which peers can act now, in which order, and when others will
     dialling.py     who connects to whom, and who waits for that
     termination.py  when a run is over, and who is asked to stop before
     dropped.py      when garbage is collected, and the sockets in it are closed
     holdings.py     what the program has: sockets, selectors, tasks, and what each is called
     outcome.py      what has become of the peers, and what is to be said of it
-    spinning.py     a server that never waits, and how it sees time pass
+    spinning.py     a server that never waits: how it sees time pass, and `[busy-loop]` in time
     stack.py        what carries the connections: the simulated network
     world.py        how a run goes on, and how it ends
 """

@@ -12,6 +12,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from typing import Final
 
+    from .._judge.trace import Nanoseconds
+
 SECOND: Final = 1_000_000_000
 
 MONOTONIC: Final = 1_000 * SECOND
@@ -30,7 +32,7 @@ class Clock:
     __slots__ = ("_asked", "date", "now")
 
     def __init__(self, date: float, asked: Callable[[], None]) -> None:
-        self.now: int = 0
+        self.now: Nanoseconds = 0
         self.date: Final = round(date * SECOND)
         self._asked: Final = asked  # called whenever somebody asks for the time
 
@@ -55,6 +57,6 @@ class Clock:
         return self.date + self.now
 
 
-def nanoseconds(seconds: float) -> int:
+def nanoseconds(seconds: float) -> Nanoseconds:
     """Seconds as the clock counts them."""
     return round(seconds * SECOND)

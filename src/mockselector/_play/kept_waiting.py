@@ -17,6 +17,7 @@ from .._text import bytes_text, excerpt
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
+    from .._judge.trace import Nanoseconds
     from .._judge.watching import Watch
     from .._kernel.descriptors import Descriptor
     from .._kernel.network import Network
@@ -31,7 +32,7 @@ class KeptWaiting:
 
     __slots__ = ("name", "since", "watch", "what")
 
-    def __init__(self, name: str, what: str, since: int, watch: Watch) -> None:
+    def __init__(self, name: str, what: str, since: Nanoseconds, watch: Watch) -> None:
         self.name: Final = name
         self.what: Final = what
         self.since: Final = since
@@ -57,7 +58,7 @@ class LookingAround:
         self._writable = {number for _, number, mask in self._ready() if mask & EVENT_WRITE}
         self.found: KeptWaiting | None = None
 
-    def look(self, now: int) -> None:
+    def look(self, now: Nanoseconds) -> None:
         """See whether anybody else waits now."""
         if self.found is not None and self.found.watch.serves:
             return

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from .._judge.monitor import Monitor
     from .._judge.records import Record
     from .._judge.rules import Operation, RuleId
+    from .._judge.trace import Nanoseconds
     from .._judge.watching import Watch
     from .._kernel.descriptors import Descriptor
     from .._kernel.network import Network
@@ -102,16 +103,16 @@ class Outcome:
         return self._handled_name
 
     def waited(
-        self, record: Record, operation: Operation, rule: RuleId, seconds: int, around: LookingAround | None
+        self, record: Record, operation: Operation, rule: RuleId, took: Nanoseconds, around: LookingAround | None
     ) -> None:
         """The server has waited for one peer: judge that, by whether another one was kept waiting meanwhile."""
         kept = around.found if around is not None else None
         if kept is None or kept.since >= self._clock.now:
             if self._monitor.pedantic:
-                self._monitor.waited(record, operation, Finding(rule, record.name, {"seconds": seconds_text(seconds)}))
+                self._monitor.waited(record, operation, Finding(rule, record.name, {"seconds": seconds_text(took)}))
             return
         long = seconds_text(self._clock.now - kept.since)
-        fields = {"seconds": f"{seconds_text(seconds)}, while {kept.name} was kept waiting for {long}"}
+        fields = {"seconds": f"{seconds_text(took)}, while {kept.name} was kept waiting for {long}"}
         if kept.watch.serves or self._monitor.pedantic:
             self._monitor.waited(record, operation, Finding(rule, record.name, fields, note=kept.what))
         elif self._monitor.allows_not(rule, record):

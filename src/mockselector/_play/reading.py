@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from typing import Protocol
 
+    from .._judge.trace import Nanoseconds
     from .._kernel.streams import FarEnd
     from .clock import Clock
     from .steps import Step
@@ -92,8 +93,8 @@ class Turn:
         self._serial: Final = serial
         self.clock: Final = turns.clock
         self.queued: bool = False
-        self.since: int = 0  # when it began to wait
-        self.until: int | None = None  # until when it waits; None: for something to happen
+        self.since: Nanoseconds = 0  # when it began to wait
+        self.until: Nanoseconds | None = None  # until when it waits; None: for something to happen
         self.token: int = 0  # tells the timers of one wait from those of the next
         self.waits: str | Step = waits  # for what; the text of a step is made when somebody asks
 
@@ -124,7 +125,7 @@ class Reading:
         self.received: bytearray = bytearray()
         self.total: int = 0  # how much that is
         self.begun: int = 0  # where in it those bytes begin that the step that is being taken has taken in
-        self.pace: tuple[int, int] | None = None  # bytes, nanoseconds
+        self.pace: tuple[int, Nanoseconds] | None = None  # so many bytes, every so often
 
     def pull(self, size: int) -> int:
         """Read at most `size` bytes of what has come, as fast as this peer reads; returns how many that is."""

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from .._judge.rules import RuleId
+    from .._judge.trace import Nanoseconds
     from .._kernel.network import Network
     from .clock import Clock
     from .dialling import Dialling
@@ -25,8 +26,8 @@ class Termination:
     """How far a run is from its end. Half of its attributes are what it looks at for that."""
 
     def __init__(
-        self, clock: Clock, network: Network, dialling: Dialling, peers: Sequence[Player], patience: int, grace: int,
-        in_force: Callable[[RuleId, Player], bool],
+        self, clock: Clock, network: Network, dialling: Dialling, peers: Sequence[Player], patience: Nanoseconds,
+        grace: Nanoseconds, in_force: Callable[[RuleId, Player], bool],
     ) -> None:  # fmt: skip
         self._clock: Final = clock
         self._network: Final = network
@@ -37,7 +38,7 @@ class Termination:
         self._in_force: Final = in_force
         self.on_end: Final[list[Callable[[], object]]] = []
         """What the test wants to be called when all peers are done."""
-        self.interrupts: Final[list[int]] = []
+        self.interrupts: Final[list[Nanoseconds]] = []
         """When the program is to be interrupted: a heap."""
         self.interrupt_at_end = False
         self.completes = False
@@ -50,7 +51,9 @@ class Termination:
         """Whether a function of `on_end` is running."""
         self._playing = 0  # clients whose script is not at its end; less one for each backend whose script is
         self._begun_at = 0  # when the program was run
-        self._over_at: int | None = None  # when the last script came to its end, or the program was asked to stop
+        self._over_at: Nanoseconds | None = (
+            None  # when the last script came to its end, or the program was asked to stop
+        )
 
     def begins(self) -> None:
         """The program is run."""
@@ -71,7 +74,7 @@ class Termination:
         return self._playing + self._dialling.dialled
 
     @property
-    def since(self) -> int:
+    def since(self) -> Nanoseconds:
         """When a script, or the program, last did something, if no script is at play."""
         return max(self._over_at or 0, self._begun_at)
 
@@ -88,11 +91,11 @@ class Termination:
         """
         return self.listened and bool(self._peers) and bool(self._network.listeners or self._dialling.alive)
 
-    def next_interrupt(self) -> int | None:
+    def next_interrupt(self) -> Nanoseconds | None:
         """When the program is interrupted next."""
         return self.interrupts[0] if self.interrupts else None
 
-    def due(self, *, rests: bool = False) -> int | None:
+    def due(self, *, rests: bool = False) -> Nanoseconds | None:
         """When the run is over; None: as far as can be seen, it is not. rests: the program waits without an end."""
         if self._playing + self._dialling.dialled:
             return None

@@ -14,10 +14,15 @@ from .generators import Raised
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
+    from typing import TypeAlias
 
     from .._choices import Choices
+    from .._judge.trace import Nanoseconds
     from .clock import Clock
     from .player import Player, Progress
+
+    Wait: TypeAlias = tuple[Nanoseconds, int, int]
+    """When it ends, which peer waits, and in which of its waits."""
 
 __tracebackhide__ = True  # pytest: end tracebacks at the server's own line
 
@@ -34,7 +39,7 @@ class Turns:
         self,
         clock: Clock,
         peers: Sequence[Player],
-        patience: int,
+        patience: Nanoseconds,
         choices: Choices,
         progress: Progress,
         entries: list[Any],
@@ -49,8 +54,8 @@ class Turns:
         self._fails: Final = fails  # told of whatever ends the run
         self.runnable: Final[list[int]] = []
         """Who can act now, by number: a heap."""
-        self._timers: Final[list[tuple[int, int, int]]] = []  # when, whose, of which wait: a heap
-        self._vain: Final[deque[tuple[int, int, int]]] = deque()  # of those who wait for something to happen
+        self._timers: Final[list[Wait]] = []  # a heap
+        self._vain: Final[deque[Wait]] = deque()  # of those who wait for something to happen
         self.acting: Player | None = None
         """Whose step is being taken."""
 
@@ -110,11 +115,11 @@ class Turns:
         self.runnable.sort()  # which a heap may be
         return self.runnable.pop(self._choices.choose(len(self.runnable), "which peer acts"))
 
-    def _holds(self, wait: tuple[int, int, int]) -> bool:
+    def _holds(self, wait: Wait) -> bool:
         peer = self._peers[wait[1]]
         return peer.turn.token == wait[2] and not peer.turn.queued
 
-    def due(self) -> int | None:
+    def due(self) -> Nanoseconds | None:
         """When the next peer will act."""
         timers = self._timers
         while timers:
@@ -123,7 +128,7 @@ class Turns:
             heappop(timers)
         return None
 
-    def due_in_vain(self) -> tuple[int, Player] | None:
+    def due_in_vain(self) -> tuple[Nanoseconds, Player] | None:
         """When a peer will have waited as long as anybody would, and which."""
         vain = self._vain
         while vain:

@@ -16,6 +16,7 @@ from .._choices import Choices
 from .._ending.ending import Ending, interruption
 from .._ending.watchdog import stack_of
 from .._judge.monitor import Monitor
+from .._judge.rules import ON_A_NETWORK
 from .._kernel.network import Network
 from .._text import excerpt
 from .clock import SECOND, Clock, nanoseconds
@@ -39,7 +40,7 @@ if TYPE_CHECKING:
     from .._judge.errors import Finding
     from .._judge.records import Record
     from .._judge.rules import RuleId
-    from .._judge.trace import Place
+    from .._judge.trace import Nanoseconds, Place
     from .._kernel.descriptors import Descriptor
     from .._kernel.streams import Stream
     from .expecting import Difference
@@ -70,7 +71,7 @@ class World:
     _settling = False
     _refusals = 0
     _ending_at = 0  # the progress when the server last polled after the end
-    _ended_at: int | None = None  # when the server was first ended, if it has waited since
+    _ended_at: Nanoseconds | None = None  # when the server was first ended, if it has waited since
 
     def __init__(
         self, script: Place, outside: CodeType, *, allow: frozenset[RuleId], pedantic: bool, patience: float,
@@ -80,8 +81,9 @@ class World:
         self.monitor.witness.program = "program"  # until there is a client, or it listens
         self.monitor.idling.wakes = IDLE_WAKES
         self.monitor.spare_reads = 1
+        self.monitor.life = ON_A_NETWORK
         self.monitor.level_triggered = True
-        self.monitor.give_up = self._how_to_give_up
+        self.monitor.give_up = lambda: self.give_up
         self.ending: Final = Ending(self.monitor, outside)
         self.script: Final = script
         self.patience: Final = nanoseconds(patience)
@@ -202,7 +204,7 @@ class World:
     def until(
         self,
         done: Callable[[], T],
-        deadline: int | None,
+        deadline: Nanoseconds | None,
         call: tuple[str, str],
         never: Callable[[], None] | None = None,
     ) -> T | None:
@@ -262,13 +264,13 @@ class World:
         while self.turns.runnable:
             self.play()
 
-    def comes_next(self) -> int | None:
+    def comes_next(self) -> Nanoseconds | None:
         """When something will happen: a peer acts, or has waited in vain, an interrupt, or the end."""
         vain = self.turns.due_in_vain()
         moments = self.turns.due(), vain and vain[0], self.termination.due(), self.termination.next_interrupt()
         return min((when for when in moments if when is not None), default=None)
 
-    def advance(self, deadline: int | None = None, never: Callable[[], None] | None = None) -> None:
+    def advance(self, deadline: Nanoseconds | None = None, never: Callable[[], None] | None = None) -> None:
         """Nothing can happen now: go to the next moment at which something will."""
         timer = self.turns.due()
         interrupt = self.termination.next_interrupt()
@@ -290,7 +292,7 @@ class World:
         elif deadline != at:
             self._over(never)
 
-    def pass_to(self, when: int) -> None:
+    def pass_to(self, when: Nanoseconds) -> None:
         """Time goes on."""
         if when > self.clock.now:
             self.clock.now = self.monitor.now = when
@@ -385,9 +387,6 @@ class World:
         self.outcome.note_tasks()
         self.monitor.breaks_off(*self._call)
         raise interruption(self)
-
-    def _how_to_give_up(self) -> Callable[[], NoReturn]:
-        return self.give_up
 
     def give_up(self) -> NoReturn:
         """End the run by an exception."""

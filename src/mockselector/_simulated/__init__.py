@@ -3,7 +3,7 @@
 In reading order; a file imports only from those above it:
 
     waiting.py    a socket's state, its steps, and how its calls wait
-    reading.py    what a read finds
+    reading.py    what a read finds (which error, or the end, `_kernel/streams.py` says)
     writing.py    what a send comes to
     connecting.py what connect() comes to
     sockets.py    SimSocket, all of that; and what stands in for socket.socket

@@ -9,7 +9,7 @@ Owns what `connect()` comes to: at once, later, again, refused; by TCP and by a 
 from __future__ import annotations
 
 import os
-from errno import EAGAIN, ECONNABORTED, EINPROGRESS, EINVAL, EISCONN, ETIMEDOUT
+from errno import EAGAIN, EALREADY, ECONNABORTED, EINPROGRESS, EINVAL, EISCONN, ETIMEDOUT
 from typing import TYPE_CHECKING
 
 from .._kernel.addresses import AF_UNIX, without_name
@@ -87,8 +87,7 @@ class Connecting(Writing):
         elif descriptor.fresh:  # the first call after that says that all is well
             descriptor.fresh = False
         else:
-            self._do("connect")
-            self._refuses_to_connect(EISCONN)  # what the table knows nothing of: it was reset meanwhile
+            self._fails("connect", EALREADY if descriptor.connecting else EISCONN)
 
     def _await_connection(self, *, again: bool = False) -> None:
         """A connection is under way, and the socket waits for it; `again`: it was begun by an earlier call."""

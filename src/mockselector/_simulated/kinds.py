@@ -22,6 +22,7 @@ from .selectors import SimSelector
 if TYPE_CHECKING:
     from selectors import SelectorKey
 
+    from .._judge.trace import Nanoseconds
     from .._kernel.descriptors import Descriptor
     from .._play.world import World
     from .._system import FileObject
@@ -162,7 +163,7 @@ class SelectSelector(_ByNumber):
         self._remove(fileobj)
         return self._add(fileobj, events, data)
 
-    def _duration(self, timeout: float) -> int:
+    def _duration(self, timeout: float) -> Nanoseconds:
         if not _is_plain(timeout):
             raise TypeError("timeout must be a number or None")
         duration = nanoseconds(timeout)

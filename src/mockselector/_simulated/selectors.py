@@ -35,6 +35,7 @@ if TYPE_CHECKING:
 
     from .._judge.records import Record
     from .._judge.rules import Membership, Registration
+    from .._judge.trace import Nanoseconds
     from .._kernel.descriptors import Descriptor
     from .._play.world import World
     from .._system import FileObject
@@ -127,8 +128,8 @@ class SimSelector(_BaseSelectorImpl):
     def _find(self) -> list[tuple[int, int]]:
         """What is ready, by number, and for what of that for which it is watched."""
 
-    def _duration(self, timeout: float) -> int:
-        """Nanoseconds to wait. poll() and epoll count in milliseconds, and refuse what is too long."""
+    def _duration(self, timeout: float) -> Nanoseconds:
+        """How long to wait. poll() and epoll count in milliseconds, and refuse what is too long."""
         if math.ceil(timeout * 1e3) > _LARGEST:
             raise OverflowError("timeout is too large")
         return nanoseconds(timeout)

@@ -18,7 +18,7 @@ from errno import EAGAIN, EBADF, ETIMEDOUT
 from functools import cache
 from typing import TYPE_CHECKING, Final
 
-from .._judge.rules import GONE
+from .._judge.rules import BY_NETWORK, GONE, ByNetwork
 from .._kernel.addresses import AF_UNIX
 from .._methods import DONTWAIT, Shell
 from .._play.clock import nanoseconds
@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 
     from .._judge.records import Record
     from .._judge.rules import Operation
+    from .._judge.trace import Nanoseconds
     from .._kernel.descriptors import Descriptor
     from .._play.kept_waiting import LookingAround
     from .._play.world import World
@@ -78,7 +79,7 @@ class Waiting(Shell):
         self._record = record
         self._options = None
         self._timeout = _socket.getdefaulttimeout()
-        self._deadline: int | None = None  # of a sendall()
+        self._deadline: Nanoseconds | None = None  # of a sendall()
         self._around: LookingAround | None = None  # who else waited while it last did
         self._serial = len(world.monitor.records)
         self.family = FAMILY[descriptor.family]
@@ -127,12 +128,12 @@ class Waiting(Shell):
         monitor.perform(self._record, operation, detail)
 
     def _does(self, operation: Operation, detail: object = None) -> None:
-        """Take a step that the network lets pass, whatever the table would say (which is TCP's)."""
+        """Take a step that the network lets pass."""
         record = self._record
         monitor = record.monitor
         if monitor.finished:
             self._too_late(operation)
-        if isinstance(record.moves[operation], int):
+        if record.moves[operation] is BY_NETWORK:
             monitor.decided(operation.partition(":")[0], record.name, detail)
         else:
             monitor.perform(record, operation, detail)
@@ -141,7 +142,7 @@ class Waiting(Shell):
         """A call that the network refuses, or in which it reports how the connection has failed."""
         error = error or OSError(number, os.strerror(number))
         record = self._record
-        if isinstance(record.moves[operation], int) and not record.monitor.finished:
+        if isinstance(record.moves[operation], (ByNetwork, int)) and not record.monitor.finished:
             record.tried_on = record.tried_on or operation.startswith("send")
             record.monitor.refused(operation.partition(":")[0], record, error)
         else:
@@ -189,8 +190,10 @@ class Waiting(Shell):
         if self._timeout and not self._descriptor.ready() & events:
             self._wait(lambda: bool(self._descriptor.ready() & events), nothing, 0, ends=ends)
 
-    def _wait(self, done: Callable[[], bool], nothing: tuple[Operation, ...], flags: int, *, ends: bool = False) -> int:
-        """Wait for something to come, as this socket waits; returns how long it took, in nanoseconds.
+    def _wait(
+        self, done: Callable[[], bool], nothing: tuple[Operation, ...], flags: int, *, ends: bool = False
+    ) -> Nanoseconds:
+        """Wait for something to come, as this socket waits; returns how long it took.
 
         nothing: the operations that it is if nothing comes. ends: it is where a server waits when all is done.
         """
