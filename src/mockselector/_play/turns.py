@@ -1,7 +1,8 @@
 """Whose turn it is: which peers can act now, and when others will.
 
-Owns the moments to come of a scenario: who can act, in order of creation; who waits until when; and who waits for
-something to happen, so that it may be in vain. Knows peers only by how they wait, and nothing of who lets time pass.
+Owns the moments to come of a scenario: who can act, in order of creation or as `_choices` decides; who waits until
+when; and who waits for something to happen, so that it may be in vain. Knows peers only by how they wait, and nothing
+of who lets time pass.
 """
 
 from __future__ import annotations
