@@ -174,7 +174,7 @@ class Event:
 
     def __init__(self, row: Row, actor: str = "server") -> None:
         self._row = row
-        self.actor = actor
+        self.actor: str = actor
         """Who did it: "server", and in `Trace.whole` also the name of a peer, "choice" or "time"."""
 
     @property
