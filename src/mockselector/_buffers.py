@@ -79,9 +79,9 @@ class Given:
     def fill(self, data: bytes) -> None:
         """Put bytes into them, from the first on."""
         for view, begin in zip(self._views, self._starts, strict=True):
+            if begin >= len(data):
+                return  # an empty buffer, which has no part in it, is none of those behind it
             part = data[begin : begin + len(view)]
-            if not part:
-                return
             view[: len(part)] = part
 
     def release(self) -> None:
