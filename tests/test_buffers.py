@@ -579,3 +579,16 @@ def test_a_generator_that_takes_a_byte_at_a_time_copies_no_more() -> None:
         net.client().plays(play)
         net.run(server)
     assert Counted.copied < 4 * 5000
+
+
+@pytest.mark.parametrize("network", ["simulated", "loopback"])
+def test_an_empty_buffer_takes_nothing_from_those_behind_it(network: Network) -> None:
+    def program() -> None:
+        with socket.create_connection(("localhost", 5432)) as sock:
+            first, second = bytearray(), bytearray(3)
+            assert sock.recvmsg_into([first, second])[0] == 3
+            assert bytes(second) == b"abc"
+
+    with Scenario(network=network) as net:
+        net.backend(("localhost", 5432)).sends(b"abc").closes()
+        net.run(program)

@@ -120,6 +120,16 @@ def test_one_in_a_thread_comes_out_at_the_end_of_the_block(
         start(server)
 
 
+def test_a_runner_of_asyncio_is_not_taken_for_the_server() -> None:
+    async def main() -> None:
+        await asyncio.start_server(lambda reader, writer: None, "localhost", 8888)
+
+    with pytest.raises(NotImplementedError, match=r"net\.run\(serve, 9000\)") as caught, Scenario() as net:
+        net.client("alice")
+        asyncio.run(main())
+    assert "not run(" not in str(caught.value)
+
+
 def test_its_result_given_to_run_is_the_usual_mistake() -> None:
     with pytest.raises(NotImplementedError, match=r"net\.run\(serve, 0\), not serve\(0\) or net\.run\(serve\(0\)\)"):
         with Scenario() as net:

@@ -529,3 +529,9 @@ def test_a_program_may_test_another_one() -> None:
     with Scenario() as outer:
         outer.run(inner)
     assert done == [0.0]
+
+
+def test_what_makes_no_call_at_all_is_asked_whether_it_starts_anything() -> None:
+    with pytest.raises(ScenarioError, match="What was run has made no call in this scenario"), Scenario() as net:
+        net.client("alice").sends(b"hi")
+        net.run(lambda: None)

@@ -125,7 +125,7 @@ def test_a_violation_comes_out_though_the_server_swallows(swallowed: type[BaseEx
                 except swallowed:
                     pass
 
-    with pytest.raises(ScenarioError, match=r"\A\[.+?\] alice was sent b'wr' where it expects b'hi'"):
+    with pytest.raises(ScenarioError, match=r"\A\[.+?\] alice was sent b'wrong' where it expects b'hi'"):
         with Scenario() as net:
             hello(net)
             net.run(serve)

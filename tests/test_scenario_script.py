@@ -1162,6 +1162,7 @@ MISUSES: list[tuple[Callable[[Scenario], object], type[Exception], str]] = [
     (lambda net: net.backend(wrong(5432)), TypeError, "address= takes a pair (host, port) or a path; got 5432"),
     (lambda net: net.backend(("db", 70000)), ValueError, "address= takes a port from 0 to 65535; got ('db', 70000)"),
     (lambda net: net.backend(("db", 1), wrong(5)), TypeError, "name= takes a str; got 5"),
+    (lambda net: net.backend("db", wrong(5432)), TypeError, "address= takes a pair: write net.backend(('db', 5432))"),
     (lambda net: net.backend(("db", 1), delay=-1), ValueError, f"delay= {SECONDS} -1"),
     (lambda net: net.backend(("db", 1), buffer=0), ValueError, f"buffer= {BYTES} 0"),
     (lambda net: net.listener(wrong(8888)), TypeError, "address= takes a pair (host, port) or a path; got 8888"),

@@ -364,3 +364,47 @@ def test_it_comes_out_though_a_finding_is_there_which_is_a_note_to_it() -> None:
             stack.enter_context(pytest.warns(UserWarning, match="stuck"))
         run()
     assert "[stuck]" in "".join(getattr(caught.value, "__notes__", ()))
+
+
+def test_an_exception_that_was_handled_before_does_not_come_out_in_the_place_of_a_finding() -> None:
+    async def handle(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        try:
+            int(await reader.readline())
+        except ValueError:
+            writer.write(b"error\n")  # asyncio keeps what this raises, and raises it from `wait_closed()`
+        finally:
+            writer.close()
+            await writer.wait_closed()
+
+    async def main() -> None:
+        async with await asyncio.start_server(handle, "localhost", 8888) as server:
+            await server.serve_forever()
+
+    with pytest.raises(ScenarioError, match=r"^\[unexpected-send\] alice was sent b'error\\n'"), Scenario() as net:
+        net.client("alice").sends(b"x\n").expects(b"?\n").closes()
+        net.run(main)
+
+
+@pytest.mark.parametrize("grace", [5, 60])
+@pytest.mark.parametrize("leaves", [True, False])
+def test_an_interrupt_comes_though_all_peers_are_done_before(grace: float, leaves: bool) -> None:
+    def serve() -> None:
+        with selectors.DefaultSelector() as selector, socket.create_server(("", 8888)) as listener:
+            selector.register(listener, EVENT_READ)
+            while True:
+                for key, _ in selector.select():
+                    sock = key.fileobj
+                    assert isinstance(sock, socket.socket)
+                    if sock is listener:
+                        selector.register(listener.accept()[0], EVENT_READ)
+                    elif not sock.recv(10):
+                        selector.unregister(sock)
+                        sock.close()
+
+    with Scenario(grace=grace, allow={"leaked-connection"}) as net:
+        client = net.client("alice").sends(b"hi")
+        if leaves:
+            client.closes()
+        net.interrupts(at=100)
+        net.run(serve)
+    assert [event.time for event in net.trace if event.detail is KeyboardInterrupt] == [100]

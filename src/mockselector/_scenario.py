@@ -149,6 +149,8 @@ class Scenario:
         """
         if delay is not None:
             require_seconds("delay", delay)
+        if isinstance(address, str) and isinstance(name, int):
+            raise TypeError(f"address= takes a pair: write net.backend(({address!r}, {name}))")
         _require_place("address", address, (str,), optional=False)
         if self._real:
             require_loopback(delay=(delay, 0), buffer=(buffer, None))

@@ -12,17 +12,22 @@ import ast
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-    from types import TracebackType
+    from collections.abc import Iterator, Mapping
+    from types import CodeType, TracebackType
 
 
-def displaced(error: BaseException) -> BaseException | None:
-    """The exception that `error` has displaced on its way; None if there was none."""
+def displaced(error: BaseException, raised_at: Mapping[CodeType, int]) -> BaseException | None:
+    """The exception that `error` has displaced on its way; None if there was none.
+
+    raised_at: in which lines it was raised at first, if that is known: who has kept it may raise it again anywhere, as
+    asyncio does from `wait_closed()`.
+    """
     earlier = error.__context__
     while earlier is not None:
         passed = {id(step.tb_frame) for step in _steps(earlier.__traceback__)}
         for step in _steps(error.__traceback__):
-            if id(step.tb_frame) in passed and step.tb_lineno in _leaving(step.tb_frame.f_code.co_filename):
+            line = raised_at.get(step.tb_frame.f_code, step.tb_lineno)
+            if id(step.tb_frame) in passed and line in _leaving(step.tb_frame.f_code.co_filename):
                 return earlier
         earlier = earlier.__context__
     return None

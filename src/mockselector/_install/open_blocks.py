@@ -103,7 +103,8 @@ def _call_of(frame: FrameType) -> str:
     code = frame.f_code
     names = code.co_varnames[: code.co_argcount]
     name = code.co_name
-    if not name.isidentifier() or frame.f_globals.get("__name__") in sys.stdlib_module_names:
+    module = str(frame.f_globals.get("__name__")).partition(".")[0]
+    if not name.isidentifier() or module in sys.stdlib_module_names:
         return "Give the function to the scenario, and its arguments after it: net.run(serve, 9000)"
     given = [repr(frame.f_locals[one]) if _is_plain(frame.f_locals.get(one)) else one for one in names if one != "self"]
     name = f"server.{name}" if names[:1] == ("self",) else name

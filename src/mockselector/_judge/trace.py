@@ -146,6 +146,15 @@ def outwards(frame: FrameType | None, stop: CodeType | None = None) -> Iterator[
         frame = frame.f_back
 
 
+def lines_of(frame: FrameType | None) -> dict[CodeType, int]:
+    """In which line each of these is; of what has called itself, the innermost."""
+    lines: dict[CodeType, int] = {}
+    while frame is not None:
+        lines.setdefault(frame.f_code, frame.f_lineno)
+        frame = frame.f_back
+    return lines
+
+
 def place(code: CodeType, instruction: int) -> Place:
     """The file, line and function of an instruction (an index into `code`, in bytes)."""
     lines = (number for start, end, number in code.co_lines() if start <= instruction < end)

@@ -103,7 +103,7 @@ class Expecting:
                 assert isinstance(what, bytes), "with anything else there is until="
                 end = min(size, at + len(what) - offset)
                 if data[at:end] != what[offset : offset + end - at]:
-                    return difference(data[at:end], what, offset, index)
+                    return difference(data[at:], what, offset, index)
                 at, offset = end, offset + end - at
                 if offset == len(what):
                     index, offset = index + 1, 0
@@ -119,8 +119,8 @@ class Expecting:
 
 def difference(data: bytes, what: bytes, offset: int, index: int) -> Difference:
     """Bytes are not those that are expected from `offset` on by the step `index`: how that is told."""
-    wanted = what[offset : offset + len(data)]
-    same = next(number for number in range(len(data)) if data[number] != wanted[number])
+    wanted = what[offset : offset + len(data)]  # which may be less: the rest is for a later step
+    same = next(number for number, byte in enumerate(wanted) if data[number] != byte)
     begin = max(0, same - 20)
     lines = [
         f"expected   {'... ' * bool(begin)}{what[offset + begin : offset + same + 30]!r}",

@@ -45,6 +45,7 @@ SCRIPTS: Final = 2
 
 
 NEVER_RUN: Final = "The server has made no call in this scenario. Was it run, by net.run(...)?"
+RETURNED: Final = "What was run has made no call in this scenario. Does it start the server, or only make it?"
 
 
 class Outcome:
@@ -238,7 +239,7 @@ class Outcome:
 
     def _unmet(self, peer: Player) -> tuple[dict[str, str], str]:
         """What is to be said of a peer that is not at the end of its script when the run is over."""
-        note = "" if self._monitor.rows else NEVER_RUN
+        note = "" if self._monitor.rows else RETURNED if self.returned else NEVER_RUN
         over = self._over_text() if self.returned else "the run is over"
         advice = shorten(self._monitor.witness.program)
         if peer.stream is not None:

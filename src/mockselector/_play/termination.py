@@ -97,7 +97,7 @@ class Termination:
 
     def due(self, *, rests: bool = False) -> Nanoseconds | None:
         """When the run is over; None: as far as can be seen, it is not. rests: the program waits without an end."""
-        if self._playing + self._dialling.dialled:
+        if self._playing + self._dialling.dialled or self.interrupts:
             return None
         over = max(self._over_at or 0, self._begun_at)
         asks = bool(self.on_end and not self.asked) or self.interrupt_at_end
