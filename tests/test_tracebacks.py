@@ -145,6 +145,15 @@ SUITE = """
 """
 
 
+def test_of_arguments_that_the_server_does_not_take_only_the_test_s_line_is_shown() -> None:
+    def serve(port: int) -> None: ...
+
+    with pytest.raises(TypeError, match="missing 1 required positional argument") as caught, Scenario() as net:
+        net.run(serve)  # type: ignore[call-overload]  # pyright: ignore[reportCallIssue, reportArgumentType]
+    assert frames_of(caught.value)[0] == __file__
+    assert len(frames_of(caught.value)) == 1 + (sys.version_info < (3, 11))  # which shows whoever raised it last
+
+
 def test_under_unittest_the_lines_of_the_test_and_the_server_are_shown_and_not_ours() -> None:
     file = "suite_of_unittest.py"
     source = textwrap.dedent(SUITE)

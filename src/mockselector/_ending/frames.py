@@ -14,6 +14,9 @@ if TYPE_CHECKING:
     from types import TracebackType
     from typing import Final
 
+CALLER: Final = f"{__name__.partition('.')[0]}._program"
+"""The file in which the test's own functions are called."""
+
 DEEP: Final = 50
 """How many exceptions that came of each other are looked at."""
 
@@ -41,7 +44,7 @@ def _without_ours(
         traceback = traceback.tb_next
     end = len(steps)
     to_the_end = isinstance(error, said_aloud) or (
-        bool(steps) and type(error) is not AssertionError and _is_a_raise(steps[-1])
+        bool(steps) and type(error) is not AssertionError and (_is_a_raise(steps[-1]) or _calls_theirs(steps[-1]))
     )
     while not to_the_end and end and _is_ours(steps[end - 1]):
         end -= 1
@@ -59,6 +62,11 @@ def _is_a_raise(step: TracebackType) -> bool:
     from opcode import opmap  # here: only a failing test pays for it
 
     return step.tb_frame.f_code.co_code[step.tb_lasti] == opmap["RAISE_VARARGS"]
+
+
+def _calls_theirs(step: TracebackType) -> bool:
+    """Whether it is where we call what a test gives to be run: its arguments were not those that it takes."""
+    return _is_ours(step) and step.tb_frame.f_globals.get("__name__") == CALLER
 
 
 def _is_ours(step: TracebackType) -> bool:
