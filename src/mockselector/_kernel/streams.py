@@ -205,14 +205,17 @@ class Stream:
         """What `peek()` shows, which is then read."""
         data = self.chunks[0]
         length = len(data)
-        if length != self.size or length > size or self._offset:
+        there = self.size
+        if length > size or self._offset or (length != there and self.other.peer is None):
             data = self.peek(size)
             self.drop(len(data))
             return data
-        # It is all that there is.
-        self.chunks = _NOTHING
-        self.size = 0
-        if self.other.peer is not None or 3 * (self.capacity - length) < self.capacity:
+        if length == there:  # it is all that there is
+            self.chunks = _NOTHING
+        else:
+            self.chunks.popleft()
+        self.size = there - length
+        if self.other.peer is not None or 3 * (self.capacity - there) < self.capacity:  # poll() had said: no room
             self.other.changed()
         return data
 
