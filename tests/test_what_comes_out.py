@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from mockselector import Scenario, ScenarioError, Sends
+from scenario_servers import echo as serve_echo
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator
@@ -388,23 +389,10 @@ def test_an_exception_that_was_handled_before_does_not_come_out_in_the_place_of_
 @pytest.mark.parametrize("grace", [5, 60])
 @pytest.mark.parametrize("leaves", [True, False])
 def test_an_interrupt_comes_though_all_peers_are_done_before(grace: float, leaves: bool) -> None:
-    def serve() -> None:
-        with selectors.DefaultSelector() as selector, socket.create_server(("", 8888)) as listener:
-            selector.register(listener, EVENT_READ)
-            while True:
-                for key, _ in selector.select():
-                    sock = key.fileobj
-                    assert isinstance(sock, socket.socket)
-                    if sock is listener:
-                        selector.register(listener.accept()[0], EVENT_READ)
-                    elif not sock.recv(10):
-                        selector.unregister(sock)
-                        sock.close()
-
     with Scenario(grace=grace, allow={"leaked-connection"}) as net:
         client = net.client("alice").sends(b"hi")
         if leaves:
             client.closes()
         net.interrupts(at=100)
-        net.run(serve)
+        net.run(serve_echo)
     assert [event.time for event in net.trace if event.detail is KeyboardInterrupt] == [100]

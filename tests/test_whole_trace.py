@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import selectors
 import socket
 import time
 from collections.abc import Generator
@@ -12,22 +11,7 @@ import pytest
 
 from mockselector import Event, MockSelector, Receives, Scenario, Sends
 from mockselector._choices import Choice
-
-
-def echo() -> None:
-    with selectors.DefaultSelector() as selector, socket.create_server(("127.0.0.1", 0)) as listener:
-        selector.register(listener, selectors.EVENT_READ)
-        while True:
-            for key, _ in selector.select():
-                sock = key.fileobj
-                assert isinstance(sock, socket.socket)
-                if sock is listener:
-                    selector.register(listener.accept()[0], selectors.EVENT_READ)
-                elif data := sock.recv(100):
-                    sock.send(data)
-                else:
-                    selector.unregister(sock)
-                    sock.close()
+from scenario_servers import echo
 
 
 def told(events: list[Event]) -> list[tuple[str, str]]:
@@ -37,7 +21,7 @@ def told(events: list[Event]) -> list[tuple[str, str]]:
 def test_a_step_stands_where_it_was_done_with() -> None:
     with Scenario() as net:
         net.client("alice").sends(b"hi").expects(b"hi").waits(2).closes()
-        net.run(echo)
+        net.run(echo, 0)
     whole = told(net.trace.whole)
     assert whole[whole.index(("alice", "alice sends b'hi'")) :][:-1] == [
         ("alice", "alice sends b'hi'"),
@@ -63,7 +47,7 @@ def test_a_step_stands_where_it_was_done_with() -> None:
 def test_peers_do_the_same_over_any_network(network: Literal["simulated", "loopback"]) -> None:
     with Scenario(network=network) as net:
         net.client("alice").sends(b"hi").expects(b"hi").waits(2).closes()
-        net.run(echo)
+        net.run(echo, 0)
     assert [text for actor, text in told(net.trace.whole) if actor in ("alice", "time")] == [
         "alice sends b'hi'",
         "alice expects b'hi'",
@@ -76,7 +60,7 @@ def test_peers_do_the_same_over_any_network(network: Literal["simulated", "loopb
 def test_the_trace_itself_is_of_the_server_alone() -> None:
     with Scenario() as net:
         net.client("alice").sends(b"hi").expects(b"hi").closes()
-        net.run(echo)
+        net.run(echo, 0)
     assert {event.actor for event in net.trace} == {"server"}
     assert [event for event in net.trace.whole if event.actor == "server"] == list(net.trace)
 
@@ -84,7 +68,7 @@ def test_the_trace_itself_is_of_the_server_alone() -> None:
 def test_a_step_says_where_it_was_written() -> None:
     with Scenario() as net:
         net.client("alice").sends(b"hi").expects(b"hi").closes()
-        net.run(echo)
+        net.run(echo, 0)
     steps = [event for event in net.trace.whole if event.actor == "alice"]
     assert [event.operation for event in steps] == ["step"] * 3
     assert {event.place.function for event in steps} == {"test_a_step_says_where_it_was_written"}
@@ -94,7 +78,7 @@ def test_a_step_says_where_it_was_written() -> None:
 def test_a_step_that_is_not_done_with_is_not_told() -> None:
     with Scenario(allow={"stuck"}, patience=5) as net:
         net.client("alice").sends(b"hi").expects(b"hihi")
-        net.run(echo)
+        net.run(echo, 0)
     assert [text for actor, text in told(net.trace.whole) if actor == "alice"] == ["alice sends b'hi'"]
 
 
@@ -105,7 +89,7 @@ def test_what_a_generator_plays_is_one_step() -> None:
 
     with Scenario() as net:
         net.client("alice").plays(play).closes()
-        net.run(echo)
+        net.run(echo, 0)
     assert [text for actor, text in told(net.trace.whole) if actor == "alice"] == [
         "alice plays play()",
         "alice closes",
@@ -128,7 +112,7 @@ def test_a_decision_is_told_where_it_was_made() -> None:
         for name in ("alice", "bob"):
             net.client(name).sends(b"hi").expects(b"hi").closes()
         net._world.choices.decide = lambda many, label: many - 1
-        net.run(echo)
+        net.run(echo, 0)
     decisions = [(actor, text) for actor, text in told(net.trace.whole) if actor == "choice"]
     assert decisions[0] == ("choice", "which peer acts: 2 of 2")
     assert [text for _, text in decisions] == [
@@ -143,7 +127,7 @@ def test_two_runs_are_equal_as_a_whole() -> None:
         with Scenario() as net:
             for name in ("alice", "bob"):
                 net.client(name).sends(b"hi").expects(b"hi").waits(1).closes()
-            net.run(echo)
+            net.run(echo, 0)
         return net.trace.whole
 
     assert run() == run()
@@ -171,7 +155,7 @@ def test_while_a_run_goes_on_it_holds_what_there_is() -> None:
     seen: list[list[tuple[str, str]]] = []
     with Scenario() as net:
         net.client("alice").sends(b"hi").expects(b"hi").does(lambda: seen.append(told(net.trace.whole))).closes()
-        net.run(echo)
+        net.run(echo, 0)
     assert seen[0] == told(net.trace.whole)[: len(seen[0])]
     assert seen[0][-1] == ("server", "alice.send(b'hi')")
 

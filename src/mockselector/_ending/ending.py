@@ -153,7 +153,7 @@ class Ending:
         """
         violation = self.monitor.violation
         if error is not None and (own or error is violation):
-            earlier = displaced(error, self.monitor.raised_at if error is violation else {})
+            earlier = displaced(error, dict(self.monitor.raised_at[::-1]) if error is violation else {})
             if earlier is not None and earlier is not violation and not _is_ours(earlier):
                 if violation is not None:
                     _add_note(earlier, str(violation))

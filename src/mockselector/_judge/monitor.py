@@ -22,7 +22,7 @@ from .records import Record
 from .rules import GONE, LIFE, MEMBERSHIP, QUIET, RULES, Breach, ByNetwork, NotSimulated
 from .short_sends import ShortSends
 from .sleeping import Sleeping
-from .trace import WIDTH, Trace, caller, folds, lines_of, mask_text, outwards
+from .trace import WIDTH, Trace, caller, folds, mask_text, outwards
 from .watching import interest
 from .witness import GIVES_UP, Witness
 
@@ -63,8 +63,7 @@ class Monitor:
         self.now = 0
         self.records: list[Record] = []
         self.violation: BaseException | None = None  # a finding, a refusal, or what a step has raised
-        self.raised_under: tuple[CodeType, ...] = ()  # what ran when it was raised, innermost first ...
-        self.raised_at: dict[CodeType, int] = {}  # ... and in which lines
+        self.raised_at: tuple[tuple[CodeType, int], ...] = ()  # what ran then, and in which lines, innermost first
         self.finished = False
         self.life: Mapping[Phase, Mapping[Operation, Cell]] = LIFE
         self.level_triggered = False  # whether events are reported again as long as nothing is done about them
@@ -190,8 +189,8 @@ class Monitor:
             self.append(operation, record.name, detail, frame)
             self.idling.in_vain(record.name, operation, record)
             return
-        if isinstance(cell, ByNetwork):
-            self.append(operation, record.name, detail, frame)
+        if isinstance(cell, ByNetwork):  # which has let it pass
+            self.append(operation.partition(":")[0], record.name, detail, frame)
             return
         if isinstance(cell, NotSimulated):
             raise NotImplementedError(
@@ -441,8 +440,7 @@ class Monitor:
         )
         if first:
             self.fails(error)
-            self.raised_under = tuple(outwards(sys._getframe()))
-            self.raised_at = lines_of(sys._getframe())
+            self.raised_at = tuple((one.f_code, one.f_lineno) for one in outwards(sys._getframe()))
         return error
 
     def fails(self, error: BaseException) -> None:

@@ -89,7 +89,7 @@ def is_the_servers(error: BaseException) -> bool:
 def is_the_collectors(frame: FrameType | None, stop: CodeType | None = None) -> bool:
     """Whether what others have the collector call (`gc.callbacks`) is under way, as far as `stop`."""
     callbacks = [getattr(one, "__code__", None) for one in gc.callbacks]
-    return bool(callbacks) and any(code in callbacks for code in outwards(frame, stop))
+    return bool(callbacks) and any(one.f_code in callbacks for one in outwards(frame, stop))
 
 
 def is_dropping(frame: FrameType | None = None, stop: CodeType | None = None) -> bool:
@@ -98,7 +98,7 @@ def is_dropping(frame: FrameType | None = None, stop: CodeType | None = None) ->
     frame: the innermost, else that of the caller; stop: the first that does not count.
     """
     frame = sys._getframe(1) if frame is None else frame
-    return any(code.co_name == "__del__" for code in outwards(frame, stop)) or is_the_collectors(frame, stop)
+    return any(one.f_code.co_name == "__del__" for one in outwards(frame, stop)) or is_the_collectors(frame, stop)
 
 
 def called_from() -> Place | None:

@@ -139,20 +139,11 @@ def caller(depth: int) -> FrameType:
     return frame
 
 
-def outwards(frame: FrameType | None, stop: CodeType | None = None) -> Iterator[CodeType]:
-    """The code of a frame and of those that have called it, innermost first, as far as `stop`."""
+def outwards(frame: FrameType | None, stop: CodeType | None = None) -> Iterator[FrameType]:
+    """A frame and those that have called it, innermost first, as far as that of `stop`."""
     while frame is not None and frame.f_code is not stop:
-        yield frame.f_code
+        yield frame
         frame = frame.f_back
-
-
-def lines_of(frame: FrameType | None) -> dict[CodeType, int]:
-    """In which line each of these is; of what has called itself, the innermost."""
-    lines: dict[CodeType, int] = {}
-    while frame is not None:
-        lines.setdefault(frame.f_code, frame.f_lineno)
-        frame = frame.f_back
-    return lines
 
 
 def place(code: CodeType, instruction: int) -> Place:
@@ -262,19 +253,18 @@ class Trace(Sequence[Event]):
 
         `Event.actor` says who. A step stands where it was done with; its place is where the script was written.
         """
-        others = [] if self._others is None else [*self._others()]
-        waiting = iter([*others, (len(self) + 1, "", None)])
+        from heapq import merge  # here: only who asks for it pays
+
+        others = iter(()) if self._others is None else self._others()
+        ours = ((number, "server", row_at(self._rows, number)) for number in range(len(self)))
         found: list[Event] = []
-        number, actor, other = next(waiting)
-        for at in range(len(self) + 1):
-            while number <= at and other is not None:
-                _pass_to(found, other)
-                found.append(Event(other, actor))
-                number, actor, other = next(waiting)
-            if at < len(self):
-                row = row_at(self._rows, at)
-                _pass_to(found, row)
-                found.append(Event(row))
+        before: Nanoseconds = 0
+        for _, actor, row in merge(others, ours, key=_number):  # of one number, what others did comes first
+            time = row[3]
+            if time > before:
+                found.append(Event(("time", "time", (time - before) / 1e9, *row[3:]), "time"))
+                before = time
+            found.append(Event(row, actor))
         return found
 
     def __len__(self) -> int:
@@ -309,11 +299,8 @@ class Trace(Sequence[Event]):
         return f"<Trace of {len(self)} operations>"
 
 
-def _pass_to(found: list[Event], row: Row) -> None:
-    """Time passes to that of a row, unless it is that already."""
-    seconds = (row[3] - (found[-1]._row[3] if found else 0)) / 1e9
-    if seconds > 0:
-        found.append(Event(("time", "time", seconds, *row[3:]), "time"))
+def _number(one: tuple[int, str, Row]) -> int:
+    return one[0]
 
 
 def row_text(row: Row, most: int | None = None) -> str:

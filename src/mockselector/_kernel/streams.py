@@ -190,7 +190,7 @@ class Stream:
     def drop(self, size: int) -> None:
         """So many bytes were read."""
         chunks = self.chunks
-        was_roomy = 3 * (self.capacity - self.size) >= self.capacity
+        was_roomy = self.other.roomy
         self.size -= size
         size += self._offset
         while chunks and size >= len(chunks[0]):

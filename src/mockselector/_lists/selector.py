@@ -242,7 +242,8 @@ class MockSelector(_BaseSelectorImpl):
         if monitor is None or self._settled:
             return None
         self._settled = True
-        seen = monitor.violation is not None and self._unseen.has_seen(monitor.violation, monitor.raised_under)
+        under = [code for code, _ in monitor.raised_at]
+        seen = monitor.violation is not None and self._unseen.has_seen(monitor.violation, under)
         self._finish(returned=not self._ending.times)
         if seen or monitor.violation is None:
             return None
@@ -260,23 +261,19 @@ class MockSelector(_BaseSelectorImpl):
 
     def register(self, fileobj: FileObject, events: int, data: Any = None) -> SelectorKey:  # Any: as `selectors`
         """As `selectors.BaseSelector.register`."""
-        register = super().register
-        return self._registered("register", fileobj, lambda: register(fileobj, events, data), events)
+        return self._registered("register", super().register, fileobj, events, data)
 
     def unregister(self, fileobj: FileObject) -> SelectorKey:
         """As `selectors.BaseSelector.unregister`."""
-        unregister = super().unregister
-        return self._registered("unregister", fileobj, lambda: unregister(fileobj))
+        return self._registered("unregister", super().unregister, fileobj)
 
     def modify(self, fileobj: FileObject, events: int, data: Any = None) -> SelectorKey:  # Any: as `selectors`
         """As `selectors.BaseSelector.modify`."""
-        modify = super().modify
-        return self._registered("modify", fileobj, lambda: modify(fileobj, events, data), events)
+        return self._registered("modify", super().modify, fileobj, events, data)
 
     def get_key(self, fileobj: FileObject) -> SelectorKey:
         """As `selectors.BaseSelector.get_key`."""
-        get_key = super().get_key
-        return self._registered("get_key", fileobj, lambda: get_key(fileobj))
+        return self._registered("get_key", super().get_key, fileobj)
 
     def get_map(self) -> Any:  # Any: as the base class has it once it is closed, None
         """As `selectors.BaseSelector.get_map`."""
@@ -296,12 +293,12 @@ class MockSelector(_BaseSelectorImpl):
             self._watch.clear()
 
     def _registered(
-        self, operation: Registration, fileobj: FileObject, act: Callable[[], SelectorKey], events: int | None = None
-    ) -> SelectorKey:
+        self, operation: Registration, act: Callable[..., SelectorKey], fileobj: FileObject, *mask_and_data: Any
+    ) -> SelectorKey:  # Any: as `selectors`
         """A call about registration: what `selectors` makes of it, and a row in the trace."""
         monitor = self._monitor
         if monitor is None or self._modifying:  # modify() may call unregister() and register()
-            return act()
+            return act(fileobj, *mask_and_data)
         record = self._record_of(fileobj)
         before = self._fd_to_key.get(record.number)
         cell = MEMBERSHIP[self._membership(record)][operation]
@@ -309,7 +306,7 @@ class MockSelector(_BaseSelectorImpl):
         try:
             if cell is ValueError:  # the one refusal that the base class, having no descriptor, cannot know
                 raise ValueError(CLOSED)
-            key = act()
+            key = act(fileobj, *mask_and_data)
         except Exception as error:
             monitor.refused(operation, record, error)
             if before is not None and record.number not in self._fd_to_key:
@@ -320,7 +317,7 @@ class MockSelector(_BaseSelectorImpl):
             self._note_plain(record)
         self._watch.follow(operation, record, key.fd, key.events)
         same = operation == "modify" and before == key  # nothing is done about any readiness
-        monitor.registered(record, "modify:same" if same else operation, events)
+        monitor.registered(record, "modify:same" if same else operation, mask_and_data[0] if mask_and_data else None)
         return key
 
     def _note_plain(self, record: Record) -> None:

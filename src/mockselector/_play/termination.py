@@ -97,9 +97,9 @@ class Termination:
 
     def due(self, *, rests: bool = False) -> Nanoseconds | None:
         """When the run is over; None: as far as can be seen, it is not. rests: the program waits without an end."""
-        if self._playing + self._dialling.dialled or self.interrupts:
+        if self.playing or self.interrupts:
             return None
-        over = max(self._over_at or 0, self._begun_at)
+        over = self.since
         asks = bool(self.on_end and not self.asked) or self.interrupt_at_end
         serves = self.is_server and (asks or not self.completes)
         if serves and ((rests and self._has_clients()) or not self._connects_again()):

@@ -101,8 +101,9 @@ class World:
         self.dropped: Final = Dropped(self.monitor, (self.peers, self.network.descriptors), self.gives_back)
         self.holdings: Final = Holdings(self.monitor, self.dropped.tidy)
         self.dialling: Final = Dialling(self.network, self.monitor, self.choices, self.holdings.records, buffer)
-        whole = self.clock, self.monitor, self.network, self.dialling, self.peers, self.holdings.records
-        self.outcome: Final = Outcome(*whole)
+        self.outcome: Final = Outcome(
+            self.clock, self.monitor, self.network, self.dialling, self.peers, self.holdings.records
+        )
         self.termination: Final = Termination(
             self.clock, self.network, self.dialling, self.peers, self.patience, self.grace, self.outcome.in_force
         )

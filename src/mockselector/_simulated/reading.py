@@ -86,7 +86,7 @@ class Reading(Waiting):
             data = stream.peek(size)
             if not flags & PEEK:
                 data = data[: len(data) - self._world.choices.choose(len(data), "how many bytes are read")]
-            self._does("peek" if flags & PEEK else "recv", excerpt(data))
+            self._do("peek" if flags & PEEK else "recv", excerpt(data))
             if data and not flags & PEEK:
                 self._world.spinning.progress += 1
                 stream.drop(len(data))
@@ -95,10 +95,10 @@ class Reading(Waiting):
         if error:
             self._fails("recv:reset" if stream is not None or descriptor.failing else "recv", error)
         if stream is None:
-            self._does("recv", b"")
+            self._do("recv", b"")
         elif not flags & PEEK:
             ours = stream.deaf and not (stream.ended or stream.dead)  # the server's own doing: the peer has not ended
-            self._does("recv" if ours else "recv:eof", b"")
+            self._do("recv" if ours else "recv:eof", b"")
         return b""
 
     def _wait_to_read(self, flags: int) -> None:
@@ -117,7 +117,7 @@ class Reading(Waiting):
             if not before.chunks:
                 return self._read(size, flags)
             data = before.joined(size)
-            self._does("peek", excerpt(data))
+            self._do("peek", excerpt(data))
             return data
         there = before is not None and before.chunks
         data = self._gathered(before, size) if before is not None and there else self._read(size, flags)
@@ -141,7 +141,7 @@ class Reading(Waiting):
     def _gathered(self, stream: Stream, size: int) -> bytes:
         """At most `size` bytes of what is there, by however many sends it came."""
         data = stream.joined(size)
-        self._does("recv", excerpt(data))
+        self._do("recv", excerpt(data))
         self._world.spinning.progress += 1
         stream.drop(len(data))
         return data

@@ -76,7 +76,7 @@ class SimSocket(Connecting):
             record.monitor.refused("bind", record, error)
             raise
         record.monitor.rename(record, None, "listener")
-        self._does("bind", str(self._descriptor.local))
+        self._do("bind", str(self._descriptor.local))
 
     def _listen(self, backlog: int) -> None:
         record, descriptor = self._record, self._descriptor
@@ -88,7 +88,7 @@ class SimSocket(Connecting):
             record.monitor.refused("listen", record, error)
             raise
         self._world.monitor.rename(record, None, "listener")
-        self._does("listen")
+        self._do("listen")
         if record.phase != "listening":
             record.monitor.becomes(record, "listening")
         self._world.listens()
@@ -118,7 +118,7 @@ class SimSocket(Connecting):
         descriptor.inherit(self._descriptor)
         name, allow = (None, NO_RULES) if peer is None else (peer.name, peer.endpoint.allow)
         newcomer = world.holdings.admit(descriptor, name, "client", allow, phase="connected")
-        self._does("accept", newcomer.name)
+        self._do("accept", newcomer.name)
         backlog.popleft()
         world.spinning.progress += 1
         world.dialling.accepts(self._descriptor)
@@ -138,7 +138,7 @@ class SimSocket(Connecting):
         if listened and self.family == AF_UNIX:  # it listens on, and nobody comes any more
             record.monitor.decided(operation, record.name)
             return
-        self._does(operation)
+        self._do(operation)
         if connecting:
             self._world.dialling.hangs_up(descriptor)
         if listened and record.phase != "listening":
@@ -187,7 +187,7 @@ class SimSocket(Connecting):
         stream = self._descriptor.stream
         if stream is None or stream.over:
             self._fails("getpeername", ENOTCONN)
-        self._does("getpeername")
+        self._do("getpeername")
         return stream.remote
 
     def setsockopt(self, level: int, optname: int, value: int | Buffer | None, *optlen: int) -> None:

@@ -18,7 +18,7 @@ from errno import EAGAIN, EBADF, ETIMEDOUT
 from functools import cache
 from typing import TYPE_CHECKING, Final
 
-from .._judge.rules import BY_NETWORK, GONE, ByNetwork
+from .._judge.rules import GONE, ByNetwork
 from .._kernel.addresses import AF_UNIX
 from .._methods import DONTWAIT, Shell
 from .._play.clock import nanoseconds
@@ -126,17 +126,6 @@ class Waiting(Shell):
         if monitor.finished:
             self._too_late(operation)
         monitor.perform(self._record, operation, detail)
-
-    def _does(self, operation: Operation, detail: object = None) -> None:
-        """Take a step that the network lets pass."""
-        record = self._record
-        monitor = record.monitor
-        if monitor.finished:
-            self._too_late(operation)
-        if record.moves[operation] is BY_NETWORK:
-            monitor.decided(operation.partition(":")[0], record.name, detail)
-        else:
-            monitor.perform(record, operation, detail)
 
     def _fails(self, operation: Operation, number: int, error: OSError | None = None) -> NoReturn:
         """A call that the network refuses, or in which it reports how the connection has failed."""

@@ -171,7 +171,7 @@ class Writing(Reading):
         part = data[:size]
         self._judge(stream, part)
         blocks = self._waits(flags) == 2
-        self._does("send", excerpt(part) if size == whole else excerpt_of(data, whole if blocks else size))
+        self._do("send", excerpt(part) if size == whole else excerpt_of(data, whole if blocks else size))
         self._put(stream, part)
         while blocks and size < whole and not stream.says_nothing:
             self._wait_for_room(stream, flags)
