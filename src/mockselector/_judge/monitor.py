@@ -67,6 +67,7 @@ class Monitor:
         self.finished = False
         self.life: Mapping[Phase, Mapping[Operation, Cell]] = LIFE
         self.level_triggered = False  # whether events are reported again as long as nothing is done about them
+        self.calm: object = None  # the selector after whose last look all that was done was of the plainest
         self.returned = False  # whether the last select() returned anything
         self.ended = False  # whether the script came to its end, or was given up
         self.thread = 0  # the server's
@@ -330,6 +331,11 @@ class Monitor:
         if self.returned and self.rows[-WIDTH] in QUIET:
             self.idling.judge_wakes(watch.name)
 
+    def has_to_judge(self) -> bool:
+        """Whether something is to be judged when the server next sleeps, whatever it does until then."""
+        sleeping = self.sleeping
+        return bool(sleeping.changed or sleeping.ended or sleeping.postponed or self.short_sends.owing)
+
     def give_up_in_vain(self) -> None:
         """Nothing comes of what the server does: end the run, if somebody knows how."""
         end = self.give_up() if self.give_up is not None else None
@@ -447,6 +453,7 @@ class Monitor:
         """The run has come to nothing: by a violation, a refusal, or what a step has raised. Only the first counts."""
         if self.violation is None:
             self.violation = error
+            self.calm = None
             self.limit = min(self.limit, len(self.rows) + CALLS_AT_THE_END * WIDTH)
 
     def _made_at(self, finding: Finding) -> Place | None:
@@ -456,6 +463,7 @@ class Monitor:
 
     def append(self, operation: str, name: str, detail: object, frame: FrameType) -> None:
         """Write a row."""
+        self.calm = None
         self.note((operation, name, detail, self.now, frame.f_code, frame.f_lasti))
 
     @property

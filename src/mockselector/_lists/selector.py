@@ -18,7 +18,7 @@ from weakref import WeakMethod, ref
 
 from .._ending.ending import EndException, Ending, trim
 from .._judge.monitor import Monitor
-from .._judge.rules import MEMBERSHIP, QUIET, checked_rules
+from .._judge.rules import MEMBERSHIP, checked_rules
 from .._judge.trace import WIDTH, Trace, caller, place
 from .._judge.watching import Watch
 from .._system import CLOSED, number_of
@@ -290,6 +290,7 @@ class MockSelector(_BaseSelectorImpl):
         super().close()
         self._closed = self._halted = True
         if self._monitor is not None:
+            self._monitor.calm = None
             self._watch.clear()
 
     def _registered(
@@ -360,16 +361,13 @@ class MockSelector(_BaseSelectorImpl):
         """
         monitor = self._monitor
         if monitor is not None:
-            if self._halted or monitor.violation is not None:
-                return self._select_again(monitor, timeout)
-            sleeping = monitor.sleeping
-            if (
-                sleeping.changed
-                or sleeping.ended
-                or sleeping.postponed
-                or (monitor.returned and monitor.rows[-WIDTH] in QUIET)
-            ) and (timeout is None or timeout > 0):
-                monitor.sleep(self._watch)
+            if monitor.calm is not self or monitor.rows[-WIDTH] == "select":
+                if self._halted or monitor.violation is not None:
+                    return self._select_again(monitor, timeout)
+                if timeout is None or timeout > 0:
+                    monitor.sleep(self._watch)
+                if not monitor.has_to_judge():
+                    monitor.calm = self
             try:
                 event = next(self.iter_event)
             except StopIteration as error:
@@ -382,7 +380,7 @@ class MockSelector(_BaseSelectorImpl):
                     if not event._rest:
                         event._available += 1
                     frame = _getframe(1)
-                    monitor.note(("select", self._name, known.readable, 0, frame.f_code, frame.f_lasti))
+                    known.note(("select", self._name, known.readable, 0, frame.f_code, frame.f_lasti))
                     monitor.returned = True
                     return [pair]
             return self._deliver(monitor, event)
