@@ -580,6 +580,22 @@ def test_two_selectors_that_share_a_socket_are_one_run() -> None:
     assert len(first.trace) == 12
 
 
+def test_a_third_selector_joins_the_run_that_two_share() -> None:
+    one, other = alice(b"hi"), MockSocket([b"yo"], name="bob")
+    first, second, third = (MockSelector([sock], strict=True) for sock in (one, other, other))
+    first.register(one, EVENT_READ)
+    second.register(other, EVENT_READ)
+    second.register(one, EVENT_READ)
+    third.register(other, EVENT_READ)
+    for sel, sock in ((first, one), (third, other)):
+        sel.select()
+        sock.recv(9)
+    assert first.trace == second.trace == third.trace
+    assert [event.operation for event in first.trace] == [*["register"] * 4, *["select", "recv"] * 2]
+    for sel in (first, second, third):
+        sel._settled = True
+
+
 def test_a_socket_of_a_finished_run_can_be_used_in_another() -> None:
     sock = alice(b"one", b"two", allow=["unread-data"])
     for data in (b"one", b"two"):

@@ -90,7 +90,7 @@ class Ending:
     __slots__ = ("_repeated", "_run", "escape", "monitor", "outside", "polls", "times")
 
     def __init__(self, monitor: Monitor, outside: CodeType) -> None:
-        self.monitor: Final = monitor
+        self.monitor = monitor
         self.outside = outside
         """Whose frames are the test's, and are left alone."""
         self.times = 0

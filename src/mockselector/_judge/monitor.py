@@ -73,6 +73,7 @@ class Monitor:
         self.thread = 0  # the server's
         self.spare_reads = 0  # how often a socket may be read after its end
         self.give_up: Callable[[], Callable[[], NoReturn] | None] | None = None  # a weak reference: how to end the run
+        self.heirs: list[Callable[[], Callable[[Monitor], None] | None]] = []  # likewise: whom to tell of a new one
         self.limit = sys.maxsize  # how long the rows may grow before ...
         self.endless: Callable[[], object] = _nothing  # ... this is asked whether that has an end
         self._again = 0  # how often something was found since the violation
@@ -132,7 +133,10 @@ class Monitor:
         return known[1]
 
     def absorb(self, other: Door) -> None:
-        """Take over another run, in which a socket of this one turned up: from now on, one run."""
+        """Take over another run, in which a socket of this one turned up: from now on, one run.
+
+        Its sockets and selectors are told; who calls goes on with the monitor of the socket's record.
+        """
         assert isinstance(other, Monitor)
         for record in other.records:
             record.monitor = self
@@ -149,7 +153,11 @@ class Monitor:
         self.sleeping.absorb(other.sleeping)
         self.short_sends.absorb(other.short_sends)
         self.violation = self.violation or other.violation
-        other.__dict__ = self.__dict__  # whoever holds the other one now holds this one
+        for heir in other.heirs:
+            moves = heir()
+            if moves is not None:
+                moves(self)
+        self.heirs += other.heirs
 
     # -- the door ---------------------------------------------------------------------------
 

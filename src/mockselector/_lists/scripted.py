@@ -403,7 +403,7 @@ def join(monitor: Door, sock: object) -> Record:
     if not isinstance(sock, Scripted):
         return monitor.admit_foreign(sock)
     record = sock._record
-    same = record is not None and record.monitor.rows is monitor.rows
+    same = record is not None and record.monitor is monitor
     if record is None or (record.monitor.finished and not same):
         sock._record = record = monitor.admit(
             sock._name, sock._phase(), sock.fileno(), role=sock._role, allow=sock._allow, script=sock

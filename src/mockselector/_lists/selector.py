@@ -110,6 +110,7 @@ class MockSelector(_BaseSelectorImpl):
             self._ending = Ending(self._monitor, frame.f_code)
             self._tests_own = False  # whether the outermost block is the test's
             self._monitor.give_up = WeakMethod(self._end_again)
+            self._monitor.heirs.append(WeakMethod(self._moves_to))
             # Listeners join at once, so that what comes before their registration is seen, too.
             for event in event_list if isinstance(event_list, (list, tuple)) else ():
                 if type(event) is ListenSocket:
@@ -301,6 +302,7 @@ class MockSelector(_BaseSelectorImpl):
         if monitor is None or self._modifying:  # modify() may call unregister() and register()
             return act(fileobj, *mask_and_data)
         record = self._record_of(fileobj)
+        monitor = self._run()
         before = self._fd_to_key.get(record.number)
         cell = MEMBERSHIP[self._membership(record)][operation]
         self._modifying = True
@@ -320,6 +322,15 @@ class MockSelector(_BaseSelectorImpl):
         same = operation == "modify" and before == key  # nothing is done about any readiness
         monitor.registered(record, "modify:same" if same else operation, mask_and_data[0] if mask_and_data else None)
         return key
+
+    def _moves_to(self, monitor: Monitor) -> None:
+        """The run is from now on part of another."""
+        self._monitor = self._ending.monitor = monitor
+
+    def _run(self) -> Monitor:
+        """The run as it is now: a socket that turned up may have made it part of another."""
+        assert self._monitor is not None
+        return self._monitor
 
     def _note_plain(self, record: Record) -> None:
         """Keep a socket's `_plain` what it says it is."""
@@ -413,8 +424,9 @@ class MockSelector(_BaseSelectorImpl):
             event = [event]  # no group, whatever is got by iterating over it
         for thing, mask in ready_of(event):
             record = thing._record if isinstance(thing, OURS) else None
-            if record is None or record.monitor.rows is not monitor.rows:
+            if record is None or record.monitor is not monitor:
                 record = self._record_of(thing)
+                monitor = self._run()
             key = self._fd_to_key.get(record.number)
             if key is None and record.number < 0 and record.script is None:
                 raise TypeError(
