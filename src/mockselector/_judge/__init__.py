@@ -16,4 +16,5 @@ In reading order; a file imports only from those above it:
     sleeping.py a ledger: what is judged when the server goes to sleep
     leftovers.py what is left at the end of a run, of the script and of what is open
     monitor.py  the door: everything a server does in strict mode passes here
+    registering.py a call about registration, for every selector
 """

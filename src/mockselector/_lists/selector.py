@@ -18,7 +18,8 @@ from weakref import WeakMethod, ref
 
 from .._ending.ending import EndException, Ending, trim
 from .._judge.monitor import Monitor
-from .._judge.rules import MEMBERSHIP, checked_rules
+from .._judge.registering import registered
+from .._judge.rules import checked_rules
 from .._judge.trace import WIDTH, Trace, caller, place
 from .._judge.watching import Watch
 from .._system import CLOSED, number_of
@@ -41,7 +42,7 @@ if TYPE_CHECKING:
     from typing_extensions import Self
 
     from .._judge.records import Record
-    from .._judge.rules import Membership, Registration, RuleId
+    from .._judge.rules import Registration, RuleId
     from .._judge.trace import Place
     from .._system import FileObject
 
@@ -301,27 +302,14 @@ class MockSelector(_BaseSelectorImpl):
         monitor = self._monitor
         if monitor is None or self._modifying:  # modify() may call unregister() and register()
             return act(fileobj, *mask_and_data)
+        keys = None if self._closed else self._fd_to_key
         record = self._record_of(fileobj)
-        monitor = self._run()
-        before = self._fd_to_key.get(record.number)
-        cell = MEMBERSHIP[self._membership(record)][operation]
         self._modifying = True
         try:
-            if cell is ValueError:  # the one refusal that the base class, having no descriptor, cannot know
-                raise ValueError(CLOSED)
-            key = act(fileobj, *mask_and_data)
-        except Exception as error:
-            monitor.refused(operation, record, error)
-            if before is not None and record.number not in self._fd_to_key:
-                self._watch.drop(record)  # it was dropped by that
-            raise
+            return registered(self._run(), self._watch, keys, record, operation, act, fileobj, mask_and_data)
         finally:
             self._modifying = False
             self._note_plain(record)
-        self._watch.follow(operation, record, key.fd, key.events)
-        same = operation == "modify" and before == key  # nothing is done about any readiness
-        monitor.registered(record, "modify:same" if same else operation, mask_and_data[0] if mask_and_data else None)
-        return key
 
     def _moves_to(self, monitor: Monitor) -> None:
         """The run is from now on part of another."""
@@ -338,11 +326,6 @@ class MockSelector(_BaseSelectorImpl):
             key = self._fd_to_key.get(record.number)
             reads = key is not None and key.events & EVENT_READ
             record.script._plain = (self._fd_to_key, (key, EVENT_READ), record) if key and reads else None
-
-    def _membership(self, record: Record) -> Membership:
-        if self._closed:
-            return "closed"
-        return "member" if record.number in self._fd_to_key else "absent"
 
     def _record_of(self, fileobj: object) -> Record:
         """The run's record of whatever stands for a socket: itself, its number, a wrapper."""

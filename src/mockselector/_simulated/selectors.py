@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any, Final
 from weakref import WeakMethod, ref
 
 from .._current import BEFORE, check_world
-from .._judge.rules import GONE, MEMBERSHIP
+from .._judge.registering import registered
 from .._judge.trace import caller, folds
 from .._judge.watching import Watch
 from .._play.clock import nanoseconds
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from selectors import SelectorKey
 
     from .._judge.records import Record
-    from .._judge.rules import Membership, Registration
+    from .._judge.rules import Registration
     from .._judge.trace import Nanoseconds
     from .._kernel.descriptors import Descriptor
     from .._play.world import World
@@ -192,25 +192,9 @@ class SimSelector(_BaseSelectorImpl):
         if len(monitor.rows) > monitor.limit:
             self._world.spinning.endless()
         assert self._given or self._name, "from now on it has one"
+        keys = None if self._closed else self._fd_to_key
         record = self._record_of(fileobj)
-        number = record.number
-        before = self._fd_to_key.get(number)
-        state: Membership = "closed" if self._closed else "member" if before is not None else "absent"
-        try:
-            if MEMBERSHIP[state][operation] is ValueError:
-                raise ValueError(CLOSED)
-            key = act(fileobj, *mask_and_data)
-        except Exception as error:
-            monitor.refused(operation, record, error)
-            if before is not None and number not in self._fd_to_key:  # it was dropped by that
-                self._watch.drop(self._watch.holder(number))
-                if record.phase in GONE:
-                    record.number = -1  # the next socket may be given it
-            raise
-        self._watch.follow(operation, record, key.fd, key.events)
-        same = operation == "modify" and before == key
-        monitor.registered(record, "modify:same" if same else operation, mask_and_data[0] if mask_and_data else None)
-        return key
+        return registered(monitor, self._watch, keys, record, operation, act, fileobj, mask_and_data)
 
     def _add(self, fileobj: FileObject, events: int, data: Any) -> SelectorKey:  # Any: as `selectors`
         key = _register(self, fileobj, events, data)
