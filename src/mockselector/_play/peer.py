@@ -38,6 +38,8 @@ if TYPE_CHECKING:
 
 __tracebackhide__ = True  # pytest: end tracebacks at the test's own line
 
+_CLOSES: Final = Closes()  # one for all: nearly every script has it
+
 
 class Peer:
     """What one client or backend does, in order; each method appends a step, and returns the peer."""
@@ -121,7 +123,7 @@ class Peer:
 
     def closes(self) -> Self:
         """Close. What the server has sent and nobody expected is discarded."""
-        return self._append(Closes())
+        return self._append(_CLOSES)
 
     def resets(self) -> Self:
         """Reset the connection: the server gets ECONNRESET."""

@@ -31,10 +31,10 @@ class Script:
     __slots__ = ("_made", "made_from", "name", "places", "steps")
 
     def __init__(self, name: str, steps: Sequence[Step], frame: FrameType) -> None:
-        made: list[Any] = [frame.f_code, frame.f_lasti]  # Any: as in a trace
+        made = frame.f_code, frame.f_lasti  # a tuple: the collector soon leaves it alone, as it does the code
         self.name: Final = name
         self.steps: Final[list[Step]] = [*steps]
-        self.places: Final[list[Any]] = made * len(steps)  # of each in turn
+        self.places: Final[list[Any]] = [*made] * len(steps)  # of each in turn; Any: as in a trace
         self.made_from: int = NEVER  # the first step that was made by another one
         self._made = made
 
