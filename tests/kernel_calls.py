@@ -4,18 +4,22 @@ from __future__ import annotations
 
 import io
 import math
+import os
 import select
 import socket
 import struct
+import tempfile
 import time
+from contextlib import contextmanager
 from dataclasses import dataclass
 from errno import EAGAIN, EINPROGRESS, EPIPE
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from kernel import ENDED, LATEST, READABLE, RESET, SHORT, WRITABLE, temporary_file
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Generator
 
     from kernel import Ground, Pair
 
@@ -617,6 +621,32 @@ def _sends_file(make: Callable[[], Any], *args: Any) -> Call:
     return Call("sendfile", f"{make.__name__} {args}", call)
 
 
+def _sends_by_number(make: Callable[[], Any], offset: int | None, count: int) -> Call:
+    """`os.sendfile()`, and where the file then stands."""
+
+    def call(ground: Ground, sock: Any) -> object:
+        with make() as file:
+            file.seek(1)
+            return ground.outcome(lambda: os.sendfile(sock.fileno(), file.fileno(), offset, count)), file.tell()
+
+    return Call("os.sendfile", f"{make.__name__} {offset} {count}", call)
+
+
+@contextmanager
+def _a_pipe() -> Generator[Any]:
+    """What is no file on disk, and stands nowhere."""
+    reading, writing = os.pipe()
+    os.close(writing)
+    try:
+        yield SimpleNamespace(fileno=lambda: reading, seek=abs, tell=int)
+    finally:
+        os.close(reading)
+
+
+def _unreadable_file() -> Any:
+    return tempfile.TemporaryFile("wb")
+
+
 def _real_file() -> Any:
     return temporary_file(b"0123456789")
 
@@ -813,6 +843,16 @@ WRITES: Final = (
     _sends_file(_bytes_file, 3),
     _sends_file(_bytes_file, 3, 2),
     _sends_file(_text_file),
+    _sends_by_number(_real_file, None, 100),
+    _sends_by_number(_real_file, 3, 4),
+    _sends_by_number(_real_file, 20, 4),
+    _sends_by_number(_real_file, 0, 0),
+    _sends_by_number(_real_file, -1, 4),
+    _sends_by_number(_real_file, 0, -1),
+    _sends_by_number(_empty_file, None, 4),
+    _sends_by_number(_unreadable_file, 0, 4),
+    _sends_by_number(_a_pipe, None, 4),
+    _sends_by_number(_a_pipe, 0, 4),
 )
 
 MANAGING: Final = (
@@ -992,6 +1032,7 @@ CORE: Final = frozenset(
         ("recvmsg_into", "buffers of (2, 2, 100)"), ("send", "(b'data',)"), ("send", "(b'',)"),
         ("sendall", "(b'data',)"), ("sendto", "(b'data', None)"), ("sendto", "a listener's"),
         ("sendmsg", "([b'da', b'ta'],)"), ("sendfile", "_real_file ()"), ("sendfile", "_bytes_file ()"),
+        ("os.sendfile", "_real_file None 100"), ("os.sendfile", "_real_file 20 4"),
         ("shutdown", "twice"), ("shutdown", "one, then the other"), ("listen", "()"),
         ("accept", "and what it gives"), ("connect", "a listener's"), ("connect_ex", "nobody's"),
         ("bind", "a fresh one"), ("getpeername", "()"), ("getsockname", "()"), ("close", "()"),
@@ -1003,7 +1044,9 @@ CORE: Final = frozenset(
 )  # fmt: skip
 """Calls, by name and variant, of which it depends on the state what comes of them."""
 
-WAITING: Final = frozenset({"recv", "send", "sendall", "sendfile", "accept", "connect", "connect_ex", "makefile"})
+WAITING: Final = frozenset(
+    {"recv", "send", "sendall", "sendfile", "os.sendfile", "accept", "connect", "connect_ex", "makefile"}
+)
 """Names of calls that a time-out is tried with."""
 
 PLAIN: Final[dict[int, tuple[Callable[[Ground], State], ...]]] = {

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import gc
+import os
 import socket
 from typing import TYPE_CHECKING
 
@@ -14,8 +15,11 @@ from mockselector import Scenario, ScenarioError
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterator
+    from pathlib import Path
 
     Handler = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
+
+needs_sendfile = pytest.mark.skipif(not hasattr(os, "sendfile"), reason="this system has none")
 
 
 @pytest.fixture(autouse=True)
@@ -201,3 +205,38 @@ def test_the_same_scenario_has_the_same_trace() -> None:
             net.run(asyncio.run, serve(upper))
             traces.append(list(net.trace))
     assert traces[0] == traces[1]
+
+
+@needs_sendfile
+def test_a_file_is_sent_by_the_loop_to_a_slow_reader(tmp_path: Path) -> None:
+    path = tmp_path / "file"
+    path.write_bytes(b"x" * 300_000)
+
+    async def static(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readline()
+        writer.write(b"here it is: ")
+        with path.open("rb") as file:
+            await asyncio.get_running_loop().sendfile(writer.transport, file, 10)
+        await leave(writer)
+
+    with Scenario(pedantic=True) as net:
+        alice = net.client("alice").sends(b"file?\n").reads_slowly(20_000)
+        alice.expects(b"here it is: " + b"x" * 299_990).expects_eof()
+        net.run(serve, static)
+
+
+def test_what_a_loop_has_sent_of_a_buffer_may_be_resized() -> None:
+    async def main() -> None:
+        loop = asyncio.get_running_loop()
+        with socket.create_server(("127.0.0.1", 8888)) as listener:
+            listener.setblocking(False)
+            conn, _ = await loop.sock_accept(listener)
+            with conn:
+                buffer = bytearray(200_000)
+                with memoryview(buffer) as view:
+                    await loop.sock_sendall(conn, view[10:])
+                buffer.clear()
+
+    with Scenario() as net:
+        net.client("alice").reads_slowly(20_000).expects(bytes(199_990)).expects_eof()
+        net.run(main)

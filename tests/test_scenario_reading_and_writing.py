@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import errno
 import io
+import os
 import socket
 from socket import MSG_DONTWAIT, MSG_PEEK, MSG_WAITALL, SO_ERROR, SOL_SOCKET
 from typing import TYPE_CHECKING, Any, Literal
 
 import pytest
 
+from kernel import temporary_file
 from mockselector import Scenario, ScenarioError
+from scenario_servers import one
 from scenario_sockets import accept, error_of, forget, look, scenario
 
 if TYPE_CHECKING:
@@ -19,6 +22,8 @@ if TYPE_CHECKING:
 
     from mockselector import Peer
 
+Network = Literal["simulated", "loopback"]
+needs_sendfile = pytest.mark.skipif(not hasattr(os, "sendfile"), reason="this system has none")
 
 # -- reading ---------------------------------------------------------------------------------------
 
@@ -485,3 +490,81 @@ def test_a_bad_mode_is_refused_as_the_standard_library_does() -> None:
         make: Any = socket.socket().makefile
         with pytest.raises(ValueError, match="invalid mode 'x'"):
             make("x")
+
+
+# -- files, by number -------------------------------------------------------------------------------
+
+
+@needs_sendfile
+@pytest.mark.parametrize("network", ["simulated", "loopback"])
+def test_a_file_is_sent_past_its_socket_whole_where_that_waits(network: Network) -> None:
+    def serve(conn: socket.socket) -> tuple[int, int, int]:
+        with temporary_file(b"x" * 300_000 + b"end") as file:
+            first = os.sendfile(conn.fileno(), file.fileno(), 0, 2)
+            return first, os.sendfile(conn.fileno(), file.fileno(), 5, 1 << 30), file.tell()
+
+    with Scenario(network=network) as net:
+        net.client("alice").waits(1).expects(b"x" * 299_997 + b"end").expects_eof()
+        assert (2, 299_998, 0) == net.run(one, serve)
+
+
+@needs_sendfile
+def test_a_file_that_is_sent_without_an_offset_goes_on_from_where_it_stands() -> None:
+    def serve(conn: socket.socket) -> tuple[int, int]:
+        with temporary_file(b"0123456789") as file:
+            file.seek(2)
+            sent = os.sendfile(out_fd=conn.fileno(), in_fd=file.fileno(), offset=None, count=3)
+            return sent, os.lseek(file.fileno(), 0, os.SEEK_CUR)
+
+    with Scenario() as net:
+        net.client("alice").expects(b"234").expects_eof()
+        assert (3, 5) == net.run(one, serve)
+
+
+@needs_sendfile
+@pytest.mark.parametrize("timeout", [0, 5])
+@pytest.mark.parametrize("network", ["simulated", "loopback"])
+def test_of_a_file_a_socket_that_does_not_wait_takes_what_there_is_room_for(network: Network, timeout: int) -> None:
+    def serve(conn: socket.socket) -> int:
+        conn.settimeout(timeout)
+        with temporary_file(bytes(20_000_000)) as file:
+            sent = os.sendfile(conn.fileno(), file.fileno(), 0, 20_000_000)
+            with pytest.raises(BlockingIOError):
+                for _ in range(100):
+                    os.sendfile(conn.fileno(), file.fileno(), 0, 20_000_000)
+        assert conn.gettimeout() == timeout
+        return sent
+
+    with Scenario(network=network, allow={"short-send-lost"}) as net:
+        net.client("alice").waits(1).expects(lambda data: not any(data), until="eof")
+        sent = net.run(one, serve)
+    assert sent is not None
+    assert 0 < sent < 20_000_000
+
+
+@needs_sendfile
+def test_a_short_sendfile_whose_rest_is_never_sent_is_found() -> None:
+    def serve(conn: socket.socket) -> None:
+        conn.setblocking(False)
+        with temporary_file(b"x" * 100_000) as file:
+            os.sendfile(conn.fileno(), file.fileno(), 0, 100_000)
+
+    with pytest.raises(ScenarioError, match=r"\[short-send-lost\] alice took 65536 of 100000 bytes"):
+        with Scenario() as net:
+            net.client("alice").expects(b"x" * 65_536).closes()
+            net.run(one, serve)
+
+
+@needs_sendfile
+def test_a_file_is_not_sent_to_whoever_is_gone() -> None:
+    def serve(conn: socket.socket) -> None:
+        with temporary_file(b"0123456789") as file:
+            conn.recv(1)
+            with pytest.raises(ConnectionResetError):
+                conn.recv(1)
+            with pytest.raises(BrokenPipeError):
+                os.sendfile(conn.fileno(), file.fileno(), 0, 10)
+
+    with Scenario() as net:
+        net.client("alice").sends(b"x").resets()
+        net.run(one, serve)

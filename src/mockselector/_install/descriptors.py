@@ -14,6 +14,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any, Final
 
 from .._current import current
+from .._simulated.files import send_file
 from .._simulated.selectors import is_simulated
 from .._system import FIRST_NUMBER, number_of
 from .doors import class_door, named
@@ -63,7 +64,7 @@ _TAKE_NUMBERS: Final[dict[str, dict[str, tuple[str, ...]]]] = {
 """Functions that take descriptors, by module: the parameters that are one, which come first."""
 
 
-def _stat_of(world: World, number: int, *_: object) -> os.stat_result:
+def _stat_of(world: World, number: int, *_: object, **__: object) -> os.stat_result:
     """What the kernel says of a socket, which is no file (man 2 fstat)."""
     ids = (os.getuid(), os.getgid()) if os.name == "posix" else (0, 0)
     return os.stat_result((stat.S_IFSOCK | 0o777, number, 8, 1, *ids, 0, 0, 0, 0))
@@ -87,8 +88,9 @@ _ANSWERS: Final[dict[str, Callable[..., Any]]] = {
     "isatty": _is_no_terminal,
     "get_inheritable": _inheritable,
     "set_inheritable": _set_inheritable,
+    "sendfile": send_file,
 }
-"""What is simulated of a simulated number; of a real one, the kernel answers."""
+"""What is simulated of a simulated number; of a real one, the kernel answers, but where that may wait."""
 
 
 def _number_stand_in(
@@ -96,7 +98,8 @@ def _number_stand_in(
 ) -> Callable[..., Any]:
     answer = _ANSWERS.get(name)
     closes = name == "close"
-    by_kernel = answer is not None or (module, name) == ("_socket", "dup")  # where the number is a real one
+    # Where the number is a real one.
+    by_kernel = (answer is not None and name != "sendfile") or (module, name) == ("_socket", "dup")
     text = f"{module.lstrip('_')}.{name}() on a scenario's socket is not simulated; use the socket's own methods"
 
     def stand_in(*args: Any, **kwargs: Any) -> Any:
@@ -113,10 +116,10 @@ def _number_stand_in(
                 continue
             if closes and owned:
                 return world.stack.close_number(number)
-            if answer is None and not closes:
+            if position or (answer is None and not closes):
                 world.refuse(text)
             if answer is not None and owned:
-                return answer(world, number, *args[1:])
+                return answer(world, number, *args[1:], **{key: kwargs[key] for key in kwargs if key != parameter})
         return real(*args, **kwargs)
 
     return named(stand_in, real)

@@ -27,7 +27,7 @@ __tracebackhide__ = True  # pytest: end tracebacks at the server's own line
 THREADS: Final = (
     "threads and processes are not simulated: a scenario runs in one thread. Use the class without ThreadingMixIn"
     " or ForkingMixIn (socketserver.TCPServer, http.server.HTTPServer), or tell the framework to do without"
-    " (Flask: app.run(threaded=False); asyncio: no to_thread(), run_in_executor() or loop.sendfile()). A Thread,"
+    " (Flask: app.run(threaded=False); asyncio: no to_thread() or run_in_executor()). A Thread,"
     " a Timer or an executor of the program's own: leave it out of this test, by a switch or a patch, and test what it"
     " does by itself; or, where the server only hands work to it, patch it with what does the work at once: a class"
     " whose start() calls run(), an executor whose submit() calls the function and returns a Future that is done"

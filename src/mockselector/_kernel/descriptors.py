@@ -46,7 +46,7 @@ class Descriptor:
     __slots__ = (
         "_options", "backlog", "bound", "closed", "connecting", "error", "failing", "family", "fresh", "inheritable",
         "limit", "lingers", "local", "locked", "made", "never_came", "number", "only_ipv6", "reuse", "shut", "stream",
-        "watchers",
+        "waits", "watchers",
     )  # fmt: skip
 
     def __init__(self, number: int, family: int, made: Place) -> None:
@@ -69,6 +69,7 @@ class Descriptor:
         self.shut: int = 0  # without a connection: 1, reading was shut down; 2, writing
         self.closed: bool = False
         self.inheritable: bool = False
+        self.waits: bool = True  # what has only its number waits (without O_NONBLOCK); a time-out is its socket's own
         self.lingers: bool = False  # closing it is a reset (SO_LINGER, with a time of 0)
         self._options: Mapping[tuple[int, int], bytes] = NO_OPTIONS
         self.watchers: tuple[Watcher, ...] = ()  # of selectors

@@ -125,10 +125,10 @@ class LoopbackStack:
         if isinstance(fileobj, LoopbackSocket):
             return fileobj._record
         number = number_of(fileobj)
-        sock = self._socket_of(number)
+        sock = self.holder(number)
         return sock._record if sock is not None else self.world.holdings.foreign(number, fileobj)
 
-    def _socket_of(self, number: int) -> LoopbackSocket | None:
+    def holder(self, number: int) -> LoopbackSocket | None:
         return self.sockets.get(number)
 
     # -- connections ------------------------------------------------------------------------------
@@ -260,11 +260,11 @@ class LoopbackStack:
 
     def owns(self, number: int) -> bool:
         """Whether it is the number of one of the server's sockets."""
-        return self._socket_of(number) is not None
+        return self.holder(number) is not None
 
     def close_number(self, number: int) -> None:
         """The program closes a number past its socket."""
-        sock = self._socket_of(number)
+        sock = self.holder(number)
         assert sock is not None, "it owns the number"
         sock._real_close()
 

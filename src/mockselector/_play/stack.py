@@ -39,6 +39,10 @@ if TYPE_CHECKING:
             """A socket for a descriptor number of this world; None: it is not such a number, or simulated."""
             ...
 
+        def holder(self, number: int) -> real_socket | None:
+            """The socket that has a descriptor number of this world; None: a simulated one."""
+            ...
+
         def selector(self, kind: type[selectors.BaseSelector]) -> selectors.BaseSelector | None:
             """A new selector; None: a simulated one."""
             ...
@@ -110,6 +114,9 @@ class SimulatedStack:
         """A simulated one."""
 
     def socket_of(self, number: int) -> None:
+        """Likewise."""
+
+    def holder(self, number: int) -> None:
         """Likewise."""
 
     def selector(self, kind: type[selectors.BaseSelector]) -> None:

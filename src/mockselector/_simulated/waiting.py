@@ -79,6 +79,8 @@ class Waiting(Shell):
         self._record = record
         self._options = None
         self._timeout = _socket.getdefaulttimeout()
+        if self._timeout is not None:
+            descriptor.waits = False
         self._deadline: Nanoseconds | None = None  # of a sendall()
         self._around: LookingAround | None = None  # who else waited while it last did
         self._serial = len(world.monitor.records)
@@ -116,6 +118,7 @@ class Waiting(Shell):
             if error.errno != EBADF:
                 raise
         self._timeout = _Raw.gettimeout(self)
+        self._descriptor.waits = self._timeout is None
         text = repr(value) if value is None or type(value) in (bool, int, float) else value_text(value)
         self._do("option", f"{method}({text})")
 
