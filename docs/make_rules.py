@@ -39,6 +39,7 @@ FIELDS = {
     "advice": "see what the peer waits for, and what the server does: the error shows both.",
     "hangs": "the peer hangs until it gives up, and the server does not know.",
     "address": "address",
+    "deal": "loop.set_exception_handler(), or a handle_error() of the server's own; of a task, await it.",
 }
 """What stands in the catalogue where an error has a name."""
 

@@ -74,6 +74,28 @@ CALLS_OUT = """
             conn.recv(100)
 """
 
+IN_TURN = """
+    import socketserver
+
+    class Doubles(socketserver.StreamRequestHandler):
+        def handle(self):
+            for line in self.rfile:
+                self.wfile.write(doubled(line))
+
+    def doubled(line):
+        return b"%d" % (2 * int(line))
+
+    def serve(sel, listener):
+        listener.close()
+        sel.close()
+        with socketserver.TCPServer(("", 8888), Doubles) as server:
+            server.serve_forever()
+"""
+CAREFULLY = IN_TURN.replace(
+    "        return b",
+    "        if not line.strip().isdigit():\n            return b'a number, please'\n        return b",
+)
+
 LATER = 'net.client("alice").waits(2).sends(b"hi").expects(b"hi").closes()'
 
 SCENARIO_CASES = [
@@ -176,6 +198,13 @@ SCENARIO_CASES = [
         ECHO,
         script(),
         at_fault="conn.send(data.upper())",
+    ),
+    Case(
+        "unhandled-exception",
+        IN_TURN,
+        CAREFULLY,
+        script('net.client("alice").sends(b"4x\\n").expects(b"a number, please").closes()'),
+        at_fault='return b"%d" % (2 * int(line))',
     ),
     Case(
         "busy-loop",

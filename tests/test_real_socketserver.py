@@ -167,7 +167,7 @@ def test_what_a_handler_raises_ends_its_connection_only(capsys: pytest.CaptureFi
         def handle(self) -> None:
             self.wfile.write(b"%d\n" % (12 // int(self.rfile.readline())))
 
-    with Scenario() as net:
+    with Scenario(allow={"unhandled-exception"}) as net:
         net.client("alice").sends(b"0\n").expects_eof()
         net.client("bob").sends(b"3\n").expects(b"4\n").expects_eof()
         net.run(serve, Divides)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from pathlib import Path
 from typing import get_args
 
@@ -39,7 +40,9 @@ def test_its_correct_twin_passes(case: Case) -> None:
 
 @by_rule
 def test_the_text_is_the_golden_one(case: Case) -> None:
-    text = str(error_of(case)) + "\n"
+    text = re.sub(
+        r"(socketserver\.py):\d+", r"\1:N", str(error_of(case)) + "\n"
+    )  # its lines move from Python to Python
     path = GOLDEN / f"{'scenario-' * (case in SCENARIO_CASES)}{case.rule}.txt"
     if os.environ.get("MOCKSELECTOR_WRITE_GOLDEN"):
         path.write_text(text)

@@ -487,7 +487,7 @@ def logs(_: object, sock: socket.socket) -> None:
     ],
 )
 def test_an_exception_that_only_a_log_tells_of_is_told(serve: Callable[[], object]) -> None:
-    text = text_of(serve)
+    text = text_of(serve, allow={"unhandled-exception"})
     assert text.count("A handler has raised ValueError: invalid literal") == 1
     assert "test_texts.py" in text
 
@@ -501,7 +501,7 @@ def test_of_many_different_ones_the_last_are_told() -> None:
             net.client().sends(b"x%d\n" % number).waits(1).closes()
         net.client("alice").waits(2).sends(b"4x\n").expects(b"84")
 
-    text = text_of(streaming(handle), script)
+    text = text_of(streaming(handle), script, allow={"unhandled-exception"})
     assert text.count("A handler has raised") == 3
     assert "b'4x\\n'" in text.partition("A handler")[2].partition("A handler")[0]
     assert "more exceptions that differ" in text

@@ -111,7 +111,7 @@ class Ending:
             self.polls += 1
             return
         if violation is not None and not self._repeated:
-            self._repeated = True
+            self._repeated, self.monitor.unraised = True, False
             raise violation
         self.end(run)
 
@@ -162,6 +162,8 @@ class Ending:
             return own
         if error is None or own:
             raise violation from violation.__cause__  # not from the end that it displaces
+        if self.monitor.unraised:
+            before = None  # it has not come of that
         by_user = isinstance(error, KeyboardInterrupt)  # which nothing takes the place of
         if before is not None and not by_user and (isinstance(error, Exception) or violation in _chain(error)):
             raise violation from error

@@ -1,7 +1,7 @@
-"""What is replaced in event loops, and in loggers.
+"""What is replaced in event loops, in servers, and in loggers.
 
-Owns that asyncio asks for names without a thread, deals with its tasks in the same order every time, and
-tells what its handlers and the loggers of frameworks have caught; and that other loops are refused aloud.
+Owns that asyncio asks for names without a thread, deals with its tasks in the same order every time, and tells what
+has died in it, as `socketserver` does, and what frameworks log; and that other loops are refused aloud.
 """
 
 from __future__ import annotations
@@ -10,13 +10,18 @@ import sys
 from typing import TYPE_CHECKING, Any, Final
 
 from .._current import current
-from .._judge.standing import ages
+from .._judge.standing import ages, name_of
+from .._judge.unhandled import ASYNCIO, SOCKETSERVER
+from .._system import number_of
+from .._whose import whose
 from .doors import refused_method
 from .names import getaddrinfo, name_info
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
 
+    from .._judge.records import Record
+    from .._play.world import World
     from .doors import Late, Method
 
 __tracebackhide__ = True  # pytest: end tracebacks at the server's own line
@@ -49,13 +54,50 @@ async def _loop_getnameinfo(self: Any, sockaddr: Any, flags: int = 0) -> Any:
 
 
 def _loop_call_exception_handler(self: Any, context: dict[str, Any]) -> None:
-    """As an event loop's `call_exception_handler`; a scenario keeps what a handler has raised, for its texts."""
+    """As an event loop's `call_exception_handler`; a scenario hears what has died, if nobody else deals with it."""
     world = current()
     error = context.get("exception")
     ours = getattr(getattr(self, "_selector", None), "_world", None) is world  # not what an earlier test has left
     if world is not None and ours and isinstance(error, BaseException):
-        world.monitor.witness.heard(error)
+        monitor = world.monitor
+        if _deals_with_it(self):
+            monitor.witness.heard(error)
+        else:
+            record = _record_of(world, context.get("transport"))
+            task = context.get("task", context.get("future"))
+            monitor.unhandled.heard(error, _who_died(context, record), ASYNCIO, record, task)
     _real_of_loop["call_exception_handler"](self, context)
+
+
+def _deals_with_it(loop: Any) -> bool:
+    """Whether the program has said what is to be done with what nobody handles."""
+    its_own = getattr(loop.default_exception_handler, "__func__", None)
+    return loop.get_exception_handler() is not None or its_own is not _real_of_loop["default_exception_handler"]
+
+
+def _who_died(context: Mapping[str, Any], record: Record | None) -> str:
+    """In asyncio's words, which differ from version to version, it is all in its message."""
+    of = "" if record is None else f" of {record.name}"
+    task = context.get("task", context.get("future"))
+    if task is not None:
+        return name_of(task) if hasattr(task, "get_coro") else "a future"
+    kinds = {"protocol": "the protocol", "transport": "the handler", "asyncgen": "an async generator"}
+    return next((f"{kind}{of}" for key, kind in kinds.items() if key in context), "a callback")
+
+
+def _record_of(world: World, transport: Any) -> Record | None:
+    """Of the connection that a transport is for."""
+    sock = transport.get_extra_info("socket") if hasattr(transport, "get_extra_info") else None
+    return None if sock is None else _record_at(world, sock.fileno())
+
+
+def _record_at(world: World, number: int) -> Record | None:
+    """Of the socket with a number; None: it is none of ours, or closed."""
+    holder: Any = world.stack.holder(number)
+    if holder is not None:
+        return holder._record  # type: ignore[no-any-return]
+    descriptor = world.network.descriptors.get(number)
+    return None if descriptor is None else world.holdings.records[descriptor]
 
 
 # -- tasks -----------------------------------------------------------------------------------------
@@ -67,6 +109,7 @@ def _create_task(self: Any, *args: Any, **kwargs: Any) -> Any:
     world = current()
     if world is not None:
         ages[task] = world.holdings.number_task()
+        world.monitor.unhandled.makes_tasks(self)
     return task
 
 
@@ -98,6 +141,31 @@ def _all_tasks(loop: Any = None) -> set[Any]:
     """As `asyncio.all_tasks`; in a scenario they are, for example, cancelled in the order in which they were made."""
     tasks: set[Any] = _real_of_loop["all_tasks"](loop)
     return tasks if current() is None else InOrder(tasks)
+
+
+# -- servers ---------------------------------------------------------------------------------------
+
+
+def _handle_error(self: Any, request: Any, client_address: Any) -> None:
+    """As a server's `handle_error`, which prints; a scenario hears what has died, if nobody else deals with it."""
+    world, error = current(), sys.exc_info()[1]
+    if world is not None and error is not None:
+        record = _record_at(world, number_of(request))
+        of = "" if record is None else f" of {record.name}"
+        code = getattr(self.handle_error, "__code__", None)
+        if code is None or whose(code.co_filename) == "own":
+            world.monitor.witness.heard(error)
+        else:
+            world.monitor.unhandled.heard(error, f"the handler{of}", SOCKETSERVER, record)
+    _real_of_server["handle_error"](self, request, client_address)
+
+
+_real_of_server: Final[dict[str, Callable[..., Any]]] = {}
+
+
+def _of_socketserver(module: Any) -> list[Method]:
+    _real_of_server["handle_error"] = module.BaseServer.handle_error
+    return [(module.BaseServer, "handle_error", _handle_error)]
 
 
 # -- logs ------------------------------------------------------------------------------------------
@@ -138,6 +206,7 @@ def _of_asyncio(module: Any) -> list[Method]:
         "call_exception_handler": _loop_call_exception_handler,
         "create_task": _create_task,
     }
+    _real_of_loop["default_exception_handler"] = loop.default_exception_handler
     for one, stand_in in ours.items():
         _real_of_loop[one] = getattr(loop, one)
         wanted.append((loop, one, stand_in))
@@ -172,5 +241,6 @@ LATE: Final[Late] = {
     "gevent.hub": _of_gevent("Hub", "__init__", "switch", "wait"),
     "gevent.monkey": _of_gevent("", "patch_all"),
     "logging": _of_logging,
+    "socketserver": _of_socketserver,
     "uvloop": _of_uvloop,
 }

@@ -86,7 +86,7 @@ class Circumstances:
 class Finding:
     """A broken rule, with what its texts need."""
 
-    __slots__ = ("_block", "at_end", "fields", "made", "note", "rule", "socket")
+    __slots__ = ("_block", "at_end", "fields", "made", "note", "rule", "socket", "told", "way")
 
     def __init__(
         self,
@@ -102,10 +102,17 @@ class Finding:
         self.rule: Final = rule
         self.socket: Final = socket
         self.fields: Final = {"socket": socket or "", "server": "server", **(fields or {})}
-        self.note: Final = note
-        self._block: Final = block
+        self.note = note
+        self._block = block
         self.made: Final = made  # where the script was written, if it is no socket's
         self.at_end: bool = at_end or RULES[rule].now == AT_END
+        self.way: Sequence[tuple[str, Place]] = ()  # the lines of an exception, if it is about one ...
+        self.told = ""  # ... which then is told
+
+    def beside(self, note: str, block: Callable[[], str]) -> Finding:
+        """The same, and what else is to be said and shown."""
+        self.note, self._block = note, block
+        return self
 
     @property
     def headline(self) -> str:
@@ -217,7 +224,7 @@ def _why(finding: Finding, around: Circumstances) -> list[str]:
         said.append(f"The {around.program} then returned." if again and finding.at_end else around.handled)
         if not again and around.handled.endswith(" returned.") and not finding.left_by_closing:
             said.pop()
-    texts = list(dict.fromkeys(map(reason_text, around.swallowed)))
+    texts = [text for text in dict.fromkeys(map(reason_text, around.swallowed)) if text != finding.told]
     said += [f"A handler has raised {text}. Only a log tells of that." for text in texts[:SWALLOWED]]
     if len(texts) > SWALLOWED:
         said.append(f"Handlers have raised {len(texts) - SWALLOWED:,} more exceptions that differ from these.")
@@ -255,6 +262,7 @@ def _lines(
 ) -> list[str]:
     """The lines of the server that prove it, the offending call last, and whose call that is."""
     shown = [(label, place(*rows[number][4:])) for number, label in proof]
+    shown += finding.way
     now = RULES[finding.rule].now.format_map(finding.fields)
     if rows and not finding.at_end:
         shown.append((now, place(*rows[-1][4:])))

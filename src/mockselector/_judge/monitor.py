@@ -23,6 +23,7 @@ from .rules import GONE, LIFE, MEMBERSHIP, QUIET, RULES, Breach, ByNetwork, NotS
 from .short_sends import ShortSends
 from .sleeping import Sleeping
 from .trace import WIDTH, Trace, caller, folds, mask_text, outwards
+from .unhandled import Unhandled
 from .watching import interest
 from .witness import GIVES_UP, Witness
 
@@ -63,6 +64,7 @@ class Monitor:
         self.now = 0
         self.records: list[Record] = []
         self.violation: BaseException | None = None  # a finding, a refusal, or what a step has raised
+        self.unraised = False  # whether the program has not met it yet
         self.raised_at: tuple[tuple[CodeType, int], ...] = ()  # what ran then, and in which lines, innermost first
         self.finished = False
         self.life: Mapping[Phase, Mapping[Operation, Cell]] = LIFE
@@ -80,6 +82,7 @@ class Monitor:
         self._names: dict[str, int] = {}
         self._foreign: dict[int, tuple[object, Record]] = {}
         self.witness: Witness = Witness(self)
+        self.unhandled: Unhandled = Unhandled(self, self.witness)
         self.idling: Idling = Idling(self)
         self.sleeping: Sleeping = Sleeping(self)
         self.short_sends: ShortSends = ShortSends(self, self.idling)
@@ -443,7 +446,8 @@ class Monitor:
         raise self._violated(finding)
 
     def found(self, finding: Finding) -> None:
-        """Remember a finding that is not raised by a call."""
+        """Remember a finding that is not raised by a call; the next that may wait raises it."""
+        self.unraised = self.violation is None
         self._violated(finding)
 
     def _violated(self, finding: Finding, also: Collection[Finding] = ()) -> ScenarioError:

@@ -37,6 +37,9 @@ MESSAGE: Final = 120
 NESTED: Final = 20
 """How many groups of exceptions in each other are looked into."""
 
+OF_PEERS: Final = (ConnectionResetError, ConnectionAbortedError, BrokenPipeError, EOFError, TimeoutError)
+"""What a peer's own doing comes out as: a reset, an end in the middle, silence."""
+
 _GROUP: Final[Any] = getattr(builtins, "BaseExceptionGroup", ())  # Any: of Python 3.11
 
 _LOOP: Final = "_run_once"
@@ -45,6 +48,17 @@ _LOOP: Final = "_run_once"
 
 def reason(error: BaseException) -> Reason:
     """What is to be said of an exception; of a group of them, what is in it."""
+    error, more = _in_group(error)
+    try:
+        message = str(error)
+    except Exception:
+        message = value_text(error, MESSAGE)
+    beside = f" (and {more:,} more in its group)" if more else ""
+    return Reason(shown(type(error).__name__), shown(message, MESSAGE) + beside, _raised_at(error))
+
+
+def _in_group(error: BaseException) -> tuple[BaseException, int]:
+    """The first in a group of exceptions, and how many more there are; of any other, that."""
     more = 0
     for _ in range(NESTED):
         inner: Any = getattr(error, "exceptions", None) if isinstance(error, _GROUP) else None  # Any: 3.10 has none
@@ -52,12 +66,7 @@ def reason(error: BaseException) -> Reason:
             break
         more += len(inner) - 1
         error = inner[0]
-    try:
-        message = str(error)
-    except Exception:
-        message = value_text(error, MESSAGE)
-    beside = f" (and {more:,} more in its group)" if more else ""
-    return Reason(shown(type(error).__name__), shown(message, MESSAGE) + beside, _raised_at(error))
+    return error, more
 
 
 def reason_text(why: Reason) -> str:
@@ -68,17 +77,39 @@ def reason_text(why: Reason) -> str:
     return f"{text} ({shown_path(why.place.file)}:{why.place.line} in {shown(why.place.function)})"
 
 
-def _raised_at(error: BaseException) -> Place | None:
-    found: Place | None = None
-    step = error.__traceback__
+def way_of(error: BaseException) -> list[Place]:
+    """The user's own lines through which an exception came, outermost first; else, the last of any that is not ours."""
+    found: list[Place] = []
+    step = _in_group(error)[0].__traceback__
     while step is not None:
         code = step.tb_frame.f_code
-        kind = whose(code.co_filename)
-        ours = code.co_filename in INSIDE
-        if kind == "own" or (not ours and (found is None or whose(found.file) != "own")):
-            found = Place(code.co_filename, step.tb_lineno, code.co_name)
+        if code.co_filename not in INSIDE:
+            found.append(Place(code.co_filename, step.tb_lineno, code.co_name))
         step = step.tb_next
-    return found
+    own = [where for where in found if whose(where.file) == "own"]
+    return own or found[-1:]
+
+
+def _raised_at(error: BaseException) -> Place | None:
+    found = way_of(error)
+    return found[-1] if found else None
+
+
+def tells_of_a_peer(error: BaseException) -> bool:
+    """Whether an exception, or all in a group of them, only tells that the other end has gone, or is silent."""
+    inner: Any = getattr(error, "exceptions", None) if isinstance(error, _GROUP) else None  # Any: 3.10 has none
+    if inner:
+        return all(map(tells_of_a_peer, inner))
+    one: BaseException | None = error
+    for _ in range(NESTED):
+        if (
+            one is None or isinstance(one, OF_PEERS) or type(one).__name__ == TimeoutError.__name__
+        ):  # asyncio's, in 3.10
+            break
+        one = one.__cause__ or (None if one.__suppress_context__ else one.__context__)
+    else:
+        return False
+    return one is not None
 
 
 def is_the_servers(error: BaseException) -> bool:

@@ -55,6 +55,7 @@ if TYPE_CHECKING:
         "send-without-room",
         "blocking-send",
         "unexpected-send",
+        "unhandled-exception",
         "busy-loop",
         "stuck",
         "unmet-expectation",
@@ -444,6 +445,18 @@ RULES: Final[Mapping[RuleId, Rule]] = {
         now="{moment}",
         only_in_scenarios=True,
     ),
+    "unhandled-exception": Rule(
+        "default",
+        means="A task, a callback or a handler dies of an exception, and only a log tells: asyncio's, or what the"
+        " handle_error() of socketserver prints. (Not of one that only says that the peer has gone, or is silent; not where"
+        " the program has an exception handler or a handle_error() of its own; a framework that catches it tells itself.)",
+        says="{what}, and only {log} tells of it",
+        suffers="nobody sees it: the peer gets no answer, or what was to be done is not done, and all else goes on.",
+        mend="Handle the exception where it is raised; or deal with all that nobody handles by {deal}",
+        proof=(),
+        now=AT_END,
+        only_in_scenarios=True,
+    ),
     "busy-loop": Rule(
         "default",
         means="Nothing is done about what select() returned; or one call is tried a thousand times in vain;"
@@ -549,6 +562,7 @@ JUDGED: Final[Mapping[RuleId, tuple[str, ...]]] = {
     "accept-without-connection": ("LIFE",),
     "short-send-lost": ("_judge/short_sends",),
     "unexpected-send": ("_play/player",),
+    "unhandled-exception": ("_judge/unhandled",),
     "busy-loop": ("_judge/idling", "_play/spinning"),  # in the trace; in time, virtual and real
     "blocking-read": ("LIFE",),
     "blocking-send": ("LIFE",),

@@ -18,7 +18,7 @@ from .trace import Place, place
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Container, Iterator
     from types import FrameType
     from typing import Any, Final
 
@@ -58,11 +58,9 @@ def standing(outer: int) -> list[tuple[str, Place]]:
     asyncio: Any = sys.modules["asyncio"]
     found: dict[tuple[str, Place], int] = {}
     for task in sorted(asyncio.all_tasks() - {asyncio.current_task()}, key=_age, reverse=True):
-        coroutine = task.get_coro()
-        where = _place(coroutine)
+        where = _place(task.get_coro())
         if where is not None:
-            called = str(getattr(coroutine, "__qualname__", "task")).rpartition("<locals>.")[2]
-            who = f"{_given_name(task)}{shown(called)}()"
+            who = name_of(task)
             found[who, where] = found.get((who, where), 0) + 1
     shared = [(f"{count:,} x {who}" if count > 1 else who, where) for (who, where), count in found.items()]
     return sorted(shared, key=lambda one: whose(one[1].file) != "own")
@@ -73,14 +71,31 @@ def failed_tasks(outer: int) -> list[Reason]:
     loop = running_loop()
     if loop is None or id(loop) == outer:
         return []
-    # Asking with exception() would count as having asked: the program's own log would then say nothing.
-    errors = [
-        getattr(one, "_exception", None)
-        for one in sorted(ages, key=ages.__getitem__)
-        if one.get_loop() is loop and one.done() and getattr(one, "_log_traceback", False)
-    ]
+    errors = [exception_of(one) for one in dead_tasks((loop,))]
     own = __package__  # what a run is ended with, or has found, is told otherwise
     return [reason(error) for error in errors if isinstance(error, BaseException) and type(error).__module__ != own]
+
+
+def dead_tasks(loops: Container[object]) -> list[Any]:  # Any: tasks
+    """The tasks of these loops that have died of an exception for which nobody has asked, in the order of their age."""
+    return [one for one in sorted(ages, key=ages.__getitem__) if one.get_loop() in loops and _is_unasked(one)]
+
+
+def _is_unasked(task: Any) -> bool:
+    # Asking with exception() would count as having asked: the program's own log would then say nothing.
+    return bool(task.done() and getattr(task, "_log_traceback", False))
+
+
+def exception_of(task: Any) -> BaseException | None:
+    """What a task has died of, without asking for it."""
+    error: BaseException | None = getattr(task, "_exception", None)
+    return error
+
+
+def name_of(task: Any) -> str:
+    """What a task is called: by the name that the program has given it, if it has, and by its coroutine."""
+    called = str(getattr(task.get_coro(), "__qualname__", "task")).rpartition("<locals>.")[2]
+    return f"{_given_name(task)}{shown(called)}()"
 
 
 def close_tasks() -> None:

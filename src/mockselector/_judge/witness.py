@@ -62,20 +62,21 @@ class Witness:
     def note_reason(self, name: str, operation: str, detail: object = None) -> None:
         """Keep which exception the server handles while it gives a socket up, its row just appended."""
         error = sys.exc_info()[1]
-        if error is not None and self._tells(error):
+        if error is not None and self.tells(error):
             call = operation.partition(":")[0]
             text = f"unregister({name})" if call == "unregister" else f"{name}.{call}()"
             what = f"{name} was dropped" if call == "close" and detail is not None else f"{text} was called"
             self.reasons[name] = (len(self._door.rows) // WIDTH - 1, what, reason(error))
 
-    def _tells(self, error: BaseException) -> bool:
+    def tells(self, error: BaseException) -> bool:
         """Whether an exception that is being handled is the server's own business."""
-        over = self._door.ended or self._door.violation is not None or isinstance(error, ScenarioError)
+        door = self._door
+        over = door.ended or door.finished or door.violation is not None or isinstance(error, ScenarioError)
         return not over and id(error) != self._outer and is_the_servers(error)
 
     def heard(self, error: BaseException) -> None:
         """Somebody tells of an exception that a handler has raised."""
-        if self._tells(error):
+        if self.tells(error):
             self.swallowed.append(reason(error))
             del self.swallowed[:-MOST_HEARD]
 
@@ -105,7 +106,7 @@ class Witness:
         around = Circumstances(self.program, self.reasons)
         around.called_from = called_from()
         error = sys.exc_info()[1]
-        if error is not None and self._tells(error):
+        if error is not None and self.tells(error):
             around.handled = f"The {self.program} is handling {reason_text(reason(error))}."
         return around
 

@@ -120,7 +120,8 @@ class Outcome:
             self._stalls.setdefault(kept.watch, Finding(rule, record.name, fields, note=kept.what, at_end=True))
 
     def note_tasks(self) -> None:
-        """Where tasks stand, if there may be something to be said of them at the end."""
+        """Where tasks stand, if there may be something to be said of them at the end; and which have died."""
+        self._monitor.unhandled.ends()
         program = self._monitor.witness.program
         if self.leaked or program != "server" or not all(peer.finished for peer in self._peers):
             self._monitor.witness.stood = standing(self._monitor.witness.outer_loop)
@@ -217,6 +218,7 @@ class Outcome:
     def findings(self) -> list[Finding]:
         """What is left at the end of the run, that the monitor does not know."""
         found = [
+            *self._monitor.unhandled.left(),
             *(finding for watch, finding in self._stalls.items() if watch.serves),
             *self.late,
         ]
@@ -252,9 +254,12 @@ class Outcome:
         return {"what": f"was never connected: {alone}", "advice": advice}, note
 
     def stuck(self, peer: Player, table: str) -> Finding:
-        """A peer waits in vain."""
+        """A peer waits in vain; or, what that comes of, a task has died."""
         program = self._monitor.witness.program
         what = f"{peer.name} waits in vain {peer.turn.waits_for}, and the {program} sleeps"
+        dead = self._monitor.unhandled.first()
+        if dead is not None:
+            return dead.beside(f"{what}.", peer.conversation)
         fields = {"what": what, "hangs": HANGS.format(program), "advice": self._advice(peer)}
         return Finding("stuck", peer.name, fields, block=f"{peer.conversation()}\n\n{table}", made=peer.place())
 
