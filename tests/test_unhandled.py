@@ -347,7 +347,12 @@ async def wraps(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> N
 def test_that_a_client_has_gone_is_no_finding(handler: Handler, leaves: str) -> None:
     with Scenario(allow={"unread-data"}) as net:
         alice = net.client("alice").sends(b"4x\n").waits(1)
-        {"resets": alice.resets, "closes": alice.closes, "waits": lambda: alice.waits(10).resets()}[leaves]()
+        goes: dict[str, Callable[[], object]] = {
+            "resets": alice.resets,
+            "closes": alice.closes,
+            "waits": lambda: alice.waits(10).resets(),
+        }
+        goes[leaves]()
         net.run(streams, handler)
 
 
