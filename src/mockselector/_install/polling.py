@@ -11,14 +11,14 @@ import sys
 from selectors import _BaseSelectorImpl
 from typing import TYPE_CHECKING, Any, Final
 
-from .._current import BEFORE, current
+from .._current import BEFORE, StandIn, current
 from .._loopback.sockets import LoopbackSocket
-from .._play.clock import nanoseconds
 from .._simulated.kinds import STAND_INS
+from .._simulated.polls import SimEpoll, epoll_of, listed, make_epoll, make_poll, select_among
 from .._simulated.selectors import is_simulated
 from .._simulated.sockets import SimSocket
-from .._system import REAL_SELECTORS, number_of, real_socket
-from .doors import class_door, for_a_tool, refusing
+from .._system import REAL_SELECTORS, number_of, real_socket, select_seconds
+from .doors import class_door, for_a_tool, named, refusing
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -30,44 +30,71 @@ if TYPE_CHECKING:
 __tracebackhide__ = True  # pytest: end tracebacks at the server's own line
 
 _real_select: Final = _select.select
+_real_poll: Final[Any] = getattr(_select, "poll", None)  # Any: not every system has it
+_real_epoll: Final[Any] = getattr(_select, "epoll", None)  # Any: likewise
 _SELECTORS: Final = "use selectors.DefaultSelector"
 
 
 def select(rlist: Iterable[Any], wlist: Iterable[Any], xlist: Iterable[Any], timeout: float | None = None, /) -> Any:
-    """As `select.select`; in a scenario for real descriptors, in virtual time, and as a way to sleep."""
+    """As `select.select`; in a scenario in virtual time, and also as a way to sleep."""
     world = current()
-    lists = (list(rlist), list(wlist), list(xlist))
     if world is None or for_a_tool(sys._getframe(1)):
-        return _real_select(*lists, timeout)
-    numbers = [number_of(one) for some in lists for one in some]
-    if any(is_simulated(number) or world.stack.owns(number) for number in numbers):
-        world.refuse(f"select.select() on a scenario's sockets is not simulated; {_SELECTORS}")
-    found: tuple[list[Any], list[Any], list[Any]] = _real_select(*lists, 0)  # it knows what may be given
-    if any(found) or (timeout is not None and timeout <= 0):
-        return found
-    if not numbers:
-        if timeout is None:
-            world.refuse("select.select() without descriptors and without a timeout waits for ever")
-        world.sleep(timeout)
-        return found
+        return _real_select(rlist, wlist, xlist, timeout)
+    seconds = select_seconds(timeout)
+    lists = (listed(rlist), listed(wlist), listed(xlist))
+    if any(lists):
+        return world.stack.select(lists, seconds) or select_among(world, lists, seconds)
+    if seconds is None:
+        world.refuse("select.select() without descriptors and without a timeout waits for ever")
+    world.sleep(seconds)
+    return lists
 
-    def done() -> bool:
-        nonlocal found
-        found = _real_select(*lists, 0)
-        return any(found)
 
-    if world.check_running(timeout):
-        deadline = None if timeout is None else world.clock.now + nanoseconds(timeout)
-        world.until(done, deadline, ("select", "select.select"))
-    return found
+def _poll() -> Any:  # Any: of either kind
+    world = current()
+    if world is None or for_a_tool(sys._getframe(1)):
+        return _real_poll()
+    return world.stack.poller(_real_poll, "poll") or make_poll(world)
+
+
+class _Epoll(SimEpoll, metaclass=StandIn):
+    """What stands in for `select.epoll` while a scenario is installed."""
+
+    __slots__ = ()
+
+    real = _real_epoll
+    ours = SimEpoll
+
+    def __new__(cls, sizehint: int = -1, flags: int = 0) -> Any:  # pyright: ignore[reportInconsistentConstructor]  # Any: of either kind
+        """One of the current world; a real one outside of any."""
+        world = current()
+        if world is None or for_a_tool(sys._getframe(1)):
+            return _real_epoll(sizehint, flags)
+        if (sizehint, flags) != (-1, 0):
+            _real_epoll(sizehint, flags).close()  # which knows what is wrong with them
+        return world.stack.poller(_real_epoll, "epoll") or make_epoll(world)
+
+    @staticmethod
+    def fromfd(fd: int, /) -> Any:  # Any: likewise
+        """One for a number that there is."""
+        world = current()
+        if world is None:
+            return _real_epoll.fromfd(fd)
+        found = epoll_of(world, fd)
+        if found is None:
+            world.refuse(f"select.epoll.fromfd() of what no epoll object of the scenario has made. {BEFORE}")
+        return found
 
 
 def _polls() -> Iterable[Pair]:
-    for name in ("poll", "epoll", "kqueue", "devpoll"):
+    if _real_poll is not None:
+        yield _real_poll, named(_poll, _real_poll)
+    if _real_epoll is not None:
+        yield _real_epoll, _Epoll
+    for name in ("kqueue", "devpoll"):
         real: Any = getattr(_select, name, None)
         if isinstance(real, type):
-            more = {"fromfd": _from_number(real)} if hasattr(real, "fromfd") else {}
-            yield real, class_door(real, _refuses_to_poll(name), **more)
+            yield real, class_door(real, _refuses_to_poll(name))
         elif real is not None:
             yield real, refusing(real, f"select.{name}() is not simulated; {_SELECTORS}")
 
@@ -77,11 +104,6 @@ def _refuses_to_poll(name: str) -> Callable[..., NoReturn]:
         world.refuse(f"select.{name}() is not simulated; {_SELECTORS}")
 
     return check
-
-
-def _from_number(real: Any) -> Callable[[int], Any]:
-    text = f"select.{real.__name__}.fromfd() is not simulated; {_SELECTORS}"
-    return staticmethod(refusing(real.fromfd, text))
 
 
 def _listens(thing: Any) -> bool:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from .._text import SEVERAL
 from .errors import Finding
 from .rules import QUIET
-from .trace import WIDTH, caller, ready_text
+from .trace import WIDTH, caller, ready_text, wait_text
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -87,7 +87,7 @@ class Idling:
         self._door.append("select", selector, None, caller(3))
         events = ready_text(ready, SEVERAL)
         times = f" {self.wakes} times in a row" if self.wakes > 1 else ""
-        what = f"select() returned {events}{times}, and the server did nothing about it"
+        what = f"{wait_text(selector)} returned {events}{times}, and the server did nothing about it"
         self._door.raise_violation(Finding("busy-loop", ready[0][0], {"what": what, "moment": "went to sleep"}))
 
     def _idle_since(self, end: int) -> int | None:

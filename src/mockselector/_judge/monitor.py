@@ -24,7 +24,7 @@ from .short_sends import ShortSends
 from .sleeping import Sleeping
 from .trace import WIDTH, Trace, caller, folds, mask_text, outwards
 from .unhandled import Unhandled
-from .watching import interest
+from .watching import interest, leave
 from .witness import GIVES_UP, Witness
 
 TYPE_CHECKING = False
@@ -226,6 +226,8 @@ class Monitor:
         self.sleeping.changed[record] = len(self.rows)
         if phase in GONE:
             self.sleeping.gone(record)
+            if record.watches and phase == "closed":
+                leave(record)
             if not record.watches or not self.interest(record):
                 record.number = -1  # the next socket may be given it
 
@@ -335,7 +337,7 @@ class Monitor:
     def sleep(self, watch: Watch) -> None:
         """The server goes to sleep in a `select()`: judge how it leaves things."""
         sleeping = self.sleeping
-        if sleeping.ended or sleeping.changed or sleeping.postponed:
+        if sleeping.ended or sleeping.changed or sleeping.postponed or sleeping.later:
             sleeping.sleep(watch)
         if self.short_sends.owing:
             self.short_sends.sleep()

@@ -30,6 +30,8 @@ READABLE_AGAIN: Final = (
     "The event list ends here. If the server deals with the end when select() next returns the socket, add that event."
 )
 
+SAID_OF_CLOSED: Final = "poll() says POLLNVAL of a number that is closed, at once and every time."
+
 POLLS_TO_SETTLE: Final = 2
 """How many polls a loop may take to do about a socket what must be done: asyncio takes two."""
 
@@ -37,7 +39,9 @@ POLLS_TO_SETTLE: Final = 2
 class Sleeping:
     """What is to be judged when the server next sleeps."""
 
-    __slots__ = ("_at", "_door", "_paused_at", "_seen_at", "_selects", "_woken", "changed", "ended", "postponed")
+    __slots__ = (
+        "_at", "_door", "_paused_at", "_seen_at", "_selects", "_woken", "changed", "ended", "later", "postponed",
+    )  # fmt: skip
 
     def __init__(self, door: Door) -> None:
         self._door: Final = door
@@ -47,6 +51,8 @@ class Sleeping:
         """Likewise, to be judged once the server sleeps in the selector of that name."""
         self.ended: Final[dict[str, Record]] = {}
         """With whose end read the server went to sleep, by name."""
+        self.later: Final[dict[Record, int]] = {}
+        """Likewise, once it sleeps where clients are waited for."""
         self._at = 0  # how far the rows were searched for what woke it again ...
         self._woken: Final[dict[str, int]] = {}  # ... and where that was, if nothing was done about it yet
         self._selects = 0  # how many there were when the server last slept ...
@@ -76,9 +82,10 @@ class Sleeping:
         """
         if self.ended:
             self._judge_ended((watch,), 0, "select", watch.name)
-        if self.changed or self.postponed:
-            changed = {**self.postponed.pop(watch.name, {}), **self.changed}
+        if self.changed or self.postponed or self.later:
+            changed = {**self.postponed.pop(watch.name, {}), **self.later, **self.changed}
             self.changed = {}
+            self.later.clear()
             for record, since in changed.items():
                 self._judge_asleep(record, since, (watch,), "select", watch.name)
 
@@ -115,14 +122,22 @@ class Sleeping:
             if not self.ended:
                 self._at = len(self._door.rows)
             self.ended[record.name] = record  # at its end, it is readable: what is done about it then?
+        elif rule == "accepted-not-registered" and self._asks_others(watches):
+            self.later[record] = since
         elif rule is not None:
             self._door.append(call, name, None, caller(3))
             note = self._registered_instead(record) if rule == "accepted-not-registered" else ""
+            if rule == "closed-still-registered" and name.startswith("poll"):
+                note = SAID_OF_CLOSED
             self._door.raise_violation(Finding(rule, record.name, note=note))
         if record.phase == "closed" or record.phase in ENDED:
             for watch in record.watches:
                 if watch not in watches:
                     self.postponed.setdefault(watch.name, {})[record] = since
+
+    def _asks_others(self, watches: tuple[Watch, ...]) -> bool:
+        """Whether the server waits for whom it has itself connected to, as who is at work on a request may have to."""
+        return self._door.level_triggered and bool(watches) and all(watch.goes_out for watch in watches)
 
     def _judge_ended(self, watches: Collection[Watch], selects: int, call: str, name: str) -> None:
         """Judge those with whose end read the server has slept before, and by whom it was woken again.

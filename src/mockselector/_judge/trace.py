@@ -314,12 +314,12 @@ def row_text(row: Row, most: int | None = None) -> str:
     detail: Any = None if isinstance(kept, type) or outcome else kept  # Any: what it is depends on the call
     match call:
         case "select":
-            owner = "" if name == "selector" else f"{name}."
+            owner = "" if name == "selector" else "select." if name.startswith("select ") else f"{name}."
             if isinstance(kept, str):
                 result = f" -> {kept}"
             elif detail is not None:
                 result = f" -> {ready_text(detail, most)}"
-            return f"{owner}select(){result}"
+            return f"{owner}{wait_text(name)}{result}"
         case "register" | "modify" | "unregister" | "get_key":
             return f"{call}({name}{'' if detail is None else ', ' + mask_text(detail)}){result}"
         case "option" if detail is not None:
@@ -348,6 +348,11 @@ def row_text(row: Row, most: int | None = None) -> str:
             return f"{name}.shutdown({outcome})"
         case _:
             return f"{name}.{call}(){result}"
+
+
+def wait_text(name: str) -> str:
+    """The method by which a selector of that name waits, or a poll object."""
+    return "poll()" if name.startswith(("poll", "epoll")) else "select()"
 
 
 def ready_text(ready: Sequence[tuple[str, int]], most: int | None = None) -> str:

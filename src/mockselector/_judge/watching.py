@@ -7,27 +7,33 @@ one that the server drops is not kept alive by what is known of it, nor are the 
 
 from __future__ import annotations
 
+from .rules import GONE
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from typing import Final, Protocol
 
-    from .rules import Registration
+    from .rules import Phase, Registration
 
     class Member(Protocol):
         """What is known of a socket, and matters here."""
 
         watches: tuple[Watch, ...]
         number: int
+        phase: Phase
         accepted: bool
 
 
 class Watch:
     """What one selector watches."""
 
-    __slots__ = ("_accepted", "_alone", "masks", "name", "serves")
+    __slots__ = ("_accepted", "_alone", "forgets", "masks", "name", "serves")
 
-    def __init__(self, name: str) -> None:
+    def __init__(self, name: str, *, forgets: bool = False) -> None:
         self.name = name
+        self.forgets: Final = forgets
+        """Whether what is closed is gone from it, and does no harm: an epoll object has no map beside the kernel's."""
         self.masks: Final[dict[Member, int]] = {}
         """For what each socket is registered."""
         self.serves = False
@@ -62,10 +68,37 @@ class Watch:
                 () if record.watches is self._alone else tuple([w for w in record.watches if w is not self])
             )
 
+    def takes(self, masks: Mapping[Member, int]) -> None:
+        """These are what it watches from now on, as in a call that is given them."""
+        for record in [*self.masks]:
+            if record not in masks:
+                self.drop(record)
+                if record.phase in GONE:
+                    record.number = -1
+        for record, mask in masks.items():
+            self._take(record, mask)
+
+    def rests(self) -> None:
+        """Nobody waits in it: who watches is known, and registered is nothing."""
+        for record in self.masks:
+            self.masks[record] = 0
+
+    @property
+    def goes_out(self) -> bool:
+        """Whether all that it watches are connections that the program has made by itself, and the like."""
+        return bool(self.masks) and not any(one.accepted or one.phase == "listening" for one in self.masks)
+
     def clear(self) -> None:
         """The selector is closed, or gone."""
         for record in tuple(self.masks):
             self.drop(record)
+
+
+def leave(record: Member) -> None:
+    """It is closed: where that is enough, it is watched no more."""
+    for watch in record.watches:
+        if watch.forgets:
+            watch.drop(record)
 
 
 def interest(record: Member, watches: tuple[Watch, ...]) -> int:

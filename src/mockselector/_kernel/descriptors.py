@@ -10,13 +10,14 @@ import socket as _socket
 import sys
 from collections import deque
 from errno import ECONNRESET, EINVAL, ENOPROTOOPT, ENOTCONN, EOPNOTSUPP, EPIPE
-from selectors import EVENT_READ
+from selectors import EVENT_READ, EVENT_WRITE
 from socket import SHUT_RD, SHUT_RDWR, SHUT_WR
 from typing import TYPE_CHECKING, Final
 
 from .._system import BOTH
 from .._text import bytes_text, excerpt
 from .addresses import ANY, unbound
+from .bits import IN, OUT, POLLERR, POLLHUP, POLLRDHUP, POLLWRBAND
 from .options import DEFAULTS, as_bytes, option_kind
 from .streams import Stream
 
@@ -81,6 +82,20 @@ class Descriptor:
             if number not in candidates and self.is_ready_for(asked[number]):
                 candidates[number] = None
 
+    def comes(self) -> None:
+        """Bytes have come: of that, only who waits for such is told."""
+        number = self.number
+        for candidates, asked in self.watchers:
+            if number not in candidates and asked[number] & EVENT_READ and self.is_ready_for(EVENT_READ):
+                candidates[number] = None
+
+    def frees(self) -> None:
+        """There is room: likewise."""
+        number = self.number
+        for candidates, asked in self.watchers:
+            if number not in candidates and asked[number] & EVENT_WRITE and self.is_ready_for(EVENT_WRITE):
+                candidates[number] = None
+
     def nudge(self) -> None:
         """Its state has changed: of that, Linux tells all that watch it, whatever they have asked for."""
         for candidates, _ in self.watchers:
@@ -99,8 +114,24 @@ class Descriptor:
             return self.ready() == BOTH  # without a connection there is nothing else that is both
         return stream.hung_up and not self.closed
 
+    def polled(self) -> int:
+        """What poll() says of it, whoever asks."""
+        stream = self.stream
+        if self.closed:
+            return 0
+        if stream is not None:
+            return stream.polled()
+        shut = POLLERR if self.error else 0
+        if self.shut & SHUT[SHUT_RD]:
+            shut |= IN | POLLRDHUP
+        if self.backlog is not None:
+            return shut | (POLLHUP if self.shut == SHUT[SHUT_RDWR] else 0) | (IN if self.backlog else 0)
+        if self.connecting:
+            return shut
+        return shut | POLLHUP | OUT | (0 if self.family in ANY else POLLWRBAND)
+
     def ready(self) -> int:
-        """What poll() says, as `selectors` reports it: a hang-up and an error are both bits."""
+        """What `polled()` says, as `selectors` reports it: a hang-up and an error are both bits."""
         stream = self.stream
         if self.closed:
             return 0
@@ -117,7 +148,8 @@ class Descriptor:
         self.stream = stream
         self.local = stream.local
         self.connecting = False
-        stream.changed = self.touch
+        stream.changed = self.comes
+        stream.freed = self.frees
         stream.state_changed = self.nudge
         self.nudge()
 
@@ -226,7 +258,7 @@ class Descriptor:
             if self.family in ANY and not listens and not self.connecting:
                 self.shut |= SHUT[how]
                 return ENOTCONN
-            if listens and self.family not in ANY:
+            if self.family not in ANY:
                 self.shut |= SHUT[how]
                 self.touch()
             if self.connecting:
@@ -237,7 +269,7 @@ class Descriptor:
         error = ENOTCONN if stream.over else 0
         if how != SHUT_WR:
             stream.deaf = True
-            (stream.other.state_changed if stream.unix else stream.other.changed)()
+            (stream.other.state_changed if stream.unix else stream.other.freed)()
         if how != SHUT_RD and not stream.mute:
             stream.finish()
         self.nudge()

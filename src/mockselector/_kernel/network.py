@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any, Final
 from .._system import FIRST_NUMBER, os_error
 from .addresses import AF_UNIX, ANY, LOOPBACK, is_literal
 from .descriptors import SHUT, Descriptor
+from .epolls import Epoll
 from .streams import Stream
 
 if TYPE_CHECKING:
@@ -52,9 +53,18 @@ class Network:
 
     def open(self, family: int, made: Place) -> Descriptor:
         """The lowest free number, as POSIX has it."""
-        number = heappop(self._free) if self._free else FIRST_NUMBER + len(self.descriptors)
+        number = self._lowest()
         descriptor = self.descriptors[number] = Descriptor(number, family, made)
         return descriptor
+
+    def open_epoll(self, made: Place) -> Epoll:
+        """Likewise, for an epoll object."""
+        number = self._lowest()
+        descriptor = self.descriptors[number] = Epoll(number, made)
+        return descriptor
+
+    def _lowest(self) -> int:
+        return heappop(self._free) if self._free else FIRST_NUMBER + len(self.descriptors)
 
     def close(self, descriptor: Descriptor, *, reset: bool = False) -> None:
         """Close what a number stands for, and free the number."""
@@ -69,6 +79,8 @@ class Network:
                 self._lingering[port] = self._now() + TIME_WAIT
             stream.close(reset=reset)
         descriptor.closed = True
+        if isinstance(descriptor, Epoll):
+            descriptor.release()
         if descriptor in self._bound:
             self._bound.remove(descriptor)
         del self.descriptors[descriptor.number]

@@ -12,6 +12,7 @@ from selectors import EVENT_READ, EVENT_WRITE
 from typing import TYPE_CHECKING, Final
 
 from .._system import BOTH
+from .bits import IN, OUT, POLLERR, POLLHUP, POLLRDHUP, POLLWRBAND
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -56,8 +57,8 @@ class Stream:
     """One end of a connection: what has arrived there, and how it stands; as many facts as TCP has of it."""
 
     __slots__ = (
-        "_offset", "capacity", "changed", "chunks", "closed", "dead", "deaf", "ended", "error", "local", "lost",
-        "mute", "other", "peer", "remote", "size", "state_changed", "unix",
+        "_offset", "capacity", "changed", "chunks", "closed", "dead", "deaf", "ended", "error", "freed", "local",
+        "lost", "mute", "other", "peer", "remote", "size", "state_changed", "unix",
     )  # fmt: skip
 
     other: Stream
@@ -78,7 +79,8 @@ class Stream:
         self.error: int = 0  # what the next call reports, once
         self.lost: bytes = b""  # what was unread when this end closed
         self.peer: FarEnd | None = None  # who plays this end; None: the program under test
-        self.changed: Callable[[], None] = _nobody  # bytes have come, or were taken at the other end: there is room
+        self.changed: Callable[[], None] = _nobody  # bytes have come
+        self.freed: Callable[[], None] = _nobody  # bytes were taken at the other end: there is room
         self.state_changed: Callable[[], None] = _nobody  # an end, a reset
 
     @staticmethod
@@ -92,7 +94,7 @@ class Stream:
     def attach(self, peer: FarEnd, changed: Callable[[], None]) -> None:
         """A peer plays this end, and is to be told when something happens here."""
         self.peer = peer
-        self.changed = self.state_changed = changed
+        self.changed = self.freed = self.state_changed = changed
 
     @property
     def readable(self) -> bool:
@@ -131,7 +133,7 @@ class Stream:
         return bool(self.error) or (self.hears_nothing and self.says_nothing)
 
     def ready(self) -> int:
-        """What poll() says, as `selectors` reports it: a hang-up and an error are both bits."""
+        """What `polled()` says, as `selectors` reports it: a hang-up and an error are both bits."""
         # All of the above in one: every select() asks this of every socket.
         other, dead = self.other, self.dead
         hears_nothing = self.ended or self.deaf or dead
@@ -142,6 +144,17 @@ class Stream:
         most = other.capacity
         room = most if other.closed or other.dead else most - other.size
         return reading | (EVENT_WRITE if 3 * room >= most or (says_nothing and not self.unix) else 0)
+
+    def polled(self) -> int:
+        """What poll() says of it, whoever asks (tcp_poll and unix_poll of Linux)."""
+        bits = POLLERR if self.error else 0
+        if self.hears_nothing:
+            bits |= IN | POLLRDHUP | (POLLHUP if self.says_nothing else 0)
+        elif self.chunks:
+            bits |= IN
+        if self.unix:
+            return bits | (OUT | POLLWRBAND if self.roomy else 0)
+        return bits | (OUT if self.roomy or self.says_nothing else 0)
 
     def refuses_to_read(self) -> int:
         """The error of a read when no data is there (any more), which is then reported; 0: the end is read."""
@@ -198,8 +211,8 @@ class Stream:
         self._offset = size
         if not chunks:
             self.chunks = _NOTHING
-        if self.other.peer is not None or not was_roomy:  # poll() has said so all the time
-            self.other.changed()
+        if self.other.peer is not None or self.unix or not was_roomy:  # poll() has said so all the time
+            self.other.freed()
 
     def take(self, size: int) -> bytes:
         """What `peek()` shows, which is then read."""
@@ -215,8 +228,8 @@ class Stream:
         else:
             self.chunks.popleft()
         self.size = there - length
-        if self.other.peer is not None or 3 * (self.capacity - there) < self.capacity:  # poll() had said: no room
-            self.other.changed()
+        if self.other.peer is not None or self.unix or 3 * (self.capacity - there) < self.capacity:  # there was none
+            self.other.freed()
         return data
 
     def is_plain_for(self, size: int) -> bool:

@@ -9,11 +9,13 @@ judged here; what the peers see is.
 from __future__ import annotations
 
 import os
+import select as _select
 import socket as _socket_module
 import sys
 from collections import deque
 from errno import EALREADY, EINPROGRESS, EISCONN
 from functools import cache
+from selectors import EVENT_READ, EVENT_WRITE
 from socket import IPPROTO_TCP, SOCK_STREAM, TCP_NODELAY
 from time import monotonic, sleep
 from typing import TYPE_CHECKING, Final, TypeVar
@@ -26,12 +28,14 @@ from .._play.netstat import SocketRow, interest_text
 from .._play.player import Player
 from .._play.stack import progress
 from .._system import number_of
+from .polls import LoopbackEpoll, LoopbackPoll
 from .sockets import LoopbackSocket, accepted_by
 from .wire import ENDED, ERROR, IN, TCP, Far, Raw, Wire, polled, unread
 
 if TYPE_CHECKING:
     import selectors
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
+    from typing import Any
 
     from .._judge.records import Record
     from .._judge.trace import Place
@@ -41,6 +45,8 @@ if TYPE_CHECKING:
 __tracebackhide__ = True  # pytest: end tracebacks at the server's own line
 
 T = TypeVar("T")
+
+_real_select: Final[Any] = _select.select  # Any: it is given lists that are unpacked
 
 IN_TIME: Final = 10.0
 """So many seconds of real time the kernel has to deliver what must come."""
@@ -65,7 +71,7 @@ class LoopbackStack:
         self._answers: Final[dict[Descriptor, Wire]] = {}
         self._to_answer: Final[dict[Descriptor, Raw]] = {}  # who listens for a backend
         self._kept: Final[list[Raw]] = []
-        self._maps: Final[list[dict[int, selectors.SelectorKey]]] = []  # of the selectors
+        self._interests: Final[list[Callable[[int], int]]] = []  # of the selectors
         self._given_up = False  # whether the kernel was waited for in vain
 
     # -- what is made in it -----------------------------------------------------------------------
@@ -99,27 +105,50 @@ class LoopbackStack:
         real_select = selector.select
         name = self.world.holdings.name_selector()
         keys: dict[int, selectors.SelectorKey] = vars(selector)["_fd_to_key"]
-        self._maps.append(keys)
+        self._interests.append(lambda number: keys[number].events if number in keys else 0)
 
         def select(timeout: float | None = None) -> list[tuple[selectors.SelectorKey, int]]:
-            if not self.world.check_running(timeout):
-                return []
-            if timeout is not None and timeout <= 0:
-                self.world.poll(("select", name))
-                ready = real_select(0)
-            else:
-                deadline = None if timeout is None else self.world.clock.now + nanoseconds(timeout)
-                ready = self.world.until(lambda: real_select(0), deadline, ("select", name)) or []
-            records = [self._record_of(key.fileobj) for key, _ in ready]
-            masks = (mask for _, mask in ready)
-            reported = tuple((record.name, mask) for record, mask in zip(records, masks, strict=True))
-            self.world.monitor.selected(name, reported)
-            if ready and self.world.spinning.wakes_in_vain():
-                self.world.spinning.judge_wakes(reported, records)
-            return ready
+            return self.wait(name, lambda: real_select(0), timeout, _by_object) or []
 
         vars(selector).update(select=select, _world=self.world)
         return selector
+
+    def poller(self, make: Callable[[], Any], kind: str) -> LoopbackPoll:
+        """A real poll or epoll object, whose waiting is the world's."""
+        kind_of = LoopbackEpoll if kind == "epoll" else LoopbackPoll
+        poller = kind_of(self, self._made(make), self.world.holdings.name_selector(kind, opens=False))
+        self._interests.append(poller.interest)
+        return poller
+
+    def select(self, lists: tuple[list[Any], ...], timeout: float | None) -> tuple[list[Any], ...]:
+        """`select.select()`; whose waiting is the world's."""
+
+        def look() -> tuple[list[Any], ...] | None:
+            found = _real_select(*lists, 0)
+            return found if any(found) else None
+
+        return self.wait("select", look, timeout, _by_list) or ([], [], [])
+
+    def wait(
+        self, name: str, look: Callable[[], T | None], timeout: float | None,
+        by_object: Callable[[T], Iterable[tuple[Any, int]]],
+    ) -> T | None:  # fmt: skip
+        """A call that waits for what is ready, by looking; None: nothing is, or it is so late that nothing waits."""
+        world = self.world
+        if not world.check_running(timeout):
+            return None
+        if timeout is not None and timeout <= 0:
+            world.poll(("select", name))
+            ready = look()
+        else:
+            deadline = None if timeout is None else world.clock.now + nanoseconds(timeout)
+            ready = world.until(look, deadline, ("select", name))
+        told = [] if not ready else [(self._record_of(one), mask) for one, mask in by_object(ready)]
+        reported = tuple((record.name, mask) for record, mask in told)
+        world.monitor.selected(name, reported)
+        if told and world.spinning.wakes_in_vain():
+            world.spinning.judge_wakes(reported, [record for record, _ in told])
+        return ready
 
     def _record_of(self, fileobj: object) -> Record:
         if isinstance(fileobj, LoopbackSocket):
@@ -350,9 +379,8 @@ class LoopbackStack:
 
     def _interest(self, record: Record) -> int:
         mask = 0
-        for keys in self._maps:
-            key = keys.get(record.number)
-            mask |= 0 if key is None else key.events
+        for interest in self._interests:
+            mask |= interest(record.number)
         return mask
 
     def row(self, descriptor: Descriptor, record: Record) -> SocketRow:
@@ -361,6 +389,14 @@ class LoopbackStack:
         left = unread(descriptor.number) if waiting is None else len(waiting)
         script = next((progress(peer) for peer in self.world.peers if peer.name == record.name), "")
         return SocketRow(record.name, record.phase, interest_text(self._interest(record)), left, 0, script)
+
+
+def _by_object(ready: Iterable[tuple[selectors.SelectorKey, int]]) -> Iterable[tuple[Any, int]]:
+    return [(key.fileobj, mask) for key, mask in ready]
+
+
+def _by_list(ready: tuple[list[Any], ...]) -> Iterable[tuple[Any, int]]:
+    return [(one, mask) for some, mask in zip(ready, (EVENT_READ, EVENT_WRITE, 0), strict=True) for one in some]
 
 
 def require_loopback(**given: tuple[object, object]) -> None:

@@ -5,13 +5,14 @@ Owns that list, and which numbers are away from their socket objects. Knows no s
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from .._judge.rules import NO_RULES
 from .dropped import SELECTORS_TO_TIDY
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from types import CodeType
 
     from .._judge.monitor import Monitor
     from .._judge.records import Record
@@ -36,8 +37,9 @@ class Holdings:
         self.shared: Final[set[Descriptor]] = set()
         """What was closed by its number, or is behind more than one socket object."""
         self.open_selectors: Final[dict[str, None]] = {}
+        self.calls: Final[dict[tuple[CodeType, int], Any]] = {}  # Any: what select.select() waits with, by its line
         self._foreign: Final[dict[int, Record]] = {}
-        self._selectors = 0
+        self._selectors: Final[dict[str, int]] = {}
         self._tasks = 0  # of asyncio
 
     def admit(
@@ -59,14 +61,15 @@ class Holdings:
             self._foreign[number] = self._monitor.admit_foreign(thing, "descriptor")
         return self._foreign[number]
 
-    def name_selector(self) -> str:
-        """What the next selector is called."""
+    def name_selector(self, kind: str = "selector", *, opens: bool = True) -> str:
+        """What the next selector is called, or what else waits. opens: it is to be closed."""
         self.under_way = True
-        self._selectors += 1
-        if self._selectors % SELECTORS_TO_TIDY == 0:
+        number = self._selectors[kind] = self._selectors.get(kind, 0) + 1
+        if number % SELECTORS_TO_TIDY == 0:
             self._tidy()  # now: the program may never wait
-        name = "selector" if self._selectors == 1 else f"selector {self._selectors}"
-        self.open_selectors[name] = None
+        name = kind if number == 1 else f"{kind} {number}"
+        if opens:
+            self.open_selectors[name] = None
         return name
 
     def number_task(self) -> int:

@@ -9,13 +9,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from .._kernel.epolls import Epoll
 from .netstat import SocketRow, interest_text
 from .player import Player
 
 if TYPE_CHECKING:
     import selectors
-    from collections.abc import Sequence
-    from typing import Protocol
+    from collections.abc import Callable, Sequence
+    from typing import Any, Protocol
 
     from .._judge.monitor import Monitor
     from .._judge.records import Record
@@ -45,6 +46,14 @@ if TYPE_CHECKING:
 
         def selector(self, kind: type[selectors.BaseSelector]) -> selectors.BaseSelector | None:
             """A new selector; None: a simulated one."""
+            ...
+
+        def poller(self, make: Callable[[], Any], kind: str) -> Any | None:  # Any: has no public name
+            """A new poll or epoll object; None: a simulated one."""
+            ...
+
+        def select(self, lists: tuple[list[Any], ...], timeout: float | None) -> tuple[list[Any], ...] | None:
+            """`select.select()` of these, in seconds; None: a simulated one."""
             ...
 
         def meet(self, peer: Player) -> End | None:
@@ -122,6 +131,12 @@ class SimulatedStack:
     def selector(self, kind: type[selectors.BaseSelector]) -> None:
         """Likewise."""
 
+    def poller(self, make: Callable[[], Any], kind: str) -> None:
+        """Likewise."""
+
+    def select(self, lists: tuple[list[Any], ...], timeout: float | None) -> None:
+        """Likewise."""
+
     def owns(self, number: int) -> bool:
         """Whether it is the number of a socket of this world."""
         return number in self._world.network.descriptors
@@ -130,6 +145,9 @@ class SimulatedStack:
         """The program closes a number past its socket."""
         world = self._world
         descriptor = world.network.descriptors[number]
+        if isinstance(descriptor, Epoll):
+            world.network.close(descriptor)
+            return
         record = world.holdings.records[descriptor]
         if world.holdings.detached.pop(number, None) is None:
             world.monitor.perform(record, "close", "by its number")

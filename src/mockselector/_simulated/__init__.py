@@ -10,4 +10,6 @@ In reading order; a file imports only from those above it:
     files.py      what is sent of a file past its socket
     selectors.py  what all selectors have in common: registration, events
     kinds.py      one class for each of the standard library's, as its kernel has it
+    below.py      what is below poll and epoll objects and select(): a selector for each
+    polls.py      these objects and that call, as a program has them
 """

@@ -14,7 +14,7 @@ from selectors import EVENT_READ, EVENT_WRITE
 from typing import TYPE_CHECKING, Any, Final
 
 from .._current import StandIn, current
-from .._kernel.addresses import ANY
+from .._kernel.bits import WRITABLE
 from .._play.clock import nanoseconds
 from .._system import BOTH, FIRST_NUMBER, REAL_SELECTORS, os_error
 from .selectors import SimSelector
@@ -23,7 +23,6 @@ if TYPE_CHECKING:
     from selectors import SelectorKey
 
     from .._judge.trace import Nanoseconds
-    from .._kernel.descriptors import Descriptor
     from .._play.world import World
     from .._system import FileObject
 
@@ -181,7 +180,7 @@ class SelectSelector(_ByNumber):
         for number, asked in self._asked.items():
             descriptor = descriptors[number]
             mask = asked & descriptor.ready()
-            if mask & EVENT_WRITE and not _has_room(descriptor):
+            if mask & EVENT_WRITE and not descriptor.polled() & WRITABLE:
                 mask &= ~EVENT_WRITE
             if mask:
                 masks[number] = mask
@@ -195,14 +194,6 @@ class SelectSelector(_ByNumber):
 
 def _is_plain(number: object) -> bool:
     return isinstance(number, (int, float))
-
-
-def _has_room(descriptor: Descriptor) -> bool:
-    """Whether select() says so, of what `selectors` calls writable where poll() reports a hang-up."""
-    stream = descriptor.stream
-    if descriptor.family in ANY:
-        return True
-    return not descriptor.limit if stream is None else bool(stream.error or stream.roomy)  # limit: it has listened
 
 
 KINDS: Final[dict[str, type[SimSelector]]] = {

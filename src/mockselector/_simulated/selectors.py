@@ -1,8 +1,8 @@
 """The selectors of a scenario: level-triggered, over simulated and real descriptors.
 
-Owns `SimSelector`, a thin shell whose readiness is the network's and whose waiting is the world's;
-one class below it for each of `selectors`, with what the kernel does for that; and what `_install`
-puts in their place. Registration is the standard library's own.
+Owns `SimSelector`, a thin shell whose readiness is the network's and whose waiting is the world's. For each of
+`selectors`, and for poll and epoll objects and `select.select()`, there is a class on top of it. Registration is
+the standard library's own.
 """
 
 # What `selectors` defines in terms of itself has parameters of its own names.
@@ -25,7 +25,7 @@ from .._judge.registering import registered
 from .._judge.trace import caller, folds
 from .._judge.watching import Watch
 from .._play.clock import nanoseconds
-from .._system import BOTH, CLOSED, FIRST_NUMBER, REAL_SELECTORS, number_of, real_socket
+from .._system import BOTH, CLOSED, FIRST_NUMBER, LARGEST, REAL_SELECTORS, number_of, real_socket
 from .._whose import INSIDE
 from .sockets import SimSocket
 
@@ -49,9 +49,6 @@ _REAL_SELECT: Final = {kind: kind.select for kind in REAL_SELECTORS.values()}  #
 
 _mapping: Final[Any] = vars(_selectors)["_SelectorMapping"]  # Any: what `get_map()` returns has no public name
 
-_LARGEST: Final = 2**31 - 1
-"""What fits into an int: descriptors, and milliseconds that poll() and epoll wait."""
-
 WAKES_BY_REAL: Final = 100_000
 """So often a real descriptor may wake a program at one instant: a pipe may be written and read all the while."""
 
@@ -65,13 +62,20 @@ def _perhaps(_: int) -> bool:
 
 def is_simulated(number: int) -> bool:
     """Whether it is one of ours. What is no number of a descriptor at all is for the kernel to refuse."""
-    return FIRST_NUMBER <= number <= _LARGEST
+    return FIRST_NUMBER <= number <= LARGEST
+
+
+def check_real(world: World, thing: object) -> None:
+    """Refuse a listener that is not of a scenario."""
+    if isinstance(thing, real_socket) and thing.getsockopt(_socket.SOL_SOCKET, _socket.SO_ACCEPTCONN):
+        world.refuse(f"a listener that is a real socket is registered. {BEFORE}")
 
 
 class SimSelector(_BaseSelectorImpl):
     """A selector in a scenario: level-triggered, over simulated and real descriptors.
 
-    What the kernel does for each kind of selector is in the classes of `kinds`.
+    A long class: what registering and waiting come to is said once, for all kinds of selectors and what is like one.
+    What the kernel does for each is in the classes of `kinds` and `below`.
     """
 
     def __init__(self, world: World) -> None:
@@ -86,7 +90,7 @@ class SimSelector(_BaseSelectorImpl):
         self._glance: Callable[[int], object] = _perhaps  # whether the kernel has anything to say of those
         self._given = ""
         self._call: tuple[str, str] = ("select", "")
-        self._watch = Watch("")
+        self._watch = Watch("", forgets=self._forgets)
         world.outcome.watches[self._watch] = WeakMethod(self._find)
 
     if TYPE_CHECKING:
@@ -100,11 +104,20 @@ class SimSelector(_BaseSelectorImpl):
     def _name(self) -> str:
         """What it is called, from when it is first used."""
         if not self._given:
-            self._given = self._watch.name = self._holdings.name_selector()
+            self._given = self._watch.name = self._holdings.name_selector(self._kind, opens=self._opens)
             self._call = ("select", self._given)
         return self._given
 
     # -- what each kind has of its own: a kernel's part -------------------------------------------
+
+    _kind = "selector"
+    """What it is called, with a number."""
+
+    _opens = True
+    """Whether it is to be closed."""
+
+    _forgets = False
+    """Whether what is closed is gone from it, and does no harm."""
 
     _closed = False
     """Whether the kernel has closed it, and refuses everything."""
@@ -130,7 +143,7 @@ class SimSelector(_BaseSelectorImpl):
 
     def _duration(self, timeout: float) -> Nanoseconds:
         """How long to wait. poll() and epoll count in milliseconds, and refuse what is too long."""
-        if math.ceil(timeout * 1e3) > _LARGEST:
+        if math.ceil(timeout * 1e3) > LARGEST:
             raise OverflowError("timeout is too large")
         return nanoseconds(timeout)
 
@@ -253,8 +266,7 @@ class SimSelector(_BaseSelectorImpl):
             raise KeyError(f"{fileobj!r} is not registered") from None
 
     def _begin_real(self, key: SelectorKey) -> None:
-        if isinstance(key.fileobj, real_socket) and key.fileobj.getsockopt(_socket.SOL_SOCKET, _socket.SO_ACCEPTCONN):
-            self._world.refuse(f"a listener that is a real socket is registered. {BEFORE}")
+        check_real(self._world, key.fileobj)
         real: Any = self._real  # Any: what it has of the kernel has no public name
         if real is None:
             self._real = real = REAL_SELECTORS[type(self).__name__]()
