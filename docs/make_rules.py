@@ -5,6 +5,7 @@ from __future__ import annotations
 from errno import errorcode
 from pathlib import Path
 
+from mockselector._judge.errors import USUAL
 from mockselector._judge.rules import LIFE, MEMBERSHIP, PHASES, RULES, Breach, NotSimulated, Rule
 
 INTRODUCTION = """# The rules
@@ -31,8 +32,8 @@ that may wait: a loop that polls with `select(0)` still has work to do.
 """
 
 FIELDS = {
+    **USUAL,
     "socket": "the socket",
-    "server": "server",
     "missing": "it",
     "announce": " (in an event list: or add the READ events that announce it)",
     "accept": "find why it does not (in an event list: add a READ event for the listener)",

@@ -7,7 +7,6 @@ import fcntl
 import gc
 import io
 import os
-import select
 import selectors
 import socket
 import socketserver
@@ -654,7 +653,6 @@ def test_a_network_that_there_is_not_is_refused() -> None:
 
 REFUSED: list[tuple[str, Callable[[socket.socket], object]]] = [
     ("dup\\(\\) is not simulated", lambda sock: sock.dup()),
-    ("select.select\\(\\) on a scenario's sockets", lambda sock: select.select([sock], [], [], 1)),
     ("TLS over a scenario's socket", lambda sock: ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).wrap_socket(sock)),
     (r"os\.dup\(\) on a scenario's socket", lambda sock: os.dup(sock.fileno())),
     (r"fcntl\(F_GETFL or F_SETFL\)", lambda sock: fcntl.fcntl(sock, fcntl.F_GETFL)),

@@ -80,7 +80,7 @@ class _Epoll(SimEpoll, metaclass=StandIn):
         world = current()
         if world is None:
             return _real_epoll.fromfd(fd)
-        found = epoll_of(world, fd)
+        found = world.stack.epoll_of(_real_epoll.fromfd, fd) or epoll_of(world, fd)
         if found is None:
             world.refuse(f"select.epoll.fromfd() of what no epoll object of the scenario has made. {BEFORE}")
         return found

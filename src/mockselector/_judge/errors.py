@@ -83,6 +83,14 @@ class Circumstances:
         self.standing: Sequence[tuple[str, Place]] = ()  # where tasks wait
 
 
+USUAL: Final = {
+    "server": "server",
+    "selector": "selector",
+    "clash": "and registering that one fails with KeyError; on some systems select() itself fails",
+}
+"""What stands in a text unless a finding says otherwise."""
+
+
 class Finding:
     """A broken rule, with what its texts need."""
 
@@ -101,7 +109,7 @@ class Finding:
     ) -> None:
         self.rule: Final = rule
         self.socket: Final = socket
-        self.fields: Final = {"socket": socket or "", "server": "server", **(fields or {})}
+        self.fields: Final = {"socket": socket or "", **USUAL, **(fields or {})}
         self.note = note
         self._block = block
         self.made: Final = made  # where the script was written, if it is no socket's

@@ -316,9 +316,8 @@ RULES: Final[Mapping[RuleId, Rule]] = {
     "closed-still-registered": Rule(
         "default",
         means="A closed socket is still in the map of a selector in which the server goes to sleep.",
-        says="{socket} was closed but is still registered with the selector",
-        suffers="the kernel gives its number to the next connection, and registering that one fails"
-        " with KeyError; on some systems select() itself fails.",
+        says="{socket} was closed but is still registered with the {selector}",
+        suffers="the kernel gives its number to the next connection, {clash}.",
         mend="Call unregister() on every path that closes it, the error paths too.",
         proof=(("register", "registered"), ("close", "closed")),
         now="went to sleep",

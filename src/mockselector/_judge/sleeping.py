@@ -30,7 +30,10 @@ READABLE_AGAIN: Final = (
     "The event list ends here. If the server deals with the end when select() next returns the socket, add that event."
 )
 
-SAID_OF_CLOSED: Final = "poll() says POLLNVAL of a number that is closed, at once and every time."
+CLOSED_IN_POLL: Final = {
+    "selector": "poll object",
+    "clash": "which is then watched as this one was; until then poll() says POLLNVAL at once, at 100 % CPU",
+}
 
 POLLS_TO_SETTLE: Final = 2
 """How many polls a loop may take to do about a socket what must be done: asyncio takes two."""
@@ -127,9 +130,8 @@ class Sleeping:
         elif rule is not None:
             self._door.append(call, name, None, caller(3))
             note = self._registered_instead(record) if rule == "accepted-not-registered" else ""
-            if rule == "closed-still-registered" and name.startswith("poll"):
-                note = SAID_OF_CLOSED
-            self._door.raise_violation(Finding(rule, record.name, note=note))
+            fields = CLOSED_IN_POLL if rule == "closed-still-registered" and name.startswith("poll") else None
+            self._door.raise_violation(Finding(rule, record.name, fields, note=note))
         if record.phase == "closed" or record.phase in ENDED:
             for watch in record.watches:
                 if watch not in watches:

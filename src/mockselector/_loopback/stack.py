@@ -19,7 +19,7 @@ from selectors import EVENT_READ, EVENT_WRITE
 from socket import IPPROTO_TCP, SOCK_STREAM, TCP_NODELAY
 from time import monotonic, sleep
 from typing import TYPE_CHECKING, Final, TypeVar
-from weakref import WeakValueDictionary
+from weakref import WeakSet, WeakValueDictionary
 
 from .._kernel.addresses import ANY, LOOPBACK
 from .._kernel.descriptors import Descriptor
@@ -71,7 +71,9 @@ class LoopbackStack:
         self._answers: Final[dict[Descriptor, Wire]] = {}
         self._to_answer: Final[dict[Descriptor, Raw]] = {}  # who listens for a backend
         self._kept: Final[list[Raw]] = []
-        self._interests: Final[list[Callable[[int], int]]] = []  # of the selectors
+        self._epolls: Final[WeakValueDictionary[int, LoopbackPoll]] = WeakValueDictionary()  # by their numbers
+        self._maps: Final[list[dict[int, selectors.SelectorKey]]] = []  # of the selectors
+        self._pollers: Final[WeakSet[LoopbackPoll]] = WeakSet()
         self._given_up = False  # whether the kernel was waited for in vain
 
     # -- what is made in it -----------------------------------------------------------------------
@@ -105,7 +107,7 @@ class LoopbackStack:
         real_select = selector.select
         name = self.world.holdings.name_selector()
         keys: dict[int, selectors.SelectorKey] = vars(selector)["_fd_to_key"]
-        self._interests.append(lambda number: keys[number].events if number in keys else 0)
+        self._maps.append(keys)
 
         def select(timeout: float | None = None) -> list[tuple[selectors.SelectorKey, int]]:
             return self.wait(name, lambda: real_select(0), timeout, _by_object) or []
@@ -117,8 +119,15 @@ class LoopbackStack:
         """A real poll or epoll object, whose waiting is the world's."""
         kind_of = LoopbackEpoll if kind == "epoll" else LoopbackPoll
         poller = kind_of(self, self._made(make), self.world.holdings.name_selector(kind, opens=False))
-        self._interests.append(poller.interest)
+        self._pollers.add(poller)
+        if kind == "epoll":
+            self._epolls[poller.fileno()] = poller
         return poller
+
+    def epoll_of(self, make: Callable[[int], Any], number: int) -> LoopbackPoll | None:
+        """Another object for one that has been made here."""
+        known = self._epolls.get(number)
+        return None if known is None or known.closed else self.poller(lambda: make(number), "epoll")
 
     def select(self, lists: tuple[list[Any], ...], timeout: float | None) -> tuple[list[Any], ...]:
         """`select.select()`; whose waiting is the world's."""
@@ -379,8 +388,11 @@ class LoopbackStack:
 
     def _interest(self, record: Record) -> int:
         mask = 0
-        for interest in self._interests:
-            mask |= interest(record.number)
+        for keys in self._maps:
+            key = keys.get(record.number)
+            mask |= 0 if key is None else key.events
+        for poller in self._pollers:
+            mask |= poller.interest(record.number)
         return mask
 
     def row(self, descriptor: Descriptor, record: Record) -> SocketRow:

@@ -52,6 +52,10 @@ if TYPE_CHECKING:
             """A new poll or epoll object; None: a simulated one."""
             ...
 
+        def epoll_of(self, make: Callable[[int], Any], number: int) -> Any | None:  # Any: likewise
+            """Another object for one that has been made here; None: there is none, or it is simulated."""
+            ...
+
         def select(self, lists: tuple[list[Any], ...], timeout: float | None) -> tuple[list[Any], ...] | None:
             """`select.select()` of these, in seconds; None: a simulated one."""
             ...
@@ -132,6 +136,9 @@ class SimulatedStack:
         """Likewise."""
 
     def poller(self, make: Callable[[], Any], kind: str) -> None:
+        """Likewise."""
+
+    def epoll_of(self, make: Callable[[int], Any], number: int) -> None:
         """Likewise."""
 
     def select(self, lists: tuple[list[Any], ...], timeout: float | None) -> None:

@@ -205,11 +205,15 @@ class BelowEpoll(Below):
             )
         return self.epoll.number
 
+    def is_late(self) -> bool:
+        """Whether the run is over, and all that is still done is to tidy up."""
+        return self._world.monitor.finished
+
     def _holds(self, number: int) -> bool:
         return False
 
     def _outlives(self, number: int) -> None:
-        if is_simulated(number) and number in self._fd_to_key and not self.epoll.holds(number):
+        if not self.is_late() and is_simulated(number) and number in self._fd_to_key and not self.epoll.holds(number):
             del self._fd_to_key[number]
 
     def _of_real(self) -> Any:  # Any: a real epoll object, for real descriptors
@@ -221,7 +225,7 @@ class BelowEpoll(Below):
         return self._world.network.descriptors.get(number)
 
     def _comes_to(self, error: int) -> None:
-        if error and not self._world.monitor.finished:
+        if error and not self.is_late():
             raise os_error(error)
 
     def _begin(self, number: int, events: int) -> None:

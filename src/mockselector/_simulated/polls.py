@@ -174,7 +174,7 @@ class SimEpoll:
 
     def _check_number(self) -> None:
         """Another object for the same number, or os.close(), may have closed it."""
-        if self._below._closed:
+        if self._below._closed and not self._below.is_late():
             raise os_error(EBADF)
 
     def _checked(self, method: str, thing: Any, *mask: Any) -> tuple[int, int]:  # Any: whatever was given

@@ -1,0 +1,581 @@
+"""Servers that wait by `select.poll`, `epoll` and `select.select`: in virtual time, and judged as with selectors."""
+
+from __future__ import annotations
+
+import gc
+import os
+import select
+import selectors
+import socket
+import time
+from select import select as kept_select
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from mockselector import Scenario, ScenarioError
+from scenario_servers import DB, PORT, headline, hello
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from mockselector import RuleId
+
+KINDS = ("poll", "epoll")
+IN, OUT = select.POLLIN, select.POLLOUT
+NETWORKS = ("simulated", "loopback")
+
+
+def make(kind: str) -> Any:  # Any: of either kind
+    return getattr(select, kind)()
+
+
+def polling(kind: str, closes: Callable[[Any, socket.socket], object], mask: int = IN) -> None:
+    """An echo; `closes` is what it does with a client at its end."""
+    with socket.create_server(("", PORT)) as listener:
+        poller, clients = make(kind), dict[int, socket.socket]()
+        poller.register(listener, IN)
+        while True:
+            for number, event in poller.poll():
+                if number == listener.fileno():
+                    client, _ = listener.accept()
+                    clients[client.fileno()] = client
+                    poller.register(client, mask)
+                elif event & IN:
+                    data = clients[number].recv(1024)
+                    if data:
+                        clients[number].sendall(data)
+                    else:
+                        closes(poller, clients.pop(number))
+
+
+def leaves(poller: Any, client: socket.socket) -> None:
+    poller.unregister(client)
+    client.close()
+
+
+def forgets(_: object, client: socket.socket) -> None:
+    client.close()
+
+
+def selecting(closes: Callable[[list[socket.socket], socket.socket], object], *, writes: bool = False) -> None:
+    with socket.create_server(("", PORT)) as listener:
+        clients: list[socket.socket] = []
+        while True:
+            ready, _, _ = select.select([listener, *clients], clients if writes else [], [])
+            for sock in ready:
+                if sock is listener:
+                    clients.append(listener.accept()[0])
+                elif data := sock.recv(1024):
+                    sock.sendall(data)
+                else:
+                    closes(clients, sock)
+
+
+def ignores(clients: list[socket.socket], client: socket.socket) -> None:
+    assert client in clients
+
+
+def removes(clients: list[socket.socket], client: socket.socket) -> None:
+    clients.remove(client)
+    client.close()
+
+
+def found(rule: RuleId, server: Callable[..., object], *args: object, waits: float = 1, **kwargs: Any) -> ScenarioError:
+    """What is found of a server whose client says hi, waits and leaves."""
+    with pytest.raises(ScenarioError) as caught, Scenario(**kwargs) as net:
+        net.client("alice").sends(b"hi").expects(b"hi").waits(waits).closes()
+        net.client("bob", delay=5).sends(b"hi").expects(b"hi").closes()
+        net.run(server, *args)
+    assert rule == caught.value.rule
+    return caught.value
+
+
+# -- what is right -------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("network", NETWORKS)
+@pytest.mark.parametrize("server", [*KINDS, "select"])
+def test_an_echo_serves_several_clients(server: str, network: Any) -> None:
+    with Scenario(network=network) as net:
+        hello(net, "alice")
+        net.client("bob").sends(b"a").expects(b"a").waits(7).sends(b"b").expects(b"b").shuts_down().expects_eof()
+        if server == "select":
+            net.run(selecting, removes)
+        else:
+            net.run(polling, server, leaves)
+    assert 7 == net.now
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_closed_socket_is_gone_from_epoll_and_only_from_that(kind: str) -> None:
+    if kind == "epoll":
+        with Scenario() as net:
+            hello(net, "alice")
+            hello(net, "bob", delay=5)
+            net.run(polling, "epoll", forgets)
+        return
+    error = found("closed-still-registered", polling, kind, forgets)
+    assert str(error).startswith(
+        "[closed-still-registered] alice was closed but is still registered with the poll object"
+    )
+    assert "which is then watched as this one was; until then poll() says POLLNVAL at once" in " ".join(
+        str(error).split()
+    )
+
+
+def test_to_close_before_it_is_unregistered_is_found_if_asked_for() -> None:
+    found("close-before-unregister", polling, "epoll", forgets, pedantic=True)
+
+
+# -- what is wrong -------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_who_is_accepted_and_not_registered_is_found(kind: str) -> None:
+    def server() -> None:
+        with socket.create_server(("", PORT)) as listener:
+            poller, clients = make(kind), list[object]()
+            poller.register(listener, IN)
+            while True:
+                poller.poll()
+                clients.append(listener.accept())
+
+    error = found("accepted-not-registered", server)
+    assert f"step 2   {kind}.poll()" in str(error)
+
+
+def test_who_is_accepted_and_in_no_list_is_found() -> None:
+    def server() -> None:
+        with socket.create_server(("", PORT)) as listener:
+            clients: list[object] = []
+            while True:
+                select.select([listener], [], [])
+                clients.append(listener.accept())
+
+    error = found("accepted-not-registered", server)
+    assert "step 2   select.select()" in str(error)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_an_end_that_is_ignored_is_found(kind: str) -> None:
+    def server() -> None:
+        with socket.create_server(("", PORT)) as listener:
+            poller = make(kind)
+            client, _ = listener.accept()
+            poller.register(client, IN)
+            while True:
+                poller.poll()
+                client.send(client.recv(1024))
+
+    found("eof-ignored", server)
+
+
+def test_an_end_of_one_that_stays_in_the_list_is_found() -> None:
+    found("eof-ignored", selecting, ignores)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_to_wait_for_room_with_nothing_to_send_is_found(kind: str) -> None:
+    error = found("busy-loop", polling, kind, leaves, IN | OUT)
+    assert "poll() returned alice WRITE 3 times in a row, and the server did nothing about it" in str(error)
+
+
+def test_to_select_for_room_with_nothing_to_send_is_found() -> None:
+    found("busy-loop", lambda: selecting(removes, writes=True))
+
+
+def test_edge_triggered_it_is_right() -> None:
+    with Scenario() as net:
+        net.client("alice").sends(b"hi").expects(b"hi").waits(1).closes()
+        net.run(polling, "epoll", leaves, IN | OUT | select.EPOLLET)
+    assert 1 == net.now
+
+
+def test_an_edge_that_was_not_read_to_its_end_is_never_told_again() -> None:
+    def server() -> None:
+        with socket.create_server(("", PORT)) as listener, select.epoll() as poller:
+            client, _ = listener.accept()
+            poller.register(client, IN | select.EPOLLET)
+            while True:
+                poller.poll()
+                client.send(client.recv(1))
+
+    with pytest.raises(ScenarioError, match=headline("alice waits in vain for b'hi', and the server sleeps", "stuck")):
+        with Scenario() as net:
+            hello(net)
+            net.run(server)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_blocking_read_that_keeps_another_client_waiting_is_found(kind: str) -> None:
+    def server() -> None:
+        with socket.create_server(("", PORT)) as listener:
+            poller, clients = make(kind), dict[int, socket.socket]()
+            poller.register(listener, IN)
+            while True:
+                for number, _ in poller.poll():
+                    if number == listener.fileno():
+                        client, _ = listener.accept()
+                        clients[client.fileno()] = client
+                        poller.register(client, IN)
+                    else:
+                        clients[number].recv(1)
+                        clients[number].recv(1)
+
+    with pytest.raises(ScenarioError) as caught, Scenario() as net:
+        net.client("alice").sends(b"a").waits(5).sends(b"b").closes()
+        net.client("bob", delay=1).sends(b"ab").closes()
+        net.run(server)
+    assert "blocking-read" == caught.value.rule
+
+
+def test_so_is_one_between_two_calls_of_select() -> None:
+    def server() -> None:
+        with socket.create_server(("", PORT)) as listener:
+            clients: list[socket.socket] = []
+            while True:
+                for sock in select.select([listener, *clients], [], [])[0]:
+                    if sock is listener:
+                        clients.append(listener.accept()[0])
+                    else:
+                        sock.recv(1)
+                        sock.recv(1)
+
+    with pytest.raises(ScenarioError) as caught, Scenario() as net:
+        net.client("alice").sends(b"a").waits(5).sends(b"b").closes()
+        net.client("bob", delay=1).sends(b"ab").closes()
+        net.run(server)
+    assert "blocking-read" == caught.value.rule
+
+
+# -- what harms nobody ---------------------------------------------------------------------------------
+
+
+def waits_by_poll(sock: socket.socket) -> object:
+    poller = select.poll()
+    poller.register(sock, IN)
+    return poller.poll(5000)
+
+
+def waits_by_epoll(sock: socket.socket) -> object:
+    poller = select.epoll()
+    poller.register(sock, IN)
+    return poller.poll(5)
+
+
+def waits_by_select(sock: socket.socket) -> object:
+    return select.select([sock], [], [], 5)[0]
+
+
+def waits_by_selector(sock: socket.socket) -> object:
+    selector = selectors.DefaultSelector()
+    selector.register(sock, selectors.EVENT_READ)
+    return selector.select(5)
+
+
+WAITS = (waits_by_poll, waits_by_epoll, waits_by_select, waits_by_selector)
+
+
+@pytest.mark.parametrize("waits", WAITS)
+def test_one_that_is_made_for_a_wait_and_thrown_away_harms_nobody(waits: Callable[[socket.socket], object]) -> None:
+    def client() -> None:
+        for _ in range(3):
+            with socket.create_connection(DB) as sock:
+                sock.sendall(b"q")
+                assert waits(sock)
+                assert b"a" == sock.recv(10)
+
+    with Scenario() as net:
+        for _ in range(3):
+            net.backend(DB).expects(b"q").waits(1).sends(b"a").expects_eof()
+        net.run(client)
+    assert 3 == net.now
+
+
+@pytest.mark.parametrize("waits", WAITS)
+def test_to_wait_for_a_backend_while_a_request_is_served_is_not_to_go_to_sleep(
+    waits: Callable[[socket.socket], object],
+) -> None:
+    def server() -> None:
+        with socket.create_server(("", PORT)) as listener, socket.create_connection(DB) as backend:
+            while select.select([listener], [], [], 60)[0]:
+                client, _ = listener.accept()
+                with client:
+                    backend.sendall(client.recv(10))
+                    assert waits(backend)
+                    client.sendall(backend.recv(10))
+
+    with Scenario() as net:
+        net.backend(DB).expects(b"q").waits(1).sends(b"a").expects_eof()
+        net.client("alice").sends(b"q").expects(b"a").expects_eof()
+        net.run(server)
+
+
+def test_but_who_is_forgotten_meanwhile_is_found_afterwards() -> None:
+    def server() -> None:
+        with socket.create_server(("", PORT)) as listener, socket.create_connection(DB) as backend:
+            clients: list[object] = []
+            while True:
+                select.select([listener], [], [])
+                clients.append(listener.accept())
+                backend.sendall(b"q")
+                select.select([backend], [], [])
+                backend.recv(10)
+
+    with pytest.raises(ScenarioError) as caught, Scenario() as net:
+        net.backend(DB).expects(b"q").waits(1).sends(b"a")
+        net.client("alice").expects(b"hello")
+        net.run(server)
+    assert ("accepted-not-registered", "alice") == (caught.value.rule, caught.value.socket)
+
+
+def test_a_poll_object_keeps_no_socket_alive() -> None:
+    def server() -> object:
+        poller = select.poll()
+        number = socket.socket().fileno()
+        sock = socket.socket()
+        poller.register(sock, IN)
+        del sock
+        return number == socket.socket().fileno()
+
+    with Scenario() as net:
+        assert True is net.run(server)
+
+
+def test_an_epoll_object_that_is_dropped_gives_its_number_back() -> None:
+    def server() -> bool:
+        poller = select.epoll()
+        number = poller.fileno()
+        del poller
+        return socket.socket().fileno() == number
+
+    with Scenario() as net:
+        assert net.run(server)
+
+
+def test_a_number_that_is_used_again_and_registered_anew_is_no_closed_socket() -> None:
+    def server() -> object:
+        poller = select.poll()
+        sock = socket.socket()
+        poller.register(sock, IN)
+        sock.close()
+        with socket.create_server(("", PORT)) as listener:
+            poller.register(listener, IN)
+            return poller.poll(1000)
+
+    with Scenario() as net:
+        assert [] == net.run(server)
+
+
+# -- time ----------------------------------------------------------------------------------------------
+
+
+TIMES: list[tuple[Callable[[socket.socket], object], float]] = [
+    (lambda sock: waits_for(select.poll(), sock, 2500), 2.5),
+    (lambda sock: waits_for(select.poll(), sock, 0.5), 0.0005),
+    (lambda sock: waits_for(select.epoll(), sock, 2.5), 2.5),
+    (lambda sock: select.select([sock], [], [], 2.5), 2.5),
+    (lambda sock: select.select([sock], [], [], 0), 0.0),
+    (lambda sock: waits_for(select.poll(), sock, 0), 0.0),
+    (lambda sock: waits_for(select.epoll(), sock, 0), 0.0),
+    (lambda _: kept_select([], [], [], 86400), 86400.0),
+]
+
+
+@pytest.mark.parametrize("network", NETWORKS)
+@pytest.mark.parametrize(("wait", "seconds"), TIMES)
+def test_each_waits_in_its_own_unit_and_exactly(
+    wait: Callable[[socket.socket], object], seconds: float, network: Any
+) -> None:
+    def client() -> None:
+        with socket.create_server(("", PORT)) as sock:
+            wait(sock)
+
+    with Scenario(network=network, grace=1e6) as net:
+        net.run(client)
+    assert seconds == net.now
+
+
+def waits_for(poller: Any, sock: socket.socket, timeout: float) -> None:
+    poller.register(sock, IN)
+    assert [] == poller.poll(timeout)
+
+
+@pytest.mark.parametrize("kind", [*KINDS, "select"])
+def test_a_loop_that_only_looks_sees_time_pass(kind: str) -> None:
+    def server() -> None:
+        with socket.create_server(("", PORT)) as listener:
+            poller = None if kind == "select" else make(kind)
+            if poller is not None:
+                poller.register(listener, IN)
+            while not (poller.poll(0) if poller is not None else select.select([listener], [], [], 0)[0]):
+                pass
+            listener.accept()[0].close()
+
+    with Scenario() as net:
+        net.client("alice", delay=3).expects_eof()
+        net.run(server)
+    assert net.now >= 3
+
+
+# -- beside other things -------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("network", NETWORKS)
+def test_selectors_watch_an_epoll_object(network: Any) -> None:
+    def server() -> None:
+        with (
+            socket.create_server(("", PORT)) as listener,
+            select.epoll() as inner,
+            selectors.DefaultSelector() as outer,
+        ):
+            inner.register(listener, IN)
+            outer.register(inner, selectors.EVENT_READ)
+            for _ in range(2):
+                assert [inner] == [key.fileobj for key, _ in outer.select()]
+                assert [(listener.fileno(), IN)] == inner.poll()
+                listener.accept()[0].close()
+            outer.unregister(inner)
+
+    with Scenario(network=network) as net:
+        net.client("alice").expects_eof()
+        net.client("bob", delay=5).expects_eof()
+        net.run(server)
+    assert 5 == net.now
+
+
+def test_one_epoll_object_in_another_goes_by_its_name() -> None:
+    def server() -> None:
+        with socket.create_server(("", PORT)) as listener, select.epoll() as inner, select.epoll() as outer:
+            outer.register(inner, IN)
+            inner.register(listener, IN)
+            outer.poll()
+            listener.accept()[0].close()
+
+    with Scenario() as net:
+        net.client("alice").expects_eof()
+        net.run(server)
+    assert ["register(epoll, READ)", "register(listener, READ)", "epoll 2.poll() -> epoll READ"] == [
+        str(event) for event in net.trace if event.operation in ("register", "select")
+    ]
+
+
+def test_a_real_pipe_wakes_a_poll_object_beside_sockets() -> None:
+    def server() -> list[tuple[int, int]]:
+        reads, writes = os.pipe()
+        with socket.create_server(("", PORT)) as listener:
+            poller = select.poll()
+            poller.register(listener, IN)
+            poller.register(reads, IN)
+            os.write(writes, b"x")
+            told = poller.poll()
+            os.close(reads)
+            os.close(writes)
+            return [(number - reads, bits) for number, bits in told]
+
+    with Scenario() as net:
+        assert [(0, IN)] == net.run(server)
+
+
+def test_the_table_says_for_what_a_socket_is_polled() -> None:
+    def server() -> None:
+        with socket.create_server(("", PORT)) as listener:
+            poller = select.poll()
+            poller.register(listener, IN)
+            poller.poll()
+            listener.accept()[0].close()
+
+    tables: list[str] = []
+    with Scenario() as net:
+        net.client("alice", delay=0.5).does(lambda: tables.append(str(net.sockets()))).closes()
+        net.run(server)
+    assert "READ" in tables[0]
+
+
+def test_what_is_kept_from_before_the_run_is_simulated_in_it() -> None:
+    def server() -> object:
+        with socket.create_server(("", PORT)) as listener:
+            return kept_select([listener], [], [], 10)
+
+    with Scenario() as net:
+        assert ([], [], []) == net.run(server)
+    assert 10 == net.now
+
+
+def test_when_all_is_over_they_can_still_be_tidied_up() -> None:
+    def server() -> tuple[Any, Any, socket.socket]:
+        poll, epoll, sock = select.poll(), select.epoll(), socket.socket()
+        poll.register(sock, IN)
+        epoll.register(sock, IN)
+        return poll, epoll, sock
+
+    with Scenario() as net:
+        made = net.run(server)
+    assert made is not None
+    poll, epoll, sock = made
+    poll.unregister(sock)
+    epoll.unregister(sock)
+    epoll.close()
+    sock.close()
+    assert epoll.closed
+
+
+def test_real_ones_are_real_outside_of_a_scenario() -> None:
+    with Scenario(), socket.socket() as sock:
+        poller = select.poll()
+        poller.register(sock, OUT)
+        assert [(sock.fileno(), OUT | select.POLLHUP)] == poller.poll(0)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_the_end_of_a_run_comes_out_of_a_wait_as_of_a_select(kind: str) -> None:
+    def server() -> None:
+        with socket.create_server(("", PORT)) as listener:
+            poller = make(kind)
+            poller.register(listener, IN)
+            while True:
+                try:
+                    poller.poll()
+                    listener.accept()[0].close()
+                except BaseException:
+                    pass
+
+    with Scenario() as net:
+        net.client("alice").expects_eof()
+        net.run(server)
+
+
+def test_a_thousand_polls_at_one_instant_share_their_rows() -> None:
+    def server() -> None:
+        with socket.create_server(("", PORT)) as listener:
+            poller = select.poll()
+            poller.register(listener, IN)
+            for _ in range(900):
+                poller.poll(0)
+
+    with Scenario() as net:
+        net.run(server)
+    assert len(net.trace) < 20
+
+
+def test_garbage_with_an_epoll_object_in_it_is_collected_in_its_time() -> None:
+    def server() -> None:
+        for _ in range(3):
+            one: list[object] = [select.epoll()]
+            one.append(one)
+        gc.collect()
+        assert 1 << 30 == socket.socket().fileno()
+
+    with Scenario() as net:
+        net.run(server)
+
+
+def test_the_clock_is_the_scenarios() -> None:
+    def server() -> float:
+        begun = time.monotonic()
+        select.select([], [], [], 3)
+        return time.monotonic() - begun
+
+    with Scenario() as net:
+        assert 3 == net.run(server)
