@@ -163,14 +163,77 @@ def test_the_users_own_line_is_shown_beside_that_of_a_library(
 ) -> None:
     error = error_of(serve, script)
     assert error.rule == "unexpected-send"
-    assert re.search(rf"called from .*{re.escape(line_of(function, source))}", str(error))
+    assert re.search(
+        rf"\n  sent +\S*{re.escape(line_of(function, source))}.*\n    by way of  (asyncio|socketserver)", str(error)
+    )
 
 
 def test_a_call_of_the_users_own_has_no_line_beside_it() -> None:
     def handle(_: object, sock: socket.socket) -> None:
         sock.sendall(sock.recv(9).upper())
 
-    assert "called from" not in str(error_of(serving(handle)))
+    assert "by way of" not in str(error_of(serving(handle)))
+
+
+async def answers_at_length(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    await reader.readline()
+    writer.write(b"x" * 200_000 + b"y")
+    await writer.drain()
+
+
+async def answers_and_goes(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    writer.write(await reader.readline())
+    KEPT.append(writer)
+
+
+KEPT: list[object] = []
+
+
+def test_of_bytes_that_leave_later_the_line_is_shown_that_has_written_them() -> None:
+    def script(net: Scenario) -> None:
+        net.client("alice").sends(b"4x\n").expects(b"x" * 200_000 + b"z").closes()
+
+    error = error_of(streaming(answers_at_length), script)
+    assert "unexpected-send" == error.rule
+    assert re.search(rf"\n\n  last sent by  \S*{line_of(answers_at_length, 'writer.write')}", str(error))
+
+
+def test_of_a_connection_that_leaks_the_line_is_shown_that_has_written_to_it() -> None:
+    error = error_of(
+        streaming(answers_and_goes), lambda net: net.client("alice").sends(b"4x\n").expects(b"4x\n").closes()
+    )
+    KEPT.clear()
+    assert "leaked-connection" == error.rule
+    assert re.search(rf"\n\n  last sent by  \S*{line_of(answers_and_goes, 'writer.write')}", str(error))
+
+
+def test_of_what_a_peer_judges_later_the_line_is_shown_that_has_sent_it() -> None:
+    def script(net: Scenario) -> None:
+        net.client("alice").sends(b"4x\n").expects(lambda _: False, until=b"\n").closes()
+
+    error = error_of(streaming(answers), script)
+    assert "unexpected-send" == error.rule
+    assert re.search(rf"\n\n  sent last  \S*{line_of(answers, 'writer.write')}", str(error))
+
+
+def test_where_the_users_own_lines_say_it_those_of_libraries_are_left_to_the_trace() -> None:
+    lines = str(error_of(streaming(answers))).split("\n\n")
+    assert 2 == len(lines[1].splitlines())
+    assert "asyncio/selector_events.py" in lines[-2]
+
+
+def test_what_an_event_loop_polls_between_its_callbacks_is_not_shown() -> None:
+    text = str(error_of(streaming(reads_on)))
+    assert "select() -> nothing" not in text
+    assert re.search(r"\n  step \d+ +alice\.getsockname\(\)", text)
+
+
+def test_that_time_has_passed_meanwhile_is_shown() -> None:
+    async def handle(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await asyncio.sleep(5)
+        await reads_on(reader, writer)
+
+    assert re.search(r"\n  step \d+ +5 s +select\(\) -> nothing", str(error_of(streaming(handle))))
 
 
 def test_of_a_call_that_the_test_makes_no_more_is_shown() -> None:
@@ -488,7 +551,7 @@ def logs(_: object, sock: socket.socket) -> None:
 )
 def test_an_exception_that_only_a_log_tells_of_is_told(serve: Callable[[], object]) -> None:
     text = text_of(serve, allow={"unhandled-exception"})
-    assert text.count("A handler has raised ValueError: invalid literal") == 1
+    assert len(re.findall(r"(A handler has raised|the server handled) ValueError: invalid literal", text)) == 1
     assert "test_texts.py" in text
 
 

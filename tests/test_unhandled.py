@@ -12,11 +12,13 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 import pytest
 
-from mockselector import Scenario, ScenarioError
+from mockselector import Closes, Resets, Scenario, ScenarioError, Sends, Waits
 from scenario_servers import PORT
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterator
+
+    from mockselector import Step
 
     Handler = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
 
@@ -276,8 +278,7 @@ def test_a_loop_that_deals_with_it_is_right() -> None:
             seen.append(context)
 
     def main() -> None:
-        make: Any = Loop  # Any: the stubs do not type its constructor
-        run_on(make(), streams(drops_a_task))
+        run_on(Loop, streams(drops_a_task))
 
     seen: list[object] = []
     with Scenario() as net:
@@ -286,7 +287,8 @@ def test_a_loop_that_deals_with_it_is_right() -> None:
     assert 1 == len(seen)
 
 
-def run_on(loop: asyncio.AbstractEventLoop, main: Any) -> None:
+def run_on(make: Any, main: Any) -> None:
+    loop = make()
     try:
         loop.run_until_complete(main)
     finally:
@@ -343,16 +345,10 @@ async def wraps(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> N
 
 
 @pytest.mark.parametrize("handler", [reads_exactly, reads_until, writes_on, is_impatient, wraps])
-@pytest.mark.parametrize("leaves", ["resets", "closes", "waits"])
-def test_that_a_client_has_gone_is_no_finding(handler: Handler, leaves: str) -> None:
+@pytest.mark.parametrize("leaves", [Resets(), Closes(), Waits(10)], ids=str)
+def test_that_a_client_has_gone_is_no_finding(handler: Handler, leaves: Step) -> None:
     with Scenario(allow={"unread-data"}) as net:
-        alice = net.client("alice").sends(b"4x\n").waits(1)
-        goes: dict[str, Callable[[], object]] = {
-            "resets": alice.resets,
-            "closes": alice.closes,
-            "waits": lambda: alice.waits(10).resets(),
-        }
-        goes[leaves]()
+        net.client("alice", [Sends(b"4x\n"), Waits(1), leaves, *[Resets()] * isinstance(leaves, Waits)])
         net.run(streams, handler)
 
 

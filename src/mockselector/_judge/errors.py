@@ -9,7 +9,7 @@ or the monitor.
 from __future__ import annotations
 
 from .._text import escaped, shown
-from .._whose import INSIDE
+from .._whose import INSIDE, whose
 from .reasons import reason, reason_text
 from .rules import AT_END, RULES
 from .standing import MOST
@@ -19,6 +19,7 @@ from .trace import WIDTH, Place, Snapshot, Trace, place, shown_path
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
+    from types import CodeType
     from typing import Any, Final
 
     from .reasons import Reason
@@ -71,13 +72,14 @@ class ScenarioError(AssertionError):
 class Circumstances:
     """What is known of a run beside its rows: who the program is, and what went before."""
 
-    __slots__ = ("called_from", "handled", "program", "reasons", "standing", "swallowed")
+    __slots__ = ("called_from", "handled", "program", "reasons", "sent_by", "standing", "swallowed")
 
     def __init__(self, program: str = "server", reasons: Mapping[str, tuple[int, str, Reason]] | None = None) -> None:
         self.program: Final = program  # "server", or "program" if it only connects
         # By socket: the number of the row of its last close(), unregister() or shutdown(), what was done, and why.
         self.reasons: Final = reasons or {}
         self.called_from: Place | None = None  # the user's own line, if the offending call is a library's
+        self.sent_by: tuple[int, CodeType, int] | None = None  # as a record has it
         self.handled = ""  # which exception is, or was, being handled, as a sentence
         self.swallowed: Sequence[Reason] = ()  # what handlers raised, and only a log has told
         self.standing: Sequence[tuple[str, Place]] = ()  # where tasks wait
@@ -176,13 +178,21 @@ def _text(
         one.fields["server"] = around.program
     proof = _proof(finding, rows)
     reasons = {number: reason_text(why) for number, _, why in around.reasons.values()}
+    own, librarys = _lines(finding, rows, proof, around)
+    standing = "\n".join(_standing(around.standing))
+    awaits = sum(whose(where.file) == "own" for _, where in around.standing)
+    if own or awaits:
+        librarys = []  # the user's own say more, and the calls below have all
+    waits = finding.rule == "stuck" or (finding.rule == "unmet-expectation" and awaits > 1)  # one is the main one
     parts = [
         f"[{finding.rule}] {finding.headline}",  # the rule first: summaries cut lines at their end
-        "\n".join(_lines(finding, rows, proof, around.called_from)),
+        "\n".join(_columns(own)),
         *map(_paragraph, _why(finding, around)),
+        standing * waits,
         _paragraph(finding.note),
         _indented(finding.block),
-        "\n".join(_standing(around.standing)),
+        standing * (not waits),
+        "\n".join(_columns(librarys)),
         _paragraph("In production " + rule.suffers.format_map(finding.fields))
         + "\n"
         + _paragraph(rule.mend.format_map(finding.fields)),
@@ -232,7 +242,11 @@ def _why(finding: Finding, around: Circumstances) -> list[str]:
         said.append(f"The {around.program} then returned." if again and finding.at_end else around.handled)
         if not again and around.handled.endswith(" returned.") and not finding.left_by_closing:
             said.pop()
-    texts = [text for text in dict.fromkeys(map(reason_text, around.swallowed)) if text != finding.told]
+    texts = [
+        text
+        for text in dict.fromkeys(map(reason_text, around.swallowed))
+        if text != finding.told and not any(text in one for one in said)
+    ]
     said += [f"A handler has raised {text}. Only a log tells of that." for text in texts[:SWALLOWED]]
     if len(texts) > SWALLOWED:
         said.append(f"Handlers have raised {len(texts) - SWALLOWED:,} more exceptions that differ from these.")
@@ -266,17 +280,35 @@ def _proof(finding: Finding, rows: Snapshot) -> list[tuple[int, str]]:
 
 
 def _lines(
-    finding: Finding, rows: Sequence[Row], proof: Sequence[tuple[int, str]], called_from: Place | None
-) -> list[str]:
-    """The lines of the server that prove it, the offending call last, and whose call that is."""
-    shown = [(label, place(*rows[number][4:])) for number, label in proof]
-    shown += finding.way
-    now = RULES[finding.rule].now.format_map(finding.fields)
+    finding: Finding, rows: Sequence[Row], proof: Sequence[tuple[int, str]], around: Circumstances
+) -> tuple[list[tuple[str, Place]], list[tuple[str, Place]]]:
+    """The lines that prove it, the offending call last: those of the user's own code, and those of libraries alone.
+
+    Beside the user's line of the offending call stands that of the library by way of which it was made.
+    """
+    own: list[tuple[str, Place]] = []
+    librarys: list[tuple[str, Place]] = []
+    sent_at, sender = -1, None
+    if around.sent_by is not None:
+        sent_at, code, instruction = around.sent_by
+        sender = place(code, instruction)
+    for number, label in proof:
+        where = place(*rows[number][4:])
+        if number == sent_at and sender is not None:
+            where = sender
+        (own if whose(where.file) == "own" else librarys).append((label, where))
+    own += finding.way
     if rows and not finding.at_end:
-        shown.append((now, place(*rows[-1][4:])))
-        if called_from is not None:
-            shown.append(("  called from", called_from))
-    return _columns(shown)
+        label, where = RULES[finding.rule].now.format_map(finding.fields), place(*rows[-1][4:])
+        if whose(where.file) == "own":
+            own.append((label, where))
+        elif around.called_from is not None:
+            own += [(label, around.called_from), ("  by way of", where)]
+        else:
+            librarys.append((label, where))
+    if not own and sender is not None:
+        own = [("last sent by", sender)]
+    return own, librarys
 
 
 def _last(proof: str, socket: str | None, rows: Snapshot, before: int) -> int | None:

@@ -133,20 +133,25 @@ def is_dropping(frame: FrameType | None = None, stop: CodeType | None = None) ->
 
 
 def called_from() -> Place | None:
-    """The user's own line from which the call at hand comes; None: the call is the user's own, or nobody's.
-
-    Beyond the next frame of ours, all is the test's, and below an event loop there is no caller.
-    """
+    """The user's own line from which the call at hand comes; None: the call is the user's own, or nobody's."""
     frame: FrameType | None = sys._getframe(1)
     while frame is not None and frame.f_code.co_filename in INSIDE:
         frame = frame.f_back
-    first = frame
+    found = own_line(frame)
+    return None if found is None or (frame is not None and found[0] is frame.f_code) else place(*found)
+
+
+def own_line(frame: FrameType | None) -> tuple[CodeType, int] | None:
+    """The user's own line from which a frame, not of ours, is called; or the frame's. None: nobody's.
+
+    Beyond the next frame of ours, all is the test's, and below an event loop there is no caller.
+    """
     while frame is not None:
         code = frame.f_code
         kind = whose(code.co_filename)
+        if kind == "own":
+            return code, frame.f_lasti
         if kind == "ours" or (code.co_name == _LOOP and kind == "stdlib"):
             return None
-        if kind == "own":
-            return None if frame is first else place(code, frame.f_lasti)
         frame = frame.f_back
     return None

@@ -1,17 +1,22 @@
 """What is known of each socket in a run, and what a socket has of the run.
 
-Owns `Record`, one per socket. Knows the table of a socket's life, and no socket class.
+Owns `Record`, one per socket, and which line of the user's it is that sends to it by way of a library. Knows the
+table of a socket's life, and no socket class.
 """
 
 from __future__ import annotations
 
 from selectors import EVENT_READ
 
+from .._whose import whose
+from .reasons import own_line
+from .trace import WIDTH
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Mapping
-    from types import FrameType
-    from typing import NoReturn, Protocol
+    from types import CodeType, FrameType
+    from typing import Final, NoReturn, Protocol
 
     from .._buffers import Outgoing, Owed
     from .errors import Finding
@@ -96,7 +101,8 @@ class Record:
 
     __slots__ = (
         "accepted", "allow", "asleep", "dropped", "ever_registered", "monitor", "moves", "name", "named", "note",
-        "number", "phase", "past_eof", "readable", "tried_on", "script", "short", "through_file", "unsent", "watches",
+        "number", "phase", "past_eof", "readable", "sent_by", "tried_on", "script", "short", "through_file", "unsent",
+        "watches",
     )  # fmt: skip
 
     name: str
@@ -124,8 +130,26 @@ class Record:
         self.ever_registered = False
         self.watches: tuple[Watch, ...] = ()  # where it is registered
         self.unsent: Owed | None = None  # what a short send() has left to be sent
+        self.sent_by: tuple[int, CodeType, int] | None = (
+            None  # the user's line behind a library's send(), and which row
+        )
         self.short: tuple[int, int] = (0, 0)  # what that send() took, of how much
 
     def rename(self, name: str) -> None:
         self.name = name
         self.readable = ((name, EVENT_READ),)  # what a row keeps of the commonest select()
+
+
+own_files: Final[set[str]] = set()
+"""Files of which is known that they are the user's own."""
+
+
+def note_sender(record: Record, frame: FrameType) -> None:
+    """`frame`, which is about to send, is perhaps a library's: keep the user's own line behind it."""
+    file = frame.f_code.co_filename
+    if whose(file) == "own":
+        own_files.add(file)
+        return
+    line = own_line(frame)
+    if line is not None:
+        record.sent_by = (len(record.monitor.rows) // WIDTH, *line)

@@ -1,11 +1,13 @@
 """The end of a trace, as errors show it: folded, numbered by `select()`, with the rows that prove what is said.
 
 Owns which rows are shown and how. Rows that repeat, singly or as a group, are shown once, with how often: a thousand
-idle polls say no more than three. Knows the trace, and nothing of rules.
+idle polls say no more than three, and those of an event loop, between its callbacks, nothing. Knows the trace, and
+nothing of rules.
 """
 
 from __future__ import annotations
 
+from .._whose import whose
 from .trace import Event, place, row_text, seconds_text, shown_path
 
 TYPE_CHECKING = False
@@ -61,9 +63,13 @@ def tail(
     for number in early:
         add(number, opens=True)
     above = len(lines)
+    after = first
     for start, size, times in groups:
         for number in range(start, start + size):
-            add(number, opens=rows[number][0] == "select" or number == first)
+            if size == 1 or not _is_idle(rows, number):
+                add(number, opens=rows[number][0] == "select" or number == first or number > after)
+                after = number + 1
+        after = start + size * times
         if times > 1:
             last = rows[start + size * times - 1][3]
             until = f", until {seconds_text(last)}" if last != rows[start][3] else ""
@@ -104,8 +110,17 @@ def _groups(rows: Snapshot, *, at_end: bool) -> Iterator[tuple[int, int, int]]:
     while end > 0 and shown < TAIL:
         size, times = _repeated(rows, end)
         end -= size * times
+        if size == 1 and _is_idle(rows, end) and rows[end + times - 1][3] == rows[end][3] and (shown or end):
+            continue
         shown += size + (times > 1)
         yield end, size, times
+
+
+def _is_idle(rows: Snapshot, number: int) -> bool:
+    """Whether a library, an event loop, has only looked, in no time: what it then does says more."""
+    operation, _, detail, time, code, _ = rows[number]
+    polls = operation == "select" and detail == () and whose(code.co_filename) != "own"
+    return polls and number > 0 and rows[number - 1][3] == time
 
 
 def _repeated(rows: Snapshot, end: int) -> tuple[int, int]:

@@ -90,6 +90,7 @@ class Witness:
     def around(self, finding: Finding) -> Circumstances:
         """The same for a finding: about one call, or the end of the run."""
         around = Circumstances(self.program, self.reasons) if finding.at_end else self.around_call()
+        around.sent_by = next((one.sent_by for one in self._door.records if one.name == finding.socket), None)
         around.swallowed = [*self.swallowed, *failed_tasks(self.outer_loop)][::-1]
         if finding.at_end:
             around.standing = self.stood

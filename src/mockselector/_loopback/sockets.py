@@ -13,6 +13,8 @@ from socket import SOCK_STREAM
 from typing import TYPE_CHECKING, Any, Final, TypeAlias, TypeVar
 
 from .._buffers import Given, flat, let_go
+from .._judge.records import note_sender
+from .._judge.trace import caller
 from .._kernel.descriptors import Descriptor
 from .._methods import DONTWAIT, PEEK, WAITALL
 from .._play.clock import nanoseconds
@@ -258,6 +260,7 @@ class LoopbackSocket(real_socket):
                 self.far.sent += sent
                 self._world.sent_wrongly(self._record, peer, wrong, data)
                 self.far.sent -= sent
+        note_sender(self._record, caller(1))
         self._record.monitor.decided("send", self._record.name, (given[:BYTES_SHOWN], len(given), sent))
         self.far.sent += sent
         self._world.spinning.progress += bool(sent)

@@ -16,6 +16,7 @@ from selectors import EVENT_WRITE
 from typing import TYPE_CHECKING, Any, Final
 
 from .._buffers import Given, Rest, excerpt_of, let_go
+from .._judge.records import note_sender, own_files
 from .._judge.trace import caller
 from .._kernel.addresses import AF_UNIX, without_name
 from .._kernel.streams import Stream
@@ -80,6 +81,8 @@ class Writing(Reading):
         frame = _getframe(2)
         if frame.f_code.co_filename in INSIDE:
             frame = caller(2)
+        if frame.f_code.co_filename not in own_files:
+            note_sender(record, frame)
         kept = data if size <= BYTES_SHOWN else excerpt(data)
         record.note(("send", record.name, kept, monitor.now, frame.f_code, frame.f_lasti))
         self._world.spinning.progress += 1
@@ -171,6 +174,7 @@ class Writing(Reading):
         part = data[:size]
         self._judge(stream, part)
         blocks = self._waits(flags) == 2
+        note_sender(self._record, caller(1))
         self._do("send", excerpt(part) if size == whole else excerpt_of(data, whole if blocks else size))
         self._put(stream, part)
         while blocks and size < whole and not stream.says_nothing:
