@@ -16,6 +16,7 @@ from ._ending.garbage import clear
 from ._ending.thread_state import StateOfThread
 from ._ending.watchdog import Watchdog
 from ._install.installing import Installed
+from ._install.loops import tidy
 from ._install.open_blocks import check_surroundings, closed
 
 if TYPE_CHECKING:
@@ -68,7 +69,12 @@ class Run:
                 with under:
                     try:
                         watch.begin()
-                        result = server()
+                        try:
+                            result = server()
+                        except BaseException as one:
+                            if world.is_over or self._is_own(one):
+                                tidy(world, forced=world.ending.times > PATIENCE or world.frozen)
+                            raise
                     finally:
                         world.comes_back()
             finally:
@@ -85,7 +91,8 @@ class Run:
             if world.ending.times > PATIENCE or world.frozen:
                 thread.put_back()
             world.ending.outside = before
-        world.outcome.returned = world.completed = error is None and not world.ending.times
+        world.completed = error is None and not world.ending.times
+        world.outcome.returned = world.completed and not world.stopping.cancelled
         try:
             self._afterwards(error)
         finally:
@@ -105,7 +112,8 @@ class Run:
             self._left(error)
         finally:
             if own or forced or self._told:
-                self._watched(lambda: clear(error if own else None, forced, world.ending.left))
+                self._watched(lambda: clear(error if own else None, forced, world.ending))
+            world.holdings.left.clear()
 
     def _watched(self, function: Callable[[], object]) -> None:
         """Do what may call code of the user's when the server is out, and look whether that ends."""
@@ -184,13 +192,13 @@ class Run:
 
     def _is_own(self, error: BaseException | None) -> bool:
         ended = isinstance(error, EndException) and error.args[0] is self._world
-        return ended or is_interruption(error, self._world)
+        return ended or is_interruption(error, self._world) or self._world.stopping.is_answer(error)
 
     def _left(self, error: BaseException | None) -> None:
         """The server has come back, with an exception or without: what the test gets of that."""
         world = self._world
         own = self._is_own(error)
-        if own and isinstance(error, KeyboardInterrupt):
+        if own and isinstance(error, (KeyboardInterrupt, SystemExit)):
             world.outcome.returned = True
         before = world.monitor.violation
         if own and not world.outcome.returned:
@@ -208,7 +216,7 @@ class Run:
         world = self._world
         returned = world.outcome.returned
         try:
-            if not world.is_over:
+            if world.stopping.killed or not world.is_over:
                 try:
                     self._watched(world.settle)
                 except BaseException as error:  # of a step: it is what the test will see

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import runpy
+import signal
 import sys
 from heapq import heappush
 from typing import TYPE_CHECKING, Any, Final, Literal, overload
@@ -310,12 +311,25 @@ class Scenario:
         self._world.termination.on_end.append(function)
 
     def interrupts(self, at: float | None = None) -> None:
-        """Raise KeyboardInterrupt in the server: at so many seconds, or, None, when all peers are done."""
+        """Do what Ctrl-C does (SIGINT): at so many seconds, or, None, when all peers are done.
+
+        KeyboardInterrupt in the server, or whatever handler it has installed, as asyncio does.
+        """
+        self._signals(signal.SIGINT, at)
+
+    def terminates(self, at: float | None = None) -> None:
+        """Do what `kill` does (SIGTERM), likewise: call the handler that the server has installed, or end its process.
+
+        Of that end a process hears nothing: the run is over, and all that it had open is closed.
+        """
+        self._signals(signal.SIGTERM, at)
+
+    def _signals(self, number: int, at: float | None) -> None:
         if at is None:
-            self._world.termination.interrupt_at_end = True
+            self._world.termination.signal_at_end = number
             return
         require_seconds("at", at)
-        heappush(self._world.termination.interrupts, nanoseconds(at))
+        heappush(self._world.termination.signals, (nanoseconds(at), number))
 
     # -- looking and judging ----------------------------------------------------------------------
 

@@ -18,7 +18,7 @@ from .frames import leave_out_ours
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Callable, Iterator, Sequence
     from types import CodeType, FrameType
     from typing import Final, NoReturn
 
@@ -57,14 +57,14 @@ def is_interruption(error: BaseException | None, run: object = None) -> bool:
     """Whether it is that one (of whatever run), or one that the server has raised in its place; not one of the user."""
     if not isinstance(error, KeyboardInterrupt):
         return False
-    ours = [error, *(_chain(error) if _is_raised_by_code(error) else ())]
+    ours = [error, *(_chain(error) if is_raised_by_code(error) else ())]
     return any(run in (None, vars(one)[_MARK]) for one in ours if _MARK in vars(one))
 
 
 _MARK: Final = "_mockselector_run"
 
 
-def _is_raised_by_code(error: BaseException) -> bool:
+def is_raised_by_code(error: BaseException) -> bool:
     """Whether a `raise` has raised it, and not a signal, which does that between two instructions."""
     import dis  # here: only where an interrupt comes out of a server
 
@@ -87,7 +87,7 @@ def _chain(error: BaseException) -> Iterator[BaseException]:
 class Ending:
     """How far a run has come in being ended."""
 
-    __slots__ = ("_repeated", "_run", "escape", "monitor", "outside", "polls", "times")
+    __slots__ = ("_repeated", "_run", "escape", "is_answer", "monitor", "outside", "polls", "times")
 
     def __init__(self, monitor: Monitor, outside: CodeType) -> None:
         self.monitor = monitor
@@ -98,6 +98,8 @@ class Ending:
         self._repeated = False  # whether the violation was raised once more
         self.polls = 0
         """How many were answered since the end, or since something was last done."""
+        self.is_answer: Callable[[BaseException], bool] = lambda _: False
+        """Whether an exception is what the server makes of being asked to stop."""
         self._run: object = None  # what is ended, while that takes force: not for longer, as it refers to this
         self.escape: Final = Escape(EndException, self._end_exception)
 
@@ -135,6 +137,13 @@ class Ending:
         self.escape.unheard = is_dropping(frame, self.outside)
         self.escape.begin_in(thread, frame, self.outside)
 
+    def _is_ours(self, error: BaseException) -> bool:
+        return isinstance(error, EndException) or is_interruption(error) or self.is_answer(error)
+
+    def force_out(self) -> None:
+        """Raise in every line of the server that is executed from now on, until `left()`."""
+        self.escape.begin(sys._getframe(1), self.outside)
+
     def _end_exception(self) -> EndException:
         end = EndException(self._run)
         end.__cause__ = self.monitor.violation
@@ -154,7 +163,7 @@ class Ending:
         violation = self.monitor.violation
         if error is not None and (own or error is violation):
             earlier = displaced(error, dict(self.monitor.raised_at[::-1]) if error is violation else {})
-            if earlier is not None and earlier is not violation and not _is_ours(earlier):
+            if earlier is not None and earlier is not violation and not self._is_ours(earlier):
                 if violation is not None:
                     _add_note(earlier, str(violation))
                 raise earlier from earlier.__cause__
@@ -169,10 +178,6 @@ class Ending:
             raise violation from error
         _add_note(error, str(violation))
         return False
-
-
-def _is_ours(error: BaseException) -> bool:
-    return isinstance(error, EndException) or is_interruption(error)
 
 
 def trim(error: BaseException | None) -> None:

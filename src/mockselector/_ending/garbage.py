@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from typing import Final
 
+    from .ending import Ending
+
 OF_PYTHON: Final = 2000
 """More objects than a Python itself freezes as it starts, some hundred in 3.12; a program that freezes has more."""
 
@@ -73,13 +75,16 @@ def collect(*, whole: bool) -> None:
             gc.freeze()
 
 
-def clear(error: BaseException | None, forced: bool, left: Callable[[], object]) -> None:
+def clear(error: BaseException | None, forced: bool, ending: Ending) -> None:
     """Have done with what a server leaves behind, while somebody looks whether that ends.
 
     error: the end of its run, if nobody will see that. forced: it did not go by itself, and what it has left
-    in a cycle may as little. left: called when that has been ended.
+    in a cycle may as little. ending: what that is ended with.
     """
-    steps: list[Callable[[], object]] = [lambda: _clear_frames(error), close_tasks]
+    steps: list[Callable[[], object]] = [
+        lambda: close_tasks(ending.force_out, ending.left),
+        lambda: _clear_frames(error),
+    ]
     if forced:
         steps.append(lambda: collect(whole=False))
     for step in steps:
@@ -88,7 +93,7 @@ def clear(error: BaseException | None, forced: bool, left: Callable[[], object])
         except EndException:  # it did not end
             pass
         finally:
-            left()
+            ending.left()
 
 
 def _clear_frames(error: BaseException | None) -> None:

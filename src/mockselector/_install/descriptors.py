@@ -54,7 +54,6 @@ _TAKE_NUMBERS: Final[dict[str, dict[str, tuple[str, ...]]]] = {
     },
     "_io": {"open": ("file",)},
     "_socket": {"close": _FIRST, "dup": _FIRST},
-    "_signal": {"set_wakeup_fd": _FIRST},
     "fcntl": dict.fromkeys(("ioctl", "flock", "lockf"), _FIRST),
     "termios": dict.fromkeys(
         ("tcdrain", "tcflow", "tcflush", "tcgetattr", "tcgetwinsize", "tcsendbreak", "tcsetattr", "tcsetwinsize"),

@@ -10,7 +10,8 @@ import sys
 from typing import TYPE_CHECKING, Any, Final
 
 from .._current import current
-from .._judge.standing import ages, name_of
+from .._ending.ending import EndException, trim
+from .._judge.standing import ages, name_of, suspended_tasks
 from .._judge.unhandled import ASYNCIO, SOCKETSERVER
 from .._system import number_of
 from .._whose import whose
@@ -56,9 +57,10 @@ async def _loop_getnameinfo(self: Any, sockaddr: Any, flags: int = 0) -> Any:
 def _loop_call_exception_handler(self: Any, context: dict[str, Any]) -> None:
     """As an event loop's `call_exception_handler`; a scenario hears what has died, if nobody else deals with it."""
     world = current()
-    error = context.get("exception")
-    ours = getattr(getattr(self, "_selector", None), "_world", None) is world  # not what an earlier test has left
-    if world is not None and ours and isinstance(error, BaseException):
+    error, handle = context.get("exception"), getattr(self, "_current_handle", None)
+    if world is not None and self in world.holdings.loops and isinstance(error, BaseException):  # no earlier test's
+        if isinstance(error, EndException):  # the end of a run is no news for a log
+            return
         monitor = world.monitor
         if _deals_with_it(self):
             monitor.witness.heard(error)
@@ -66,6 +68,11 @@ def _loop_call_exception_handler(self: Any, context: dict[str, Any]) -> None:
             record = _record_of(world, context.get("transport"))
             task = context.get("task", context.get("future"))
             monitor.unhandled.heard(error, _who_died(context, record), ASYNCIO, record, task)
+        trim(error)
+    if world is not None:  # in its debug mode, asyncio tells where a task or a callback was made
+        for keeps in (context.get("source_traceback"), getattr(handle, "_source_traceback", None)):
+            if keeps:
+                keeps[:] = [one for one in keeps if whose(one.filename) != "ours"]
     _real_of_loop["call_exception_handler"](self, context)
 
 
@@ -100,6 +107,65 @@ def _record_at(world: World, number: int) -> Record | None:
     return None if descriptor is None else world.holdings.records[descriptor]
 
 
+# -- runs ------------------------------------------------------------------------------------------
+
+
+def _run_until_complete(self: Any, future: Any) -> Any:
+    """As an event loop's `run_until_complete`; a scenario knows what to cancel when all peers are done."""
+    world = current()
+    real = _real_of_loop["run_until_complete"]
+    if world is None or world.is_over or self.is_running() or self.is_closed():
+        return real(self, future)
+    main: Any = sys.modules["asyncio"].ensure_future(future, loop=self)
+    mains = world.stopping.mains
+    mains.append(lambda: self.call_soon_threadsafe(main.cancel))
+    try:
+        return real(self, main)
+    except BaseException:
+        if main is not future and main.done() and not main.cancelled():
+            main.exception()  # it is known by what comes out
+        raise
+    finally:
+        mains.pop()
+
+
+def _run_forever(self: Any) -> Any:
+    """As an event loop's `run_forever`; a scenario knows which loops there were."""
+    world = current()
+    if world is not None:
+        world.holdings.loops[self] = None
+    return _real_of_loop["run_forever"](self)
+
+
+def tidy(world: World, *, forced: bool) -> None:
+    """A run was ended: its loops that nobody has closed cancel their tasks, as the end of `asyncio.run()` does it.
+
+    forced: it did not go by itself, and its loops are not run again.
+    """
+    if not world.holdings.loops:
+        return
+    world.ending.left()
+    for loop in [loop for loop in world.holdings.loops if not loop.is_running()]:
+        if not (forced or loop.is_closed()):
+            try:
+                _close(loop)
+            except EndException:  # it does not end
+                world.ending.left()
+    world.holdings.left = suspended_tasks()
+
+
+def _close(loop: Any) -> None:
+    try:
+        tasks = [*_all_tasks(loop)]
+        for task in tasks:
+            task.cancel()
+        if tasks:
+            loop.run_until_complete(sys.modules["asyncio"].gather(*tasks, return_exceptions=True))
+        loop.run_until_complete(loop.shutdown_asyncgens())
+    finally:
+        loop.close()
+
+
 # -- tasks -----------------------------------------------------------------------------------------
 
 
@@ -110,6 +176,9 @@ def _create_task(self: Any, *args: Any, **kwargs: Any) -> Any:
     if world is not None:
         ages[task] = world.holdings.number_task()
         world.monitor.unhandled.makes_tasks(self)
+        made: Any = getattr(task, "_source_traceback", None)  # Any: as above
+        if made:
+            del made[-1]  # this frame
     return task
 
 
@@ -205,6 +274,8 @@ def _of_asyncio(module: Any) -> list[Method]:
         "getnameinfo": _loop_getnameinfo,
         "call_exception_handler": _loop_call_exception_handler,
         "create_task": _create_task,
+        "run_forever": _run_forever,
+        "run_until_complete": _run_until_complete,
     }
     _real_of_loop["default_exception_handler"] = loop.default_exception_handler
     for one, stand_in in ours.items():

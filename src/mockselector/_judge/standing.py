@@ -18,7 +18,7 @@ from .trace import Place, place
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Container, Iterator
+    from collections.abc import Callable, Container, Iterator
     from types import FrameType
     from typing import Any, Final
 
@@ -98,15 +98,45 @@ def name_of(task: Any) -> str:
     return f"{_given_name(task)}{shown(called)}()"
 
 
-def close_tasks() -> None:
-    """Close what tasks that no loop runs any more have left suspended; what that raises is nobody's."""
-    for task in [one for one in ages if not (one.done() or one.get_loop().is_running())]:
+def suspended_tasks() -> list[Any]:
+    """Tasks that no loop runs any more. That they are pending, nobody need say: they were ended."""
+    left = [one for one in ages if not (one.done() or one.get_loop().is_running())]
+    for task in left:
+        task.get_loop().set_exception_handler(_says_nothing)
+    return left
+
+
+def close_tasks(forces: Callable[[], object], left: Callable[[], object]) -> None:
+    """Close what tasks that no loop runs any more have left suspended; what that raises is nobody's.
+
+    forces: raises in every line, until left() is called: for tasks that were cancelled before, and went on.
+    """
+    for task in suspended_tasks():
+        coroutine = task.get_coro()
+        is_stubborn = getattr(task, "cancelling", int)() > 0
         try:
-            task.get_coro().close()
-        except KeyboardInterrupt:
-            raise
-        except BaseException:  # noqa: S110  (as where the collector does it)
-            pass
+            for _ in range(DEEP):
+                if is_stubborn:
+                    forces()
+                try:
+                    coroutine.close()
+                    break
+                except KeyboardInterrupt:
+                    raise
+                except BaseException:  # it ends by that, or awaits again
+                    if getattr(coroutine, "cr_frame", None) is None:
+                        break
+            else:
+                _never_ending.append(coroutine)
+        finally:
+            left()
+
+
+def _says_nothing(*_: object) -> None: ...
+
+
+_never_ending: Final[list[object]] = []
+"""Coroutines that await whatever is raised in them: to be kept, as the collector would complain of them."""
 
 
 def _age(task: Any) -> tuple[int, str]:

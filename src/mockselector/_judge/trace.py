@@ -175,7 +175,7 @@ class Event:
     def __init__(self, row: Row, actor: str = "server") -> None:
         self._row = row
         self.actor: str = actor
-        """Who did it: "server", and in `Trace.whole` also the name of a peer, "choice" or "time"."""
+        """Who did it: "server", and in `Trace.whole` also the name of a peer, "choice", "signal" or "time"."""
 
     @property
     def operation(self) -> str:
@@ -195,7 +195,7 @@ class Event:
         bytes, its length, and how much of it was taken. `register`, `modify`: the mask. `accept`:
         the client's name. `connect`: the address. `sleep`: seconds. `select`: pairs of name and mask.
         An exception class, if it was refused. In `Trace.whole`, `step`: the step in words; `choice`: the
-        decision; `time`: seconds.
+        decision; `signal`: its name; `time`: seconds.
         """
         return self._row[2]
 
@@ -332,6 +332,8 @@ def row_text(row: Row, most: int | None = None) -> str:
             return f"{name} {detail}"
         case "choice":
             return str(detail)
+        case "signal":
+            return f"{detail} comes"
         case "time":
             return f"{detail:g} s pass"
         case "sleep":

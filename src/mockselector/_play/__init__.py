@@ -13,7 +13,7 @@ In reading order; a file imports only from those above it:
     peer.py         Peer: what a test says of one, and sees of it
     kept_waiting.py who else waits while the server waits for one peer
     netstat.py      the sockets of a scenario as a table
-    log.py          what others than the server have done: steps, decisions
+    log.py          what others than the server have done: steps, decisions, signals
     turns.py        which peers can act now, in which order, and when others will
     dialling.py     who connects to whom, and who waits for that
     termination.py  when a run is over, and who is asked to stop before
@@ -22,5 +22,7 @@ In reading order; a file imports only from those above it:
     outcome.py      what has become of the peers, and what is to be said of it
     spinning.py     a server that never waits: how it sees time pass, and `[busy-loop]` in time
     stack.py        what carries the connections: the simulated network
+    signals.py      which handlers the program has for signals, and what comes of one
+    stopping.py     how a program is asked to stop, and how it is ended
     world.py        how a run goes on, and how it ends
 """

@@ -6,6 +6,7 @@ Owns that list, and which numbers are away from their socket objects. Knows no s
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
+from weakref import WeakKeyDictionary
 
 from .._judge.rules import NO_RULES
 from .dropped import SELECTORS_TO_TIDY
@@ -38,6 +39,10 @@ class Holdings:
         """What was closed by its number, or is behind more than one socket object."""
         self.open_selectors: Final[dict[str, None]] = {}
         self.calls: Final[dict[tuple[CodeType, int], Any]] = {}  # Any: what select.select() waits with, by its line
+        self.loops: Final[WeakKeyDictionary[Any, None]] = WeakKeyDictionary()
+        """Event loops of asyncio that have run."""
+        self.left: list[Any] = []
+        """Tasks of theirs that were ended; kept until they are done with."""
         self._foreign: Final[dict[int, Record]] = {}
         self._selectors: Final[dict[str, int]] = {}
         self._tasks = 0  # of asyncio

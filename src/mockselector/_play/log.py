@@ -1,4 +1,4 @@
-"""What others than the server have done: steps that peers have taken, and decisions.
+"""What others than the server have done: steps that peers have taken, decisions, and signals.
 
 Owns that record, which lies beside the rows of the trace: the server's calls alone are judged. Knows of a peer its
 script, and of a decision its words.
@@ -22,7 +22,8 @@ if TYPE_CHECKING:
 __tracebackhide__ = True  # pytest: end tracebacks at the server's own line
 
 COLUMNS: Final = 4
-"""How long the rows were, the time, which peer, and how many steps it had then taken; of a decision, -1 and itself."""
+"""How long the rows were, the time, which peer, and how many steps it had then taken; of a decision, -1 and itself;
+of a signal, -2 and its name."""
 
 
 class Log:
@@ -39,6 +40,10 @@ class Log:
         """A decision was made."""
         self.entries.extend((len(self._monitor.rows), self._monitor.now, -1, choice))
 
+    def signalled(self, name: str) -> None:
+        """A signal has come that the program handles."""
+        self.entries.extend((len(self._monitor.rows), self._monitor.now, -2, name))
+
     def others(self) -> Iterator[tuple[int, str, Row]]:
         """What was done, in order: before which row of the server's, by whom, and a row of its own."""
         number: int
@@ -46,6 +51,9 @@ class Log:
         here = sys._getframe()  # the only way to a frame that costs nothing
         for at in range(0, len(self.entries), COLUMNS):
             length, now, number, end = self.entries[at : at + COLUMNS]
+            if number == -2:
+                yield length // WIDTH, "signal", ("signal", "signal", end, now, here.f_code, here.f_lasti)
+                continue
             if number < 0:
                 said = f"{end.label}: {end.taken + 1} of {end.many}"
                 yield length // WIDTH, "choice", ("choice", "choice", said, now, here.f_code, here.f_lasti)

@@ -6,6 +6,7 @@ met, and `[leaked-connection]`, `[unmet-expectation]` and the advice of `[stuck]
 
 from __future__ import annotations
 
+import sys
 from typing import TYPE_CHECKING, Final
 
 from .._judge.errors import Finding
@@ -52,8 +53,9 @@ class Outcome:
     """How the peers of a run have fared. Its attributes are many, as it is asked last, about everything."""
 
     __slots__ = (
-        "_clock", "_closed_before", "_dialling", "_handled_at", "_handled_name", "_is_gone", "_monitor", "_network",
-        "_peers", "_records", "_returned_after", "_stalls", "late", "leaked", "returned", "watches",
+        "_clock", "_closed_before", "_dialling", "_handled_at", "_handled_name", "_is_gone", "_killed_at", "_monitor",
+        "_network", "_peers", "_records", "_returned_after", "_stalls", "killed", "late", "leaked", "returned",
+        "watches",
     )  # fmt: skip
 
     def __init__(
@@ -74,6 +76,9 @@ class Outcome:
         """What was found when it had returned."""
         self.leaked: list[str] = []
         """Whose peer is gone, and what was never closed in the time there was."""
+        self.killed = ""
+        """The signal that has ended its process."""
+        self._killed_at = sys.maxsize  # how many rows there were then
         self._is_gone = False  # the process of the program has ended
         self._returned_after = ""  # which exception, as the rest of a sentence
         self._closed_before: frozenset[int] = frozenset()  # those that it had closed before it came to return
@@ -143,9 +148,15 @@ class Outcome:
         """How the program has left a peer without closing its connection, as half a sentence; "": it has closed it."""
         if not self._is_gone or peer.serial in self._closed_before:
             return ""
-        return self._over_text() if self.returned else "the scenario is over"
+        return self._over_text() if self.returned or self.killed else "the scenario is over"
+
+    def kills(self, name: str) -> None:
+        """A signal ends its process: what it does from now on, no process does."""
+        self.killed, self._killed_at = name, len(self._monitor.rows)
 
     def _over_text(self) -> str:
+        if self.killed:
+            return f"{self.killed} has ended the {self._monitor.witness.program}, which has no handler for it"
         return f"the {self._monitor.witness.program} has returned{self._returned_after}"
 
     def while_handling(self, peer: Player) -> str:
@@ -160,7 +171,7 @@ class Outcome:
         start = min(start, self._last_wait()) if for_good else start
         closed = set[str]()
         accepted: set[object] = {peer.name for peer in self._peers if peer.is_backend}
-        for number, call in enumerate(monitor.rows[::WIDTH]):
+        for number, call in enumerate(monitor.rows[: self._killed_at : WIDTH]):
             if call not in ("close", "accept"):
                 continue
             at = number * WIDTH
@@ -242,7 +253,7 @@ class Outcome:
     def _unmet(self, peer: Player) -> tuple[dict[str, str], str]:
         """What is to be said of a peer that is not at the end of its script when the run is over."""
         note = "" if self._monitor.rows else RETURNED if self.returned else NEVER_RUN
-        over = self._over_text() if self.returned else "the run is over"
+        over = self._over_text() if self.returned or self.killed else "the run is over"
         advice = shorten(self._monitor.witness.program)
         if peer.stream is not None:
             return {"what": f"is not at the end of its script ({peer.doing()}), and {over}", "advice": advice}, note

@@ -38,9 +38,9 @@ class Termination:
         self._in_force: Final = in_force
         self.on_end: Final[list[Callable[[], object]]] = []
         """What the test wants to be called when all peers are done."""
-        self.interrupts: Final[list[Nanoseconds]] = []
-        """When the program is to be interrupted: a heap."""
-        self.interrupt_at_end = False
+        self.signals: Final[list[tuple[Nanoseconds, int]]] = []
+        """When the program is to be sent a signal, and which: a heap."""
+        self.signal_at_end: int | None = None
         self.completes = False
         """The end of the scripts is no end: the program is run until it returns."""
         self.listened = False
@@ -49,6 +49,8 @@ class Termination:
         """Whether it was asked to stop."""
         self.calling_back = False
         """Whether a function of `on_end` is running."""
+        self.stopped = False
+        """Whether it is being stopped, as all else is done."""
         self._playing = 0  # clients whose script is not at its end; less one for each backend whose script is
         self._begun_at = 0  # when the program was run
         self._over_at: Nanoseconds | None = (
@@ -91,16 +93,23 @@ class Termination:
         """
         return self.listened and bool(self._peers) and bool(self._network.listeners or self._dialling.alive)
 
-    def next_interrupt(self) -> Nanoseconds | None:
-        """When the program is interrupted next."""
-        return self.interrupts[0] if self.interrupts else None
+    def next_signal(self) -> Nanoseconds | None:
+        """When the program is sent a signal next."""
+        return self.signals[0][0] if self.signals else None
+
+    @property
+    def asks(self) -> bool:
+        """Whether the test has said how the program is to be asked to stop."""
+        return bool(self.on_end) or self.signal_at_end is not None
 
     def due(self, *, rests: bool = False) -> Nanoseconds | None:
         """When the run is over; None: as far as can be seen, it is not. rests: the program waits without an end."""
-        if self.playing or self.interrupts:
+        if self.playing or self.signals:
             return None
         over = self.since
-        asks = bool(self.on_end and not self.asked) or self.interrupt_at_end
+        if self.stopped:
+            return over + self._grace
+        asks = bool(self.on_end and not self.asked) or self.signal_at_end is not None
         serves = self.is_server and (asks or not self.completes)
         if serves and ((rests and self._has_clients()) or not self._connects_again()):
             none_yet = self._over_at is None  # only backends, or none
@@ -128,13 +137,17 @@ class Termination:
             self.calling_back = False
         return True
 
-    def takes_interrupt(self) -> bool:
-        """Whether the program is to be interrupted now that all peers are done; once."""
-        if not self.interrupt_at_end:
-            return False
-        self.interrupt_at_end = False
+    def takes_signal(self) -> int | None:
+        """The signal that the program is to be sent now that all peers are done; once."""
+        number, self.signal_at_end = self.signal_at_end, None
+        if number is not None:
+            self._asks()
+        return number
+
+    def stops(self) -> None:
+        """The program is being stopped: it has `grace` to come to its end."""
+        self.stopped = True
         self._asks()
-        return True
 
     def _asks(self) -> None:
         self.asked = True

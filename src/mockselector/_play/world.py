@@ -9,11 +9,11 @@ selector class, and nothing of how they are put under a server.
 
 from __future__ import annotations
 
-from heapq import heappop
+from heapq import heappop, heappush
 from typing import TYPE_CHECKING, Final, TypeVar
 
 from .._choices import Choices
-from .._ending.ending import Ending, interruption
+from .._ending.ending import Ending
 from .._ending.watchdog import stack_of
 from .._judge.monitor import Monitor
 from .._judge.rules import ON_A_NETWORK
@@ -29,6 +29,7 @@ from .outcome import Outcome
 from .player import GivenUp, Player
 from .spinning import Spinning
 from .stack import progress
+from .stopping import Stopping
 from .termination import Termination
 from .turns import Turns
 
@@ -67,7 +68,8 @@ class World:
     completed = False  # the last function that was run has returned
     frozen = False
     """Whether a turn of the server has taken too long in real time."""
-    _call: tuple[str, str] = ("select", "selector")  # the last that has waited, for the trace
+    call: tuple[str, str] = ("select", "selector")
+    """The last that has waited, for the trace."""
     _settling = False
     _refusals = 0
     _ending_at = 0  # the progress when the server last polled after the end
@@ -107,6 +109,8 @@ class World:
         self.termination: Final = Termination(
             self.clock, self.network, self.dialling, self.peers, self.patience, self.grace, self.outcome.in_force
         )
+        self.stopping: Final = Stopping(self)
+        self.ending.is_answer = self.stopping.is_answer
         self.stack: Final = make_stack(self)
         self.play: Final = self.stack.play
         """Let all peers act that can, but for those that the program is chosen to go before."""
@@ -123,7 +127,7 @@ class World:
             finding.at_end = True
             self.outcome.late.append(finding)
             raise GivenUp
-        self.monitor.breach(finding, *self._call)
+        self.monitor.breach(finding, *self.call)
 
     def sent_wrongly(self, record: Record, peer: Player, wrong: Difference, data: bytes) -> None:
         """What the server sends is not what the peer expects, says the peer: raise that, unless it is allowed."""
@@ -244,7 +248,7 @@ class World:
 
     def _begins_to_wait(self, call: tuple[str, str]) -> int:
         """Returns how long the trace is."""
-        self._call = call
+        self.call = call
         self.spinning.idle = 0
         rows = len(self.monitor.rows)
         if rows > self.dropped.due:
@@ -268,36 +272,42 @@ class World:
     def comes_next(self) -> Nanoseconds | None:
         """When something will happen: a peer acts, or has waited in vain, an interrupt, or the end."""
         vain = self.turns.due_in_vain()
-        moments = self.turns.due(), vain and vain[0], self.termination.due(), self.termination.next_interrupt()
+        moments = self.turns.due(), vain and vain[0], self.termination.due(), self.termination.next_signal()
         return min((when for when in moments if when is not None), default=None)
 
     def advance(self, deadline: Nanoseconds | None = None, never: Callable[[], None] | None = None) -> None:
         """Nothing can happen now: go to the next moment at which something will."""
         timer = self.turns.due()
-        interrupt = self.termination.next_interrupt()
+        signal = self.termination.next_signal()
         end = self.termination.due(rests=deadline is None)
         vain = self.turns.due_in_vain()
-        moments = [when for when in (timer, deadline, interrupt, end) if when is not None]
+        moments = [when for when in (timer, deadline, signal, end) if when is not None]
         if vain is not None and (not moments or vain[0] < min(moments)):
             self.pass_to(vain[0] if moments else self.clock.now)
             self._in_vain(vain[1], never)
             return
         at = min(moments)
         self.pass_to(at)
-        if interrupt == at:
-            heappop(self.termination.interrupts)
-            self._interrupt()
+        if signal == at:
+            self.stopping.send(heappop(self.termination.signals)[1])
         if timer == at:
             if deadline != at or not self.choices.choose(2, "peers act at that instant, or the program's time is up"):
                 self.turns.wake_due()
-        elif deadline != at:
-            self._over(never)
+        elif deadline != at and signal != at:
+            self.stopping.goes_on(never)
 
     def pass_to(self, when: Nanoseconds) -> None:
         """Time goes on."""
         if when > self.clock.now:
             self.clock.now = self.monitor.now = when
             self.spinning.goes_on()
+
+    def signal(self, number: int) -> None:
+        """A signal is sent to the program: by itself at once; by a step, when it next waits."""
+        if self.turns.acting is None:
+            self.stopping.send(number)
+        else:
+            heappush(self.termination.signals, (self.clock.now, number))
 
     def sleep(self, seconds: float) -> None:
         """`time.sleep()`. Peers act, and time goes on."""
@@ -341,53 +351,24 @@ class World:
 
     def _in_vain(self, peer: Player, never: Callable[[], None] | None) -> None:
         """A peer has waited as long as anybody would."""
-        if self._tidies(whole=self.in_force("stuck", peer)):
+        if self.tidies(whole=self.in_force("stuck", peer)):
             return  # it may have got its end
         if never is not None:
             never()
         self.turns.given_up()
         for descriptor, record in self.holdings.records.items():
-            if descriptor.stream is not None and descriptor.stream.other.peer is peer and self._call[0] != "send":
-                self.monitor.short_sends.judge_unsent(record, *self._call)
+            if descriptor.stream is not None and descriptor.stream.other.peer is peer and self.call[0] != "send":
+                self.monitor.short_sends.judge_unsent(record, *self.call)
         if self.in_force("stuck", peer):
             self.fail(self.outcome.stuck(peer, self.table().about(peer.name)))
         peer.given_up = True
         peer.turn.wake()
 
-    def _tidies(self, *, whole: bool = False) -> bool:
+    def tidies(self, *, whole: bool = False) -> bool:
         """Collect garbage before a verdict; whether that has changed anything."""
         before = self.spinning.progress
         self.dropped.before_a_verdict(whole=whole)
         return self.spinning.progress != before
-
-    def _over(self, never: Callable[[], None] | None) -> None:
-        """All scripts are at their end, and time has run out."""
-        termination = self.termination
-        if (termination.on_end or termination.interrupt_at_end) and not termination.asked:
-            self._note_leaks()  # a process that stops when it is asked to has had them until then
-        try:
-            if termination.ask():
-                return
-        except BaseException as error:
-            self.monitor.fails(error)
-            raise
-        if termination.takes_interrupt():
-            self._interrupt()
-        if self.dialling.alive and self._tidies():
-            return
-        if never is not None:
-            never()
-        if (termination.completes or not termination.is_server) and self.monitor.in_force("stuck"):
-            self.monitor.breach(self.outcome.not_returned(self._call, termination), *self._call)
-        self._note_leaks()
-        self.outcome.note_tasks()
-        self.monitor.at_end(*self._call)
-        self.give_up()
-
-    def _interrupt(self) -> NoReturn:
-        self.outcome.note_tasks()
-        self.monitor.breaks_off(*self._call)
-        raise interruption(self)
 
     def give_up(self) -> NoReturn:
         """End the run by an exception."""
@@ -407,7 +388,7 @@ class World:
 
     def _passes(self, seconds: float) -> bool:
         """Let time pass for a program that cleans up when its run is over; False: it has had `grace` for that."""
-        if not self.ending.times:
+        if not self.ending.times or self.stopping.killed:
             return False
         self._ended_at = self.clock.now if self._ended_at is None else self._ended_at
         left = self._ended_at + self.grace - self.clock.now
@@ -469,14 +450,6 @@ class World:
         """The program is at its end: what is still open is closed."""
         self.holdings.under_way = True
         self.stack.release()
-
-    def _note_leaks(self) -> None:
-        """Whose peer is gone, and what was never closed in the time there was."""
-        leaked = self.outcome.open_without_peer()
-        if leaked:
-            self.dropped.before_a_verdict(whole=True, anew=True)  # what is garbage would be closed sooner or later
-            leaked = self.outcome.open_without_peer()
-        self.outcome.leaked = leaked
 
     # -- to look at -------------------------------------------------------------------------------------
 
