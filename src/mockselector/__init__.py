@@ -38,6 +38,7 @@ from .selector import ListenSocket, MockSelector, MockSocket
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from ._install.event_loop import EventLoop
     from ._judge.rules import RuleId
     from ._play.netstat import SocketRow, SocketTable
     from ._play.peer import Peer
@@ -65,6 +66,7 @@ __all__ = [
     "Closes",
     "Does",
     "Event",
+    "EventLoop",
     "Expects",
     "ExpectsEof",
     "ExpectsNothing",
@@ -90,7 +92,13 @@ __all__ = [
 ]
 
 # Imported when first asked for: whoever uses the three classes alone does not pay for the rest.
-_LATER = {"Scenario": "_scenario", "Peer": "_play.peer", "SocketRow": "_play.netstat", "SocketTable": "_play.netstat"}
+_LATER = {
+    "Scenario": "_scenario",
+    "EventLoop": "_install.event_loop",
+    "Peer": "_play.peer",
+    "SocketRow": "_play.netstat",
+    "SocketTable": "_play.netstat",
+}
 
 
 def __getattr__(name: str) -> object:

@@ -134,8 +134,8 @@ def _nothing_runs(name: str, flags: int, how: str) -> TypeError:
 def _in_a_loop(how: str) -> RuntimeError:
     return RuntimeError(
         f"{how}() was called where an event loop runs already, and would stop that: make the test a plain function"
-        f" (`def`, not `async def`), and write net.{how}(main), without await. The scenario runs the coroutine on an"
-        " event loop of its own"
+        f" (`def`, not `async def`), and write net.{how}(main), without await: the scenario runs the coroutine on an"
+        " event loop of its own. Or enter the scenario by `async with Scenario() as net:`, and await main()"
     )
 
 
@@ -163,28 +163,28 @@ async def _awaits(given: Any) -> Any:
     return await given
 
 
-if sys.version_info >= (3, 11):
+def _run_coroutine(coroutine: Coroutine[Any, Any, Any]) -> Any:
+    """As `asyncio.run`, whatever the policy says: on an event loop of the scenario's own."""
+    import asyncio
 
-    def _run_coroutine(coroutine: Coroutine[Any, Any, Any]) -> Any:
-        """As `asyncio.run`, whatever the policy says: on an event loop that stands on `selectors`."""
-        import asyncio
+    from ._install.event_loop import EventLoop
 
-        with asyncio.Runner(loop_factory=asyncio.SelectorEventLoop) as runner:
+    if sys.version_info >= (3, 11):
+        with asyncio.Runner(loop_factory=EventLoop) as runner:
             return runner.run(coroutine)
+    return _run_as_before(coroutine, EventLoop())
 
-else:  # pragma: no cover  (up to Python 3.10)
 
-    def _run_coroutine(coroutine: Coroutine[Any, Any, Any]) -> Any:
-        """As `asyncio.run`, whatever the policy says: on an event loop that stands on `selectors`."""
-        import asyncio
+def _run_as_before(coroutine: Coroutine[Any, Any, Any], loop: Any) -> Any:  # pragma: no cover  (up to Python 3.10)
+    from asyncio import set_event_loop
 
-        class Policy(asyncio.DefaultEventLoopPolicy):
-            _loop_factory = asyncio.SelectorEventLoop
+    from ._install.loops import close
 
-        policies: Any = asyncio  # Any: checkers say that they are deprecated, which they are not here
-        before = policies.get_event_loop_policy()
-        policies.set_event_loop_policy(Policy())
+    try:
+        set_event_loop(loop)
+        return loop.run_until_complete(coroutine)
+    finally:
         try:
-            return asyncio.run(coroutine)
+            close(loop)
         finally:
-            policies.set_event_loop_policy(before)
+            set_event_loop(None)

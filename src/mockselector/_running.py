@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from typing import TypeVar
 
+    from ._install.event_loop import Block
     from ._play.world import World
 
     R = TypeVar("R")
@@ -46,6 +47,8 @@ class Run:
         self._told = False  # whether the test has got the violation, or a note of it
         self.finished = False
         """Whether the end was judged."""
+        self._block: Block | None = None  # of a coroutine of the test's
+        self._watch: Watchdog | None = None  # over that
         self.blocks: Final[list[Installed]] = []
         """Of `installed()`, to be left at the latest when the scenario is."""
 
@@ -135,6 +138,55 @@ class Run:
             world.ending.left()
             world.ending.outside = before
 
+    # -- in a coroutine of the test's -------------------------------------------------------------
+
+    def enter(self) -> None:
+        """The block of a coroutine is entered: the scenario is put under the loop that runs it."""
+        from ._install.event_loop import Block
+
+        world = self._world
+        self._block = Block(world, self._is_own, self.let_go)
+        try:
+            world.monitor.witness.begins()
+            world.monitor.witness.outer_loop = 0  # it is the program's
+            world.begins()
+            under = Installed(world)
+            self.blocks.append(under)
+            under.__enter__()
+            self._watch = Watchdog(self._watchdog, world.pulse, world.too_long)
+            self._watch.begin()
+        except BaseException:
+            self._goes()
+            self._block.close()
+            raise
+
+    async def leave_async(self, error: BaseException | None, *, misuse: bool) -> bool:
+        """Such a block is left; returns whether what came out of it is swallowed."""
+        world, block = self._world, self._block
+        assert block is not None
+        came = error
+        try:
+            returned = error is None and not block.is_over and not world.termination.is_server
+            came = await block.leaves(error)
+            world.outcome.returned = returned and not block.is_over
+        finally:
+            self._goes()
+            block.close()
+        if came is not None and self._is_own(came):
+            came = None
+        self.leave(came, misuse=misuse)
+        if came is not None and came is not error:
+            raise came
+        return came is None
+
+    def _goes(self) -> None:
+        """The scenario is taken away from under the loop."""
+        if self._watch is not None:
+            self._watch.end()
+        for under in self.blocks:
+            under.close()
+        self._world.comes_back()
+
     def verify(self) -> None:
         """Judge the end, and raise the violation if there is one."""
         self.finish()
@@ -184,6 +236,8 @@ class Run:
         """Leave nothing behind; does nothing when that is done."""
         world = self._world
         closed(world)
+        if self._watch is not None:
+            self._watch.end()
         world.ending.left()
         for block in self.blocks:
             block.close()

@@ -377,6 +377,27 @@ class Scenario:
             self._run.let_go()  # an interrupt may have come before all was
         trim(exc_val)
 
+    async def __aenter__(self) -> Self:
+        """As `with`, in a coroutine that runs on an `EventLoop`: all that it calls is in the scenario."""
+        check_surroundings()
+        self._world.ending.outside = caller(1).f_code
+        self._run.enter()
+        opened(self._world)
+        return self
+
+    async def __aexit__(
+        self, exc_type: type[BaseException] | None, exc_val: BaseException | None, exc_tb: TracebackType | None
+    ) -> bool | None:  # as checkers have it for what swallows only the cancellation by which it ends the block
+        self._run.settled = True  # whatever is raised here, it is seen
+        try:
+            return await self._run.leave_async(exc_val, misuse=_is_misuse(exc_tb))
+        except BaseException as error:
+            trim(error)
+            raise
+        finally:
+            self._run.let_go()  # an interrupt may have come before all was
+            trim(exc_val)
+
     def __del__(self) -> None:
         run: Run | None = getattr(self, "_run", None)
         if run is not None and not sys.is_finalizing():

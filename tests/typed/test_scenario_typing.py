@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
 import selectors
 import socket
@@ -13,6 +14,7 @@ from typing_extensions import assert_type
 from mockselector import (
     Closes,
     Event,
+    EventLoop,
     Expects,
     Peer,
     Play,
@@ -27,7 +29,7 @@ from mockselector import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Generator
+    from collections.abc import Callable, Generator
 
 
 def answer(port: int, *, greeting: bytes = b"hi") -> int:
@@ -68,6 +70,28 @@ def test_what_is_run_has_the_type_of_its_result() -> None:
             net.run(answer_later, 8888, greting=b"")  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]
         with pytest.raises(TypeError):
             net.run(8888)  # type: ignore[call-overload]  # pyright: ignore[reportCallIssue, reportArgumentType]
+
+
+def test_a_coroutine_enters_a_scenario_on_a_loop_of_its_own() -> None:
+    async def test() -> int:
+        async with Scenario() as net:
+            assert_type(net, Scenario)
+            number = await answer_later(8888)
+        return number + 1  # bound: leaving the block swallows nothing but its own end
+
+    make: Callable[[], asyncio.AbstractEventLoop] = EventLoop
+    loop = make()
+    assert_type(loop.run_until_complete(test()), int)
+    loop.close()
+
+
+def test_signals_are_told_from_numbers() -> None:
+    net = Scenario()
+    net._run.settled = True  # it is never run, which is not the subject
+    net.interrupts()
+    net.terminates(at=1.5)
+    with pytest.raises(ValueError, match="at="):
+        net.terminates("1")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
 
 
 def test_what_the_server_takes_is_checked() -> None:

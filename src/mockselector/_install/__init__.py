@@ -10,6 +10,7 @@ In reading order; a file imports only from those above it:
     threads.py     what starts a thread, and what waits for one
     polling.py     selectors, and what they are made of
     guards.py      what a real socket may still do
+    event_loop.py  EventLoop: asyncio's, on which a scenario can be entered
     loops.py       event loops, and loggers
     stand_ins.py   all of these together
     open_blocks.py a real listen() while a scenario's block is open

@@ -106,11 +106,11 @@ def _check_no_loop(world: World) -> None:
     """Raise RuntimeError where an event loop runs that knows nothing of this world."""
     events: Any = sys.modules.get("asyncio.events")  # Any: imported by whoever uses it
     loop = None if events is None else events._get_running_loop()
-    if loop is not None and getattr(getattr(loop, "_selector", None), "_world", None) is not world:
+    if loop is not None and loop not in world.holdings.loops:
         raise RuntimeError(
             "net.installed() in a running event loop would put the scenario under that loop, which waits in real time,"
             " and for ever: make the test a plain function (`def`, not `async def`), and let the scenario run the"
-            " coroutine: net.run(asyncio.run, main())"
+            " coroutine: net.run(main); or enter it by `async with Scenario() as net:`"
         )
 
 

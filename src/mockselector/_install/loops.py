@@ -137,6 +137,24 @@ def _run_forever(self: Any) -> Any:
     return _real_of_loop["run_forever"](self)
 
 
+def _new_event_loop() -> Any:
+    """As `asyncio.new_event_loop`; in a scenario, where no policy says otherwise, the scenario's own."""
+    if current() is None or not _is_of_asyncio(_policy()):
+        return _real_of_loop["new_event_loop"]()
+    from .event_loop import EventLoop  # here: only who uses asyncio pays for it
+
+    return EventLoop()
+
+
+def _policy() -> object:
+    events: Any = sys.modules["asyncio.events"]
+    return getattr(events, "_get_event_loop_policy", events.get_event_loop_policy)()  # in 3.14, asking is deprecated
+
+
+def _is_of_asyncio(policy: object) -> bool:
+    return type(policy).__module__.partition(".")[0] == "asyncio"
+
+
 def tidy(world: World, *, forced: bool) -> None:
     """A run was ended: its loops that nobody has closed cancel their tasks, as the end of `asyncio.run()` does it.
 
@@ -148,13 +166,14 @@ def tidy(world: World, *, forced: bool) -> None:
     for loop in [loop for loop in world.holdings.loops if not loop.is_running()]:
         if not (forced or loop.is_closed()):
             try:
-                _close(loop)
+                close(loop)
             except EndException:  # it does not end
                 world.ending.left()
     world.holdings.left = suspended_tasks()
 
 
-def _close(loop: Any) -> None:
+def close(loop: Any) -> None:
+    """As the end of `asyncio.run()`: what still waits is cancelled, and cleans up."""
     try:
         tasks = [*_all_tasks(loop)]
         for task in tasks:
@@ -281,9 +300,10 @@ def _of_asyncio(module: Any) -> list[Method]:
     for one, stand_in in ours.items():
         _real_of_loop[one] = getattr(loop, one)
         wanted.append((loop, one, stand_in))
-    _real_of_loop["all_tasks"] = tasks.all_tasks
-    package = sys.modules["asyncio"]
-    wanted += [(one, "all_tasks", _all_tasks) for one in (tasks, package) if hasattr(one, "all_tasks")]
+    package, events = sys.modules["asyncio"], sys.modules["asyncio.events"]
+    for owner, name, stand_in in ((tasks, "all_tasks", _all_tasks), (events, "new_event_loop", _new_event_loop)):
+        _real_of_loop[name] = getattr(owner, name)
+        wanted += [(one, name, stand_in) for one in (owner, package) if hasattr(one, name)]
     wanted.append((tasks, "set", InOrder))  # of which wait() makes those that it returns
     wanted.append((module, "set", InOrder))  # in which create_server() keeps where it is to listen
     return wanted

@@ -1,0 +1,227 @@
+"""The event loop of asyncio on which a scenario can be entered, and on which scenarios run coroutines.
+
+Owns that its time and its selector are those of the scenario as long as there is one, and real otherwise, by what
+asyncio lets a loop say of itself: it is given a selector, and overrides `time()`. Owns, too, what becomes of the block
+of an `async with Scenario()` when the run is over, or has failed. Imported only where asyncio is.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import selectors
+import time
+from typing import TYPE_CHECKING, Any, Final
+
+from .._current import current
+from .._ending.ending import PATIENCE
+from .._play.clock import SECOND
+from .._simulated.kinds import default_selector
+from .._system import FIRST_NUMBER, REAL_SELECTORS
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+    from selectors import SelectorKey
+
+    from .._play.world import World
+
+__tracebackhide__ = True  # pytest: end tracebacks at the server's own line
+
+_monotonic: Final = time.monotonic
+
+BEFORE: Final = 1e9
+"""What the time of a loop begins at outside of scenarios: what waits there then waits until the scenario is over."""
+
+GOES_ON: Final = (
+    "the block of `async with Scenario()` was cancelled, as the run is over, and goes on waiting: does it catch"
+    " CancelledError, and not let it out?"
+)
+
+
+class EventLoop(asyncio.SelectorEventLoop):
+    """asyncio's own event loop, in the time and on the network of the scenario in which it is used.
+
+    A loop factory: for `asyncio.Runner(loop_factory=EventLoop)`, and whatever else takes one. Made in a run, it is
+    that run's. Made elsewhere, it is an ordinary loop in real time, until `async with Scenario()` is entered on it.
+    """
+
+    __module__ = "mockselector"
+
+    def __init__(self) -> None:
+        world = current()
+        self._world = world
+        self._switch = None if world is not None else Switch()
+        super().__init__(self._switch or default_selector(world))  # type: ignore[arg-type]
+
+    def time(self) -> float:
+        """As `asyncio.BaseEventLoop.time`: what `time.monotonic()` says in the scenario."""
+        world = self._world
+        if world is None:
+            return BEFORE + _monotonic()
+        return world.clock.monotonic()
+
+    def enters(self, world: World, block: Block) -> None:
+        """A scenario is put under what runs on this loop."""
+        assert self._switch is not None
+        self._switch.turns_to(default_selector(world), block)
+        self._world = world
+        world.holdings.loops[self] = None
+
+    def leaves(self) -> None:
+        """It is taken away; does nothing when that is done."""
+        if self._world is not None and self._switch is not None:
+            self._world = None
+            self._switch.turns_back()
+
+
+class Switch(selectors.BaseSelector):
+    """A real selector, in the place of which there is a scenario's for a while."""
+
+    def __init__(self) -> None:
+        self._real: selectors.BaseSelector = REAL_SELECTORS["DefaultSelector"]()
+        self._now: selectors.BaseSelector = self._real
+        self._block: Block | None = None
+
+    def turns_to(self, other: selectors.BaseSelector, block: Block) -> None:
+        """From now on it is another one; real descriptors go on being watched."""
+        for key in self._real.get_map().values():
+            other.register(key.fileobj, key.events, key.data)
+        self._now, self._block = other, block
+
+    def turns_back(self) -> None:
+        """It is the real one again, with the real descriptors that are watched by now. Does nothing if it is."""
+        if self._now is self._real:
+            return
+        other, self._now, self._block = self._now, self._real, None
+        left = {key.fd: key for key in other.get_map().values() if key.fd < FIRST_NUMBER}
+        for key in [*self._real.get_map().values()]:
+            if key.fd not in left:
+                self._real.unregister(key.fd)
+        watched = {key.fd for key in self._real.get_map().values()}
+        for number, key in left.items():
+            (self._real.modify if number in watched else self._real.register)(number, key.events, key.data)
+        other.close()
+
+    def select(self, timeout: float | None = None) -> list[tuple[SelectorKey, int]]:
+        """As `selectors.BaseSelector.select`."""
+        if self._block is None:
+            return self._now.select(timeout)
+        return self._block.select(self._now, timeout)
+
+    def register(self, fileobj: Any, events: int, data: Any = None) -> SelectorKey:  # Any: as `selectors`
+        """As `selectors.BaseSelector.register`."""
+        return self._now.register(fileobj, events, data)
+
+    def unregister(self, fileobj: Any) -> SelectorKey:  # Any: likewise
+        """As `selectors.BaseSelector.unregister`."""
+        return self._now.unregister(fileobj)
+
+    def modify(self, fileobj: Any, events: int, data: Any = None) -> SelectorKey:  # Any: likewise
+        """As `selectors.BaseSelector.modify`."""
+        return self._now.modify(fileobj, events, data)
+
+    def get_map(self) -> Mapping[Any, SelectorKey]:  # Any: likewise
+        """As `selectors.BaseSelector.get_map`."""
+        return self._now.get_map()
+
+    def close(self) -> None:
+        """As `selectors.BaseSelector.close`."""
+        self.turns_back()
+        self._real.close()
+
+
+class Block:
+    """The block of one `async with Scenario()`: the test's own coroutine is what is run."""
+
+    def __init__(self, world: World, is_own: Callable[[BaseException], bool], gives_up: Callable[[], object]) -> None:
+        loop = running_loop()
+        task = asyncio.current_task()
+        assert task is not None
+        self._world: Final = world
+        self._is_own: Final = is_own
+        self._gives_up: Final = gives_up
+        self._loop: Final = loop
+        self._task: Final = task
+        self._before: Final = {*asyncio.all_tasks(loop)}
+        self._over: Final[asyncio.Future[None]] = loop.create_future()
+        self._inside = True
+        self._cancelled = 0
+        """How often the task was cancelled because the run is over."""
+        world.stopping.mains.append(self._ends)
+        loop.enters(world, self)
+
+    def select(self, selector: selectors.BaseSelector, timeout: float | None) -> list[tuple[SelectorKey, int]]:
+        """Wait; what is raised there ends the block, and not the loop, which is that of the test."""
+        waits = timeout is None or timeout > 0
+        if waits and self._world.ending.times >= PATIENCE:
+            self._gives_up()
+            raise self._world.monitor.violation or RuntimeError(GOES_ON)
+        try:
+            return selector.select(timeout)
+        except BaseException as error:
+            if not self._is_own(error) and error is not self._world.monitor.violation:
+                raise
+            self._is_over()
+            return []
+
+    def _ends(self) -> None:
+        self._loop.call_soon_threadsafe(self._is_over)
+
+    def _is_over(self) -> None:
+        if not self._over.done():
+            self._over.set_result(None)
+        if self._inside or self._cancelled:
+            self._cancelled += 1
+            self._task.cancel()
+
+    @property
+    def is_over(self) -> bool:
+        """Whether the run has come to its end, or has failed."""
+        return self._over.done()
+
+    async def leaves(self, error: BaseException | None) -> BaseException | None:
+        """Its code is out: let the scripts come to their end, then cancel what was begun in it.
+
+        Returns what came out of it: not the cancellation by which it was ended.
+        """
+        self._inside = False
+        if isinstance(error, GeneratorExit):  # it is thrown away, and no loop runs any more
+            return error
+        world, error = self._world, self._not_ours(error)
+        try:
+            if error is None and not self.is_over and world.termination.is_server:
+                await self._over
+            tasks = [one for one in asyncio.all_tasks(self._loop) if one not in self._before and one is not self._task]
+            for task in tasks:
+                task.cancel()
+            if tasks:
+                await asyncio.wait(tasks, timeout=world.grace / SECOND)
+        except asyncio.CancelledError as again:
+            return error or self._not_ours(again)
+        return error
+
+    def _not_ours(self, error: BaseException | None) -> BaseException | None:
+        many, self._cancelled = self._cancelled, 0
+        for _ in range(many):
+            getattr(self._task, "uncancel", int)()  # since Python 3.11
+        return None if many and isinstance(error, asyncio.CancelledError) else error
+
+    def close(self) -> None:
+        """Put the loop back as it was. Does nothing when that is done."""
+        self._loop.leaves()
+
+
+def running_loop() -> EventLoop:
+    """The loop on which a scenario is to be entered; RuntimeError, which says how, if it is a real one."""
+    loop = asyncio.get_running_loop()
+    if not isinstance(loop, EventLoop):
+        raise RuntimeError(
+            f"`async with Scenario()` was entered on {type(loop).__module__}.{type(loop).__qualname__}, which waits in"
+            " real time: the loop must be a mockselector.EventLoop. With pytest-asyncio: in conftest.py, def"
+            " pytest_asyncio_loop_factories(config, item): return {'scenario': mockselector.EventLoop}. With anyio's"
+            " plugin: a fixture anyio_backend that returns ('asyncio', {'loop_factory': mockselector.EventLoop})."
+            " Else: asyncio.Runner(loop_factory=mockselector.EventLoop). Or make the test a plain function, and write"
+            " net.run(main)"
+        )
+    if loop._world is not None:
+        raise RuntimeError("a scenario is under this event loop already: leave its block before another one is entered")
+    return loop

@@ -1,0 +1,486 @@
+"""A loop on which a scenario can be entered: `async with Scenario()`, and loop factories of others."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import importlib.util
+import os
+import selectors
+import socket
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+import mockselector
+from mockselector import EventLoop, Scenario, ScenarioError
+from scenario_servers import DB, PORT, headline
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Coroutine
+
+    Test = Callable[[], Coroutine[Any, Any, Any]]
+
+
+def run(test: Test) -> Any:
+    """As a plugin of pytest does it: on a loop of its choice, which it closes."""
+    loop = EventLoop()
+    try:
+        return loop.run_until_complete(test())
+    finally:
+        loop.run_until_complete(loop.shutdown_asyncgens())
+        loop.close()
+
+
+async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    """Answers each line in capitals."""
+    try:
+        with contextlib.suppress(ConnectionError):
+            while line := await reader.readline():
+                writer.write(line.upper())
+                await writer.drain()
+    finally:
+        writer.close()
+
+
+async def serve() -> None:
+    async with await asyncio.start_server(answer, "localhost", PORT) as server:
+        await server.serve_forever()
+
+
+def hello(net: Scenario) -> None:
+    net.client("alice").sends(b"hi\n").expects(b"HI\n").waits(100).closes()
+
+
+# -- a test that is a coroutine -------------------------------------------------------------------
+
+
+def test_a_server_that_is_awaited_is_ended_by_the_scripts() -> None:
+    async def test() -> str:
+        async with Scenario(pedantic=True) as net:
+            hello(net)
+            await serve()
+        return f"after {net.now} s"
+
+    assert run(test) == "after 100.0 s"
+
+
+def test_a_server_that_was_started_goes_on_until_they_are_done() -> None:
+    async def test() -> None:
+        async with Scenario() as net:
+            hello(net)
+            await asyncio.start_server(answer, "localhost", PORT)
+        assert net.now == 100.0
+
+    run(test)
+
+
+def test_a_server_in_a_task_is_cancelled_and_cleans_up() -> None:
+    async def cleans_up() -> None:
+        try:
+            await serve()
+        finally:
+            await asyncio.sleep(5)
+            cleaned.append(asyncio.get_running_loop().time())
+
+    async def test() -> None:
+        async with Scenario() as net:
+            hello(net)
+            task = asyncio.create_task(cleans_up())
+            await asyncio.sleep(50)
+        assert net.now == 105.0
+        assert task.cancelled()
+
+    cleaned: list[float] = []
+    run(test)
+    assert cleaned == [1105.0]
+
+
+def test_the_time_of_the_block_is_virtual_and_that_around_it_is_real() -> None:
+    async def test() -> None:
+        loop = asyncio.get_running_loop()
+        before, real = loop.time(), time.monotonic()
+        async with Scenario():
+            assert loop.time() == time.monotonic() == 1000.0
+            await asyncio.sleep(3600)
+            assert loop.time() == time.monotonic() == 4600.0
+        assert 0 <= loop.time() - before <= time.monotonic() - real + 1 < 60
+
+    run(test)
+
+
+def test_a_program_that_connects_out_is_awaited_to_its_end() -> None:
+    async def test() -> bytes:
+        async with Scenario() as net:
+            net.backend(DB, delay=30).sends(b"hello").closes()
+            reader, writer = await asyncio.open_connection(*DB)
+            data = await reader.read()
+            writer.close()
+        assert net.now == 30.0
+        return data
+
+    assert run(test) == b"hello"
+
+
+def test_what_waited_before_waits_until_the_block_is_left() -> None:
+    async def heartbeat() -> None:
+        while True:
+            beats.append("beat")
+            await asyncio.sleep(3000)
+
+    async def test() -> None:
+        task = asyncio.create_task(heartbeat())
+        await asyncio.sleep(0)
+        async with Scenario(patience=1_000_000):
+            await asyncio.sleep(100_000)
+        assert not task.done()
+        task.cancel()
+
+    beats: list[str] = []
+    run(test)
+    assert beats == ["beat"]
+
+
+def test_real_descriptors_are_watched_before_meanwhile_and_afterwards() -> None:
+    async def test() -> list[bytes]:
+        near, far = socket.socketpair()
+        with near, far:
+            reader, writer = await asyncio.open_connection(sock=near)
+            far.send(b"before ")
+            got = [await reader.read(9)]
+            async with Scenario():
+                far.send(b"meanwhile ")
+                got.append(await reader.read(99))
+                other, end = socket.socketpair()
+                asyncio.get_running_loop().add_reader(other, got.append, b"added")
+            far.send(b"afterwards ")
+            got.append(await reader.read(99))
+            end.send(b"x")
+            while len(got) < 4:
+                await asyncio.sleep(0)
+            asyncio.get_running_loop().remove_reader(other)
+            other.close()
+            end.close()
+            writer.close()
+        return got
+
+    assert run(test)[:4] == [b"before ", b"meanwhile ", b"afterwards ", b"added"]
+
+
+def test_one_scenario_after_the_other() -> None:
+    async def test() -> None:
+        for _ in range(3):
+            async with Scenario() as net:
+                hello(net)
+                await serve()
+            await asyncio.sleep(0.001)
+
+    run(test)
+
+
+def test_an_exception_of_the_block_comes_out() -> None:
+    async def test() -> None:
+        async with Scenario() as net:
+            hello(net)
+            raise ZeroDivisionError("of the test")
+
+    with pytest.raises(ZeroDivisionError, match=r"\Aof the test"):
+        run(test)
+
+
+def test_a_cancellation_from_outside_comes_out() -> None:
+    async def block() -> None:
+        async with Scenario():
+            task = asyncio.current_task()
+            assert task is not None
+            asyncio.get_running_loop().call_later(5, task.cancel)
+            await asyncio.sleep(100)
+
+    async def test() -> None:
+        task = asyncio.create_task(block())
+        await asyncio.wait([task])
+        assert task.cancelled()
+
+    run(test)
+
+
+@pytest.mark.skipif(sys.version_info < (3, 11), reason="there is no such count")
+def test_a_task_whose_block_was_ended_is_not_being_cancelled() -> None:
+    async def test() -> None:
+        async with Scenario() as net:
+            hello(net)
+            await serve()
+        task: Any = asyncio.current_task()
+        assert task.cancelling() == 0
+
+    run(test)
+
+
+FINDINGS: list[tuple[Callable[[Scenario], object], str, Any]] = [
+    (
+        lambda net: net.client("alice").sends(b"hi\n").expects(b"HO\n"),
+        "alice was sent b'HI\\n' where it expects b'HO\\n'", "unexpected-send",
+    ),
+    (
+        lambda net: net.client("alice").sends(b"hi").expects(b"HI"),
+        "alice waits in vain for b'HI', and the server sleeps", "stuck",
+    ),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("script", "text", "rule"), FINDINGS)
+@pytest.mark.parametrize("awaited", [True, False])
+def test_a_finding_comes_out_of_the_block(
+    script: Callable[[Scenario], object], text: str, rule: Any, awaited: bool
+) -> None:
+    async def test() -> None:
+        async with Scenario() as net:
+            script(net)
+            if awaited:
+                await serve()
+            else:
+                await asyncio.start_server(answer, "localhost", PORT)
+
+    with pytest.raises(ScenarioError, match=headline(text, rule)):
+        run(test)
+
+
+def test_a_client_whose_server_has_gone_is_told_of() -> None:
+    async def test() -> None:
+        async with Scenario() as net:
+            net.client("alice").sends(b"hi\n").expects(b"HI\n")
+
+    text = "alice was never connected: the server returned before it could connect"
+    with pytest.raises(ScenarioError, match=headline(text, "unmet-expectation")):
+        run(test)
+
+
+def test_a_program_that_does_not_return_is_told_of() -> None:
+    async def test() -> None:
+        async with Scenario(patience=100):
+            await asyncio.Event().wait()
+
+    with pytest.raises(ScenarioError, match=r"\A\[stuck\] the program has not returned 100 s after it was run"):
+        run(test)
+
+
+def test_an_interrupt_cancels_the_block() -> None:
+    async def test() -> str:
+        async with Scenario() as net:
+            net.client("alice").sends(b"hi\n").expects(b"HI\n").closes()
+            net.interrupts(at=5)
+            try:
+                await serve()
+            except asyncio.CancelledError:
+                return f"cancelled at {net.now} s"
+        return "not cancelled"
+
+    assert run(test) == "cancelled at 5.0 s"
+
+
+def test_a_blocking_call_may_be_where_it_ends() -> None:
+    async def test() -> None:
+        async with Scenario() as net:
+            hello(net)
+            await asyncio.start_server(answer, "localhost", PORT)
+            await asyncio.sleep(200)
+            time.sleep(10_000)
+
+    run(test)
+
+
+def test_a_block_that_swallows_its_end_fails_aloud() -> None:
+    async def test() -> None:
+        async with Scenario(grace=3) as net:
+            hello(net)
+            await asyncio.start_server(answer, "localhost", PORT)
+            while True:
+                with contextlib.suppress(asyncio.CancelledError):
+                    await asyncio.sleep(1000)
+
+    loop = EventLoop()
+    with pytest.raises(RuntimeError, match="was cancelled, as the run is over, and goes on waiting"):
+        loop.run_until_complete(test())
+    loop.set_exception_handler(lambda _loop, _context: None)
+    loop.close()
+
+
+# -- where it is refused --------------------------------------------------------------------------
+
+
+def test_a_real_loop_is_refused_and_the_text_says_how() -> None:
+    async def test() -> None:
+        async with Scenario():
+            raise AssertionError("it is entered")
+
+    with pytest.raises(RuntimeError, match=r"the loop must be a mockselector.EventLoop. With pytest-asyncio: .*anyio"):
+        asyncio.run(test())
+
+
+def test_a_second_scenario_in_the_first_is_refused() -> None:
+    async def test() -> None:
+        async with Scenario():
+            async with Scenario():
+                raise AssertionError("it is entered")
+
+    with pytest.raises(RuntimeError, match="a scenario is under this event loop already"):
+        run(test)
+
+
+def test_run_is_refused_in_it() -> None:
+    async def test() -> None:
+        async with Scenario() as net:
+            net.run(serve)
+
+    with pytest.raises(RuntimeError, match="enter the scenario by `async with Scenario"):
+        run(test)
+
+
+# -- as a loop factory ----------------------------------------------------------------------------
+
+
+@pytest.mark.skipif(sys.version_info < (3, 11), reason="there is no Runner")
+def test_a_runner_takes_it() -> None:
+    def program() -> float:
+        runner: Any = vars(asyncio)["Runner"](loop_factory=EventLoop)
+        with runner:
+            runner.run(asyncio.sleep(100))
+            return float(runner.get_loop().time())
+
+    with Scenario() as net:
+        assert net.run(program) == 1100.0
+
+
+MADE: list[Callable[[], asyncio.AbstractEventLoop]] = [EventLoop, asyncio.new_event_loop, asyncio.SelectorEventLoop]
+
+
+@pytest.mark.parametrize("make", MADE)
+def test_whatever_loop_a_program_makes_is_in_its_time(make: Callable[[], asyncio.AbstractEventLoop]) -> None:
+    def program() -> float:
+        with contextlib.closing(make()) as loop:
+            loop.run_until_complete(asyncio.sleep(100))
+            return loop.time()
+
+    with Scenario() as net:
+        assert net.run(program) == 1100.0
+
+
+def test_it_is_one_of_asyncios() -> None:
+    with contextlib.closing(EventLoop()) as loop:
+        assert isinstance(loop, asyncio.SelectorEventLoop)
+        assert repr(loop) == "<EventLoop running=False closed=False debug=False>"
+
+
+def test_outside_of_scenarios_it_is_an_ordinary_one() -> None:
+    async def main() -> bytes:
+        server = await asyncio.start_server(answer, "127.0.0.1", 0)
+        async with server:
+            reader, writer = await asyncio.open_connection(*server.sockets[0].getsockname())
+            writer.write(b"hi\n")
+            data = await reader.readline()
+            writer.close()
+            await writer.wait_closed()
+        return data
+
+    assert run(main) == b"HI\n"
+
+
+def test_a_loop_that_only_asks_for_the_time_sees_it_pass() -> None:
+    async def main() -> None:
+        loop = asyncio.get_running_loop()
+        end = loop.time() + 1
+        while loop.time() < end:
+            pass
+
+    with Scenario() as net:
+        net.run(main)
+    assert 1 <= net.now < 30
+
+
+def test_everything_is_put_back() -> None:
+    before = asyncio.new_event_loop, selectors.DefaultSelector, time.monotonic, asyncio.BaseEventLoop.run_forever
+
+    async def test() -> None:
+        async with Scenario():
+            assert selectors.DefaultSelector is not before[1]
+
+    run(test)
+    assert before == (
+        asyncio.new_event_loop, selectors.DefaultSelector, time.monotonic, asyncio.BaseEventLoop.run_forever
+    )  # fmt: skip
+
+
+# -- plugins of pytest ----------------------------------------------------------------------------
+
+TESTS = """
+import asyncio
+import pytest
+from mockselector import Scenario, ScenarioError
+{mark}
+
+async def answer(reader, writer):
+    while line := await reader.readline():
+        writer.write(line.upper())
+    writer.close()
+
+async def serve():
+    async with await asyncio.start_server(answer, "localhost", 8888) as server:
+        await server.serve_forever()
+
+async def test_awaits():
+    async with Scenario() as net:
+        net.client("alice").sends(b"hi\\n").expects(b"HI\\n").waits(3600).closes()
+        await serve()
+    assert net.now == 3600
+
+async def test_after_another():
+    async with Scenario() as net:
+        net.client("alice").sends(b"hi\\n").expects(b"HI\\n").closes()
+        server = await asyncio.start_server(answer, "localhost", 8888)
+
+async def test_finds():
+    with pytest.raises(ScenarioError, match="stuck"):
+        async with Scenario() as net:
+            net.client("alice").expects(b"HI")
+            await serve()
+
+async def test_fails():
+    async with Scenario() as net:
+        net.client("alice").expects(b"HI")
+        await serve()
+"""
+
+PLUGINS = {
+    "pytest_asyncio": (
+        "import mockselector\ndef pytest_asyncio_loop_factories(config, item):\n"
+        "    return {'scenario': mockselector.EventLoop}\n",
+        "pytestmark = pytest.mark.asyncio",
+    ),
+    "anyio": (
+        "import mockselector, pytest\n@pytest.fixture\ndef anyio_backend():\n"
+        "    return 'asyncio', {'loop_factory': mockselector.EventLoop}\n",
+        "pytestmark = pytest.mark.anyio",
+    ),
+}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("plugin", PLUGINS)
+def test_tests_that_are_coroutines_run_under_a_plugin(plugin: str, tmp_path: Path) -> None:
+    pytest.importorskip(plugin)
+    conftest, mark = PLUGINS[plugin]
+    (tmp_path / "conftest.py").write_text(conftest)
+    (tmp_path / "test_it.py").write_text(TESTS.format(mark=mark))
+    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-W", "error", str(tmp_path)]
+    if importlib.util.find_spec("pytest_asyncio") is not None:  # it is there in any case, and wants to be told
+        command += ["-o", "asyncio_default_fixture_loop_scope=function"]
+    environment = {**os.environ, "PYTHONPATH": str(Path(mockselector.__file__).parents[1])}
+    done = subprocess.run(
+        command, check=False, capture_output=True, text=True, timeout=100, cwd=tmp_path, env=environment
+    )
+    assert "1 failed, 3 passed" in done.stdout, done.stdout + done.stderr
+    assert "[stuck] alice waits in vain for b'HI', and the server sleeps" in done.stdout
