@@ -42,7 +42,7 @@ OF_PEERS: Final = (ConnectionResetError, ConnectionAbortedError, BrokenPipeError
 
 _GROUP: Final[Any] = getattr(builtins, "BaseExceptionGroup", ())  # Any: of Python 3.11
 
-_LOOP: Final = "_run_once"
+LOOP: Final = "_run_once"
 """The function of an event loop below which nobody has called what it calls."""
 
 
@@ -151,7 +151,7 @@ def own_line(frame: FrameType | None) -> tuple[CodeType, int] | None:
         kind = whose(code.co_filename)
         if kind == "own":
             return code, frame.f_lasti
-        if kind == "ours" or (code.co_name == _LOOP and kind == "stdlib"):
+        if kind == "ours" or (code.co_name == LOOP and kind == "stdlib"):
             return None
         frame = frame.f_back
     return None

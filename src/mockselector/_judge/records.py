@@ -9,7 +9,7 @@ from __future__ import annotations
 from selectors import EVENT_READ
 
 from .._whose import whose
-from .reasons import own_line
+from .reasons import LOOP
 from .trace import WIDTH
 
 TYPE_CHECKING = False
@@ -143,13 +143,29 @@ class Record:
 own_files: Final[set[str]] = set()
 """Files of which is known that they are the user's own."""
 
+_librarys_files: Final[set[str]] = set()
+"""Files of which is known that they are a library's."""
 
-def note_sender(record: Record, frame: FrameType) -> None:
-    """`frame`, which is about to send, is perhaps a library's: keep the user's own line behind it."""
-    file = frame.f_code.co_filename
-    if whose(file) == "own":
-        own_files.add(file)
-        return
-    line = own_line(frame)
-    if line is not None:
-        record.sent_by = (len(record.monitor.rows) // WIDTH, *line)
+
+def note_sender(record: Record, sender: FrameType) -> None:
+    """`sender`, which is about to send, is perhaps a library's: keep the user's own line behind it, as `own_line()`.
+
+    In as few steps as can be: every send of a library comes here.
+    """
+    frame: FrameType | None = sender
+    while frame is not None:
+        code = frame.f_code
+        file = code.co_filename
+        if file in own_files:
+            if frame is not sender:
+                record.sent_by = (len(record.monitor.rows) // WIDTH, code, frame.f_lasti)
+            return
+        if file not in _librarys_files:
+            kind = whose(file)
+            if kind == "ours":
+                return
+            (own_files if kind == "own" else _librarys_files).add(file)
+        elif code.co_name == LOOP:
+            return
+        else:
+            frame = frame.f_back
