@@ -96,6 +96,28 @@ CAREFULLY = IN_TURN.replace(
     "        if not line.strip().isdigit():\n            return b'a number, please'\n        return b",
 )
 
+SLEEPS = """
+    import asyncio
+    import time
+
+    def serve(sel, listener):
+        listener.close()
+        sel.close()
+        asyncio.run(main())
+
+    async def main():
+        async with await asyncio.start_server(answer, "127.0.0.1", 8888) as server:
+            await server.serve_forever()
+
+    async def answer(reader, writer):
+        try:
+            line = await reader.readline()
+            time.sleep(2)
+            writer.write(line)
+        finally:
+            writer.close()
+"""
+
 LATER = 'net.client("alice").waits(2).sends(b"hi").expects(b"hi").closes()'
 
 SCENARIO_CASES = [
@@ -190,6 +212,14 @@ SCENARIO_CASES = [
         BUFFERED,
         script(SLOW, options="pedantic=True"),
         at_fault="conn.send(data)",
+        pedantic=True,
+    ),
+    Case(
+        "blocking-call",
+        SLEEPS,
+        SLEEPS.replace("time.sleep(2)", "await asyncio.sleep(2)"),
+        script('net.client("alice").sends(b"hi\\n").expects(b"hi\\n").closes()', options="pedantic=True"),
+        at_fault="time.sleep(2)",
         pedantic=True,
     ),
     Case(

@@ -6,8 +6,11 @@ import asyncio
 import contextlib
 import gc
 import os
+import select
 import socket
-from typing import TYPE_CHECKING
+import threading
+import time
+from typing import TYPE_CHECKING, Final
 
 import pytest
 
@@ -240,3 +243,81 @@ def test_what_a_loop_has_sent_of_a_buffer_may_be_resized() -> None:
     with Scenario() as net:
         net.client("alice").reads_slowly(20_000).expects(bytes(199_990)).expects_eof()
         net.run(main)
+
+
+# -- what waits by itself -----------------------------------------------------------------------------
+
+
+def held_up(wait: Callable[[socket.socket], object]) -> str:
+    """What is said of a coroutine that waits so; alice's end of its connection is `wait`'s."""
+
+    async def main() -> None:
+        with socket.create_server(("127.0.0.1", 8888)) as listener:
+            listener.setblocking(False)
+            conn, _ = await asyncio.get_running_loop().sock_accept(listener)
+            with conn:
+                conn.setblocking(True)
+                wait(conn)
+
+    with pytest.raises(ScenarioError) as caught:
+        with Scenario(pedantic=True) as net:
+            net.client("alice").waits(3).sends(b"x").expects_eof()
+            net.run(main)
+    assert "blocking-call" == caught.value.rule
+    return str(caught.value)
+
+
+def reads_for_a_second(conn: socket.socket) -> None:
+    conn.settimeout(1)
+    conn.recv(1)
+
+
+WAITS: Final[dict[str, Callable[[socket.socket], object]]] = {
+    "time.sleep() has held up the event loop for 1.5 s": lambda _: time.sleep(1.5),
+    "alice.recv() has held up the event loop for 3 s": lambda conn: conn.recv(1),
+    "alice.recv() has held up the event loop for 1 s": reads_for_a_second,
+    "threading.wait() has held up the event loop for 2 s": lambda _: threading.Event().wait(2),
+    "time.sleep() has held up the event loop for 2 s": lambda _: select.select([], [], [], 2),
+}
+
+
+@pytest.mark.parametrize("says", WAITS)
+def test_a_call_that_waits_in_a_coroutine_is_a_pedantic_finding(says: str) -> None:
+    text = held_up(WAITS[says])
+    assert text.startswith(f"[blocking-call] {says}\n\n  called")
+    assert "test_real_asyncio.py" in text.split("\n\n")[1]
+
+
+def test_a_call_that_does_not_wait_is_right_in_a_coroutine() -> None:
+    async def answers(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        time.sleep(0)
+        threading.Event().wait(0)
+        with socket.create_connection(("db", 5432)) as db:
+            writer.write(db.recv(9))
+        await asyncio.sleep(5)
+        await leave(writer)
+
+    with Scenario(pedantic=True) as net:
+        net.client("alice").expects(b"now\n").expects_eof()
+        net.backend(("db", 5432)).sends(b"now\n").expects_eof()
+        net.run(serve, answers)
+
+
+def test_a_program_without_a_loop_may_sleep() -> None:
+    def main() -> None:
+        time.sleep(5)
+        asyncio.run(asyncio.sleep(1))
+        time.sleep(5)
+
+    with Scenario(pedantic=True) as net:
+        net.run(main)
+        assert 11 == net.now
+
+
+def test_a_test_that_runs_in_a_loop_of_its_own_may_run_what_sleeps() -> None:
+    async def test() -> float:
+        with Scenario(pedantic=True) as net:
+            net.run(time.sleep, 5)
+            return net.now
+
+    assert 5 == asyncio.run(test())

@@ -11,6 +11,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any, Final
 
 from .._current import current
+from .._judge.holding_up import judge_held_up
 from .._play.clock import SECOND, Clock
 from .doors import named
 
@@ -60,8 +61,11 @@ def sleep(seconds: float, /) -> None:
     world = current()
     if world is None or sys._getframe(1).f_globals.get("__name__") == "subprocess":  # that waits for a real process
         _real_sleep(seconds)
-    else:
-        world.sleep(seconds)
+        return
+    since = world.clock.now
+    world.sleep(seconds)
+    if world.monitor.pedantic:
+        judge_held_up(world.monitor, since, "sleep", "time")
 
 
 def _of_sched(module: Any) -> list[Method]:

@@ -12,6 +12,7 @@ from selectors import _BaseSelectorImpl
 from typing import TYPE_CHECKING, Any, Final
 
 from .._current import BEFORE, StandIn, current
+from .._judge.holding_up import judge_held_up
 from .._loopback.sockets import LoopbackSocket
 from .._simulated.kinds import STAND_INS
 from .._simulated.polls import SimEpoll, epoll_of, listed, make_epoll, make_poll, select_among
@@ -46,7 +47,10 @@ def select(rlist: Iterable[Any], wlist: Iterable[Any], xlist: Iterable[Any], tim
         return world.stack.select(lists, seconds) or select_among(world, lists, seconds)
     if seconds is None:
         world.refuse("select.select() without descriptors and without a timeout waits for ever")
+    since = world.clock.now
     world.sleep(seconds)
+    if world.monitor.pedantic:
+        judge_held_up(world.monitor, since, "sleep", "time")
     return lists
 
 

@@ -14,6 +14,7 @@ import threading
 from typing import TYPE_CHECKING, Any, Final
 
 from .._current import current
+from .._judge.holding_up import judge_held_up
 from .doors import DoorType, for_a_tool, named
 from .processes import NOT_SIMULATED
 
@@ -95,8 +96,12 @@ def wait(self: threading.Condition, timeout: float | None = None) -> bool:
     waiter.acquire()
     inside._waiters.append(waiter)
     saved = inside._release_save()
+    since = world.clock.now
     try:
-        return world.wait_for(lambda: not waiter.locked(), timeout)
+        notified = world.wait_for(lambda: not waiter.locked(), timeout)
+        if world.monitor.pedantic:
+            judge_held_up(world.monitor, since, "wait", "threading")
+        return notified
     finally:
         inside._acquire_restore(saved)
         if waiter.locked():

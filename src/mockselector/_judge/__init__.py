@@ -11,6 +11,7 @@ In reading order; a file imports only from those above it:
     watching.py which sockets are registered with which selector, and for what
     records.py  what is known of each socket in a run
     witness.py  what is known beside the calls: exceptions being handled, tasks
+    holding_up.py what waits by itself within an event loop
     unhandled.py a ledger: what has died of an exception, and only a log tells
     idling.py   a ledger: calls in vain, and wake-ups about which nothing is done (`[busy-loop]` in the trace)
     short_sends.py a ledger: what a short send() has left to be sent

@@ -54,6 +54,7 @@ if TYPE_CHECKING:
         "short-send-lost",
         "send-without-room",
         "blocking-send",
+        "blocking-call",
         "unexpected-send",
         "unhandled-exception",
         "busy-loop",
@@ -434,6 +435,18 @@ RULES: Final[Mapping[RuleId, Rule]] = {
         now="sent",
         only_in_scenarios=True,
     ),
+    "blocking-call": Rule(
+        "pedantic",
+        means="Time passes within one callback of an event loop: a coroutine sleeps by time.sleep(), or waits in a call of a"
+        " socket that blocks.",
+        says="{what}",
+        suffers="no other task and no other connection of the loop is served meanwhile.",
+        mend="await asyncio.sleep(), and the loop's own calls (streams, sock_recv()); for what can only block,"
+        " await asyncio.to_thread().",
+        proof=(),
+        now="called",
+        only_in_scenarios=True,
+    ),
     "unexpected-send": Rule(
         "default",
         means="The bytes sent are not those that the peer expects.",
@@ -560,6 +573,7 @@ JUDGED: Final[Mapping[RuleId, tuple[str, ...]]] = {
     "eof-ignored": ("at_sleep", "_judge/sleeping"),  # when the server sleeps again; or never does
     "accept-without-connection": ("LIFE",),
     "short-send-lost": ("_judge/short_sends",),
+    "blocking-call": ("_judge/holding_up",),
     "unexpected-send": ("_play/player",),
     "unhandled-exception": ("_judge/unhandled",),
     "busy-loop": ("_judge/idling", "_play/spinning"),  # in the trace; in time, virtual and real

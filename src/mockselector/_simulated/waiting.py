@@ -18,6 +18,7 @@ from errno import EAGAIN, EBADF, ETIMEDOUT
 from functools import cache
 from typing import TYPE_CHECKING, Final
 
+from .._judge.holding_up import judge_held_up
 from .._judge.rules import GONE, ByNetwork
 from .._kernel.addresses import AF_UNIX
 from .._methods import DONTWAIT, Shell
@@ -204,7 +205,10 @@ class Waiting(Shell):
         if around is not None:
             done = _looking(around, world, done)
         never = None if ends or how == 1 else (lambda: self._do(nothing[2]))
-        if not world.until(done, deadline, call, never):
+        found = world.until(done, deadline, call, never)
+        if world.monitor.pedantic:
+            judge_held_up(world.monitor, start, *call, self._record)
+        if not found:
             self._fails(nothing[1], ETIMEDOUT, os_error(ETIMEDOUT))
         return world.clock.now - start
 
