@@ -91,6 +91,10 @@ def passes(*doors: str) -> list[Door]:
     return [Door(code, code, PASSES) for code in doors]
 
 
+WRAPPED = (
+    "tls = {}.create_default_context().wrap_socket(sock, server_hostname='db', do_handshake_on_connect=False);"
+    " assert tls.fileno() == number; tls.close(); "
+)
 DATAGRAM = "s = socket.socket(type=socket.SOCK_DGRAM); "
 FAST_OPEN = "socket.MSG_FASTOPEN"
 
@@ -147,7 +151,6 @@ DOORS: list[Door] = [
         "class Own(_socket.socket):\n    def connect(self, to): super().connect(to)\nOwn().connect(tcp)",
         "class Own(socket.socket): pass\nOwn().connect(tcp)",
         "class Own(KeptType, abc.ABC): pass\nOwn(type=socket.SOCK_DGRAM).sendto(b'x', udp)",
-        "importlib.reload(importlib.import_module('ssl')).create_default_context().wrap_socket(sock)",
         "KeptType().connect(tcp)",
         "_socket.socket().listen()",
         "_socket.socket.connect(kept, tcp)",
@@ -264,8 +267,6 @@ DOORS: list[Door] = [
         "multiprocessing.connection.Connection(number)",
         "multiprocessing.connection.Client(('db', 1))",
         "select.epoll.fromfd(0)",
-        "ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).wrap_socket(sock)",
-        "context = ssl.create_default_context(); context.wrap_socket(sock, server_hostname='db')",
         "asyncio.run(pipe_of(number))",
     ),
     *passes(
@@ -409,15 +410,22 @@ DOORS: list[Door] = [
         "try: SimpleQueue().get(timeout=100)\nexcept queue.Empty: assert time.monotonic() == 1100",
         "q = queue.SimpleQueue(); q.put(1); assert q.get() == 1 and isinstance(q, SimpleQueue)",
         "select.select([], [], [], 100); assert time.monotonic() == 1100",
+        WRAPPED.format("ssl") + "assert isinstance(tls, (ssl.SSLSocket, socket.socket)) and sock.fileno() == -1",
+        WRAPPED.format("ssl") + "assert type(tls) is not ssl.SSLSocket",
         "ended.join()",
     ),
     *refused("SimpleQueue().get()", "select.select([], [], [])"),
     # -- what is imported when the server already runs
     Door(
         "ssl comes late",
-        "import ssl; ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).wrap_socket(sock)",
-        REFUSED,
+        "import ssl; " + WRAPPED.format("ssl") + "assert type(tls) is not ssl.SSLSocket",
+        PASSES,
         ("ssl", "_ssl"),
+    ),
+    Door(
+        "ssl comes anew",
+        "anew = importlib.reload(importlib.import_module('ssl')); " + WRAPPED.format("anew"),
+        PASSES,
     ),
     Door("and is as ever", "import ssl; assert ssl.SSLSocket.__mro__[1] is Holder.kind", PASSES, ("ssl", "_ssl")),
     Door(

@@ -10,7 +10,6 @@ import os
 import selectors
 import socket
 import socketserver
-import ssl
 import sys
 import time
 import warnings
@@ -653,7 +652,6 @@ def test_a_network_that_there_is_not_is_refused() -> None:
 
 REFUSED: list[tuple[str, Callable[[socket.socket], object]]] = [
     ("dup\\(\\) is not simulated", lambda sock: sock.dup()),
-    ("TLS over a scenario's socket", lambda sock: ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).wrap_socket(sock)),
     (r"os\.dup\(\) on a scenario's socket", lambda sock: os.dup(sock.fileno())),
     (r"fcntl\(F_GETFL or F_SETFL\)", lambda sock: fcntl.fcntl(sock, fcntl.F_GETFL)),
     ("MSG_WAITALL by any other call", lambda sock: sock.recv_into(bytearray(9), 9, socket.MSG_WAITALL)),

@@ -580,10 +580,6 @@ def udp() -> None:
         sock.sendto(b"x", ("127.0.0.1", 53))
 
 
-def wrapped() -> None:
-    ssl.create_default_context().wrap_socket(socket.socket())
-
-
 @pytest.mark.parametrize(
     ("call", "text"),
     [
@@ -591,7 +587,6 @@ def wrapped() -> None:
         (lambda: sys.modules["_thread"].start_new_thread(print, ()), THREADS),
         (lambda: os.fork(), THREADS),
         (udp, r"^sendto\(\) is called on a UDP socket: UDP is not simulated"),
-        (wrapped, r"^TLS over a scenario's socket is not simulated: leave wrap_socket\(\) out"),
         (
             lambda: select.epoll.fromfd(0),
             r"^select\.epoll\.fromfd\(\) of what no epoll object of the scenario",
@@ -599,7 +594,7 @@ def wrapped() -> None:
         (lambda: socket.socket(type=socket.SOCK_RAW), r"^a scenario has TCP and AF_UNIX stream sockets only; socket\("),
         (lambda: socket.socket(99), r"^a scenario has TCP and AF_UNIX stream sockets only; socket\(99, -1\)"),
     ],
-    ids=["thread", "bare thread", "fork", "UDP", "TLS", "epoll from before", "raw", "family"],
+    ids=["thread", "bare thread", "fork", "UDP", "epoll from before", "raw", "family"],
 )
 def test_what_is_not_simulated_is_refused_aloud(call: Callable[[], object], text: str) -> None:
     with scenario() as net:

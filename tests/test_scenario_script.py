@@ -1125,7 +1125,7 @@ MISUSES: list[tuple[Callable[[Scenario], object], type[Exception], str]] = [
     (
         lambda net: net.client(steps=wrong(Closes())),
         TypeError,
-        "steps= takes a sequence of steps, as [Sends(b'hi'), Closes()]; got Closes(): put it into a list",
+        "steps= takes a sequence of steps, as [Sends(b'hi'), Closes()]; got Closes(ragged=False): put it into a list",
     ),
     (
         lambda net: net.client(steps=wrong(net.client())),

@@ -20,6 +20,7 @@ imports only from what stands above it.
     _kernel/      what a kernel knows of sockets: connections, listeners, addresses, readiness
     _play/        peers and their steps, time, and the world around a server
     _current.py   which scenario is under the code that runs
+    _tls.py       ssl.SSLSocket over a socket of ours, with OpenSSL in memory
     _loopback/    the same peers over real sockets
     _simulated/   what a program holds in a scenario: sockets and selectors
     _install/     putting a scenario under code that knows nothing of it
@@ -55,6 +56,7 @@ if TYPE_CHECKING:
         Resets,
         Sends,
         ShutsDown,
+        StartsTls,
         Step,
         Waits,
     )
@@ -86,6 +88,7 @@ __all__ = [
     "ShutsDown",
     "SocketRow",
     "SocketTable",
+    "StartsTls",
     "Step",
     "Trace",
     "Waits",

@@ -23,10 +23,10 @@ from ._kernel.addresses import AF_UNIX, ANY
 from ._loopback.stack import LoopbackStack, require_loopback
 from ._play.clock import DATE, nanoseconds
 from ._play.peer import Peer, checked_steps
-from ._play.player import Endpoint, Player
+from ._play.player import Endpoint, Player, check_side
 from ._play.script import Script
 from ._play.stack import SimulatedStack
-from ._play.steps import require_function, require_name, require_seconds, require_size
+from ._play.steps import StartsTls, require_function, require_name, require_seconds, require_size
 from ._play.world import World
 from ._program import program
 from ._running import Run
@@ -40,6 +40,7 @@ if TYPE_CHECKING:
     import socket
     from collections.abc import Callable, Collection, Coroutine, Sequence
     from contextlib import AbstractContextManager
+    from ssl import SSLContext
     from types import TracebackType
     from typing import TypeVar
 
@@ -117,20 +118,22 @@ class Scenario:
         delay: float = 0.0,
         buffer: int | None = None,
         allow: Collection[RuleId] = (),
+        tls: SSLContext | None = None,
     ) -> Peer:
         """A new client, which connects as soon as somebody listens; chain its steps to it.
 
         name: how errors and the trace call it; else "client 1" and so on. to: the port, address or
         path that it connects to; None: whoever has begun to listen first. address: where it comes
         from, as `accept()` returns it. delay: seconds until it connects. buffer: bytes that fit into
-        its connection in each direction.
+        its connection in each direction. tls: it speaks TLS, by this context, from the first byte on; its
+        steps are in plain text (`starts_tls()` does the same later).
         """
         require_seconds("delay", delay)
         _require_place("to", to, (int, str))
         _require_place("address", address, ())
         if self._real:
             require_loopback(address=(address, None), buffer=(buffer, None))
-        return Peer(self._add(name, steps, to=to, source=address, buffer=buffer, allow=allow, delay=delay))
+        return Peer(self._add(name, steps, to=to, source=address, buffer=buffer, allow=allow, delay=delay, tls=tls))
 
     def backend(
         self,
@@ -142,11 +145,13 @@ class Scenario:
         delay: float | None = 0.0,
         buffer: int | None = None,
         allow: Collection[RuleId] = (),
+        tls: SSLContext | None = None,
     ) -> Peer:
         """Whoever is at the other end when the program under test connects to `address`; once.
 
         The first connection to an address gets its first backend, the second its second. refuses:
-        the connection is refused. delay: seconds until it is made, or refused; None: nobody answers.
+        the connection is refused. delay: seconds until it is made, or refused; None: nobody answers. tls:
+        as for `client()`; it is the server's side.
         """
         if delay is not None:
             require_seconds("delay", delay)
@@ -161,7 +166,7 @@ class Scenario:
             network.know(address[0])
         player = self._add(
             name or host, steps, to=address, source=None, buffer=buffer, allow=allow, backend=True, refuses=refuses,
-            delay=delay,
+            delay=delay, tls=tls,
         )  # fmt: skip
         where: Address = address
         if isinstance(address, tuple):
@@ -173,6 +178,7 @@ class Scenario:
     def _add(
         self, name: str | None, steps: Sequence[Step], *, to: Address, source: Address, buffer: int | None,
         allow: Collection[RuleId], backend: bool = False, refuses: bool = False, delay: float | None = 0.0,
+        tls: SSLContext | None = None,
     ) -> Player:  # fmt: skip
         world = self._world
         require_name(name)
@@ -187,7 +193,12 @@ class Scenario:
         endpoint = Endpoint(
             to, source, world.buffer if buffer is None else buffer, checked_rules(allow), backend, refuses, delay
         )
-        script = Script(own_name, checked_steps(steps), caller(2))
+        steps = checked_steps(steps)
+        if tls is not None:
+            start = StartsTls(tls)
+            check_side(start, endpoint)
+            steps = [start] * (not endpoint.unreachable) + [*steps]
+        script = Script(own_name, steps, caller(2))
         player = Player(world, len(world.peers), script, endpoint)
         world.add(player)
         return player

@@ -34,6 +34,7 @@ _PACKAGES: Final = ("site-packages", "dist-packages")
 INSIDE: Final = frozenset(
     [os.path.join(folder, name) for folder, _, names in os.walk(_HERE) for name in names if name.endswith(".py")]
     + [socket.__file__, selectors.__file__, os.path.join(os.path.dirname(selectors.__file__), "unittest", "mock.py")]
+    + [os.path.join(os.path.dirname(selectors.__file__), "ssl.py")]
 )
 """Files whose frames only pass a call on: this package, and what it stands in for. (In a zip file, ours are shown.)"""
 

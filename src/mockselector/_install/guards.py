@@ -15,10 +15,13 @@ from typing import TYPE_CHECKING, Any, Final
 from .._current import BEFORE, StandIn, current
 from .._kernel.addresses import AF_UNIX, LOOPBACK
 from .._loopback.sockets import LoopbackSocket
+from .._loopback.tls import OverLoopback
 from .._methods import Shell
 from .._simulated.sockets import SimSocket, Socket
+from .._simulated.tls import OverSimulated
 from .._system import real_socket
-from .doors import class_door, refused_method
+from .._tls import made
+from .doors import class_door, named
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -101,18 +104,17 @@ def _guards_of(kind: Any) -> list[Method]:  # Any: a class of sockets
     return [(kind, name, _guard(name, getattr(kind, name))) for name in names if hasattr(kind, name)]
 
 
-_TLS: Final = (
-    "TLS over a scenario's socket is not simulated: leave wrap_socket() out, and test the plain protocol;"
-    " or let both sides use ssl.MemoryBIO"
-)
-
-
-def _wraps_ours(self: object, sock: object, *_: object, **__: object) -> bool:
-    return not isinstance(sock, (SimSocket, LoopbackSocket))
-
-
 def _of_ssl(ssl: Any) -> list[Method]:
-    return [refused_method(ssl.SSLContext, "wrap_socket", _TLS, _wraps_ours)]
+    """What `wrap_socket()` makes: of a scenario's socket, one of the same kind that is a scenario's, too."""
+    real: Callable[..., Any] = ssl.SSLSocket._create.__func__
+
+    def create(cls: Any, sock: Any, *args: Any, **kwargs: Any) -> Any:
+        if isinstance(sock, (SimSocket, LoopbackSocket)):
+            below = OverSimulated if isinstance(sock, SimSocket) else OverLoopback
+            return made(real, cls, below, sock, args, kwargs)
+        return real(cls, sock, *args, **kwargs)
+
+    return [(ssl.SSLSocket, "_create", classmethod(named(create, real)))]
 
 
 def _of_sockets(module: Any) -> list[Method]:

@@ -300,7 +300,7 @@ class Descriptor:
             return "unaccepted-connection", ", ".join(
                 one.other.peer.name for one in waiting if one.other.peer is not None
             )
-        if stream is None or stream.dead or not (left := stream.lost or stream.pending):
+        if stream is None or stream.dead or not (left := stream.left()):
             return None
         return "unread-data", bytes_text(excerpt(left))
 

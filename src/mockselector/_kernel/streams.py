@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
     from .._judge.trace import Place
     from .._system import Address
+    from .tls import Veil
 
     class Judge(Protocol):
         """What it expects to be sent."""
@@ -40,6 +41,11 @@ if TYPE_CHECKING:
             """Whether the program has connected to it, and not it to the program."""
             ...
 
+        @property
+        def speaks_tls(self) -> bool:
+            """Whether what it sends, and is sent, is ciphertext."""
+            ...
+
         def place(self) -> Place:
             """Where its script was written."""
             ...
@@ -58,7 +64,7 @@ class Stream:
 
     __slots__ = (
         "_offset", "capacity", "changed", "chunks", "closed", "dead", "deaf", "ended", "error", "freed", "local",
-        "lost", "mute", "other", "peer", "remote", "size", "state_changed", "unix",
+        "lost", "mute", "other", "peer", "remote", "size", "state_changed", "unix", "veil",
     )  # fmt: skip
 
     other: Stream
@@ -67,7 +73,7 @@ class Stream:
         self.chunks: deque[bytes] = _NOTHING
         self._offset: int = 0  # how much of the first chunk was taken
         self.size: int = 0
-        self.capacity: Final = capacity
+        self.capacity: int = capacity
         self.local: Address = local
         self.remote: Address = remote
         self.unix: Final = unix
@@ -79,6 +85,7 @@ class Stream:
         self.error: int = 0  # what the next call reports, once
         self.lost: bytes = b""  # what was unread when this end closed
         self.peer: FarEnd | None = None  # who plays this end; None: the program under test
+        self.veil: Veil | None = None  # over what arrives here, if it is read as TLS
         self.changed: Callable[[], None] = _nobody  # bytes have come
         self.freed: Callable[[], None] = _nobody  # bytes were taken at the other end: there is room
         self.state_changed: Callable[[], None] = _nobody  # an end, a reset
@@ -169,6 +176,28 @@ class Stream:
     def pending(self) -> bytes:
         """All that has arrived and was not read."""
         return b"".join(self.chunks)[self._offset :]
+
+    @property
+    def failure(self) -> str:
+        """Why nothing can be said or heard here any more, though it is no reset: nothing ever is."""
+        return ""
+
+    @property
+    def is_sealed(self) -> bool:
+        """Whether what arrives here is ciphertext, of which nothing can be told."""
+        peer = self.other.peer
+        return self.veil is not None or (peer is not None and peer.speaks_tls)
+
+    @property
+    def unread(self) -> int:
+        """How many bytes have arrived and were not read by the program; of plain text, if it reads TLS."""
+        return self.size if self.veil is None else self.veil.size
+
+    def left(self) -> bytes:
+        """All that came and was never read by the program; of TLS, the plain text, if that can be known."""
+        if self.veil is not None:
+            return self.veil.left()
+        return b"" if self.is_sealed else self.lost or self.pending
 
     def pieces(self) -> Iterator[tuple[bytes, int]]:
         """All that has arrived and was not read, as it came: bytes, and how many of them were read."""
@@ -273,6 +302,14 @@ class Stream:
         size = min(self.room, size)
         self.put(data[start : start + size])
         return size
+
+    def adds_record(self, length: int, plain: int) -> None:
+        """A record of TLS is about to be put: what of it is no plain text takes no room at the other end."""
+        other = self.other
+        if other.veil is not None:
+            other.veil.adds(length, plain)
+        elif not plain:
+            other.capacity += length
 
     def finish(self) -> None:
         """Send no more."""

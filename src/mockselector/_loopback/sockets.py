@@ -80,7 +80,7 @@ Taken: TypeAlias = tuple[int, bytes]
 """How many bytes a call has read, and the first of them."""
 
 _FAST_OPEN: Final = int(getattr(_socket_module, "MSG_FASTOPEN", 0))
-_READY: Final = {EVENT_READ: IN | ERROR, EVENT_WRITE: OUT | ERROR}
+READY: Final = {EVENT_READ: IN | ERROR, EVENT_WRITE: OUT | ERROR}
 
 
 class LoopbackSocket(real_socket):
@@ -160,7 +160,7 @@ class LoopbackSocket(real_socket):
         deadline = self._deadline
         if deadline is None and self._patience is not None:
             deadline = world.clock.now + nanoseconds(self._patience)
-        ready = _READY[event]
+        ready = READY[event]
         if not world.until(lambda: bool(polled(number) & ready), deadline, (operation, self._record.name)):
             raise os_error(ETIMEDOUT)
 
@@ -394,6 +394,10 @@ class LoopbackSocket(real_socket):
             self._stack.given[self.fileno()] = self
             self._stack.sockets.pop(self.fileno(), None)
         return super().detach()
+
+    def _hands_over(self) -> None:
+        """Another socket object has its number now: one of TLS."""
+        super().detach()
 
     def dup(self) -> Any:
         """Refused, as in any scenario."""

@@ -8,6 +8,7 @@ In reading order; a file imports only from those above it:
     reading.py      what a peer reads, how fast, and when it acts next
     expecting.py    what must come next, and what is said where something else does
     generators.py   the generators of the test that a peer plays
+    tls.py          a peer's end of a connection that speaks TLS
     taking.py       what each step means, one row a step
     player.py       a peer at play: its life, and where a step begins and ends
     peer.py         Peer: what a test says of one, and sees of it

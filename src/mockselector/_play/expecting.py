@@ -6,6 +6,9 @@ cannot be told before a step is taken (a pattern, a generator), there is no such
 comes is compared when the peer takes it in. Knows the script, and nothing of connections.
 """
 
+# Whether a step is known may depend on who sends: to who looks, that is the same.
+# pyright: reportIncompatibleVariableOverride=false
+
 from __future__ import annotations
 
 import re
@@ -68,7 +71,7 @@ class Expecting:
         """What follows is for this step: compare what has come and was not read; None: that is it, so far."""
         self.moves_to(index)
         for piece, start in end.pieces():
-            found = self.judge(piece, start)
+            found = self.judge_plain(piece, start)
             if found is not None or self.index < 0:  # the rest is for a later step
                 return found
         if not end.all_here:
@@ -115,6 +118,40 @@ class Expecting:
                 return None
         self.index, self.offset = index, offset
         return None
+
+    judge_plain = judge
+    """Of what is sent through TLS, before it is encrypted."""
+
+
+class Sealed(Expecting):
+    """What the server must send next by a connection that speaks TLS: of what is sent there, nothing can be told.
+
+    If the server encrypts it where a scenario sees that, it is compared then; else when the peer has decrypted it.
+    """
+
+    __slots__ = ("_index", "_seen")
+
+    def __init__(self, script: Script, hears: Mapping[type[Step], Hears]) -> None:
+        self._seen = False  # whether it is seen before it is encrypted
+        super().__init__(script, hears)
+
+    @property
+    def index(self) -> int:
+        """The step; UNKNOWN also of who encrypts by itself."""
+        return self._index if self._seen else UNKNOWN
+
+    @index.setter
+    def index(self, index: int) -> None:
+        self._index = index
+
+    def judge(self, data: bytes, at: int = 0) -> Difference | None:
+        """Nothing is said of ciphertext."""
+        return None
+
+    def judge_plain(self, data: bytes, at: int = 0) -> Difference | None:
+        """As `judge()` of the plain text."""
+        self._seen = True
+        return super().judge(data, at)
 
 
 def difference(data: bytes, what: bytes, offset: int, index: int) -> Difference:

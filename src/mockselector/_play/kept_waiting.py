@@ -100,7 +100,8 @@ class LookingAround:
     @staticmethod
     def _waits_at(peer: FarEnd, stream: Stream, mask: int, *, writable: bool) -> tuple[str, str] | None:
         if mask & EVENT_READ and stream.size:
-            return peer.name, f"{peer.name} has sent {bytes_text(excerpt(stream.pending))}, which nobody reads."
+            sent = "TLS records" if stream.is_sealed else bytes_text(excerpt(stream.pending))
+            return peer.name, f"{peer.name} has sent {sent}, which nobody reads."
         if stream.other.closed or stream.hung_up:
             return None  # it is gone
         if mask & EVENT_READ and stream.ended:

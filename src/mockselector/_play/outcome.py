@@ -109,20 +109,30 @@ class Outcome:
         return self._handled_name
 
     def waited(
-        self, record: Record, operation: Operation, rule: RuleId, took: Nanoseconds, around: LookingAround | None
-    ) -> None:
-        """The server has waited for one peer: judge that, by whether another one was kept waiting meanwhile."""
+        self, record: Record, operation: Operation, rule: RuleId, took: Nanoseconds, around: LookingAround | None,
+        about: str = "",
+    ) -> None:  # fmt: skip
+        """The server has waited for one peer: judge that, by whether another one was kept waiting meanwhile.
+
+        about: what more is to be said of the call.
+        """
         kept = around.found if around is not None else None
         if kept is None or kept.since >= self._clock.now:
             if self._monitor.pedantic:
-                self._monitor.waited(record, operation, Finding(rule, record.name, {"seconds": seconds_text(took)}))
+                self._monitor.waited(
+                    record, operation, Finding(rule, record.name, {"seconds": seconds_text(took)}, note=about)
+                )
             return
         long = seconds_text(self._clock.now - kept.since)
         fields = {"seconds": f"{seconds_text(took)}, while {kept.name} was kept waiting for {long}"}
         if kept.watch.serves or self._monitor.pedantic:
-            self._monitor.waited(record, operation, Finding(rule, record.name, fields, note=kept.what))
+            self._monitor.waited(
+                record, operation, Finding(rule, record.name, fields, note=f"{kept.what} {about}".rstrip())
+            )
         elif self._monitor.allows_not(rule, record):
-            self._stalls.setdefault(kept.watch, Finding(rule, record.name, fields, note=kept.what, at_end=True))
+            self._stalls.setdefault(
+                kept.watch, Finding(rule, record.name, fields, note=f"{kept.what} {about}".rstrip(), at_end=True)
+            )
 
     def note_tasks(self) -> None:
         """Where tasks stand, if there may be something to be said of them at the end; and which have died."""

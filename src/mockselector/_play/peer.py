@@ -10,6 +10,7 @@ import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Final, Literal, overload
 
+from .player import check_side
 from .steps import (
     STEPS,
     Closes,
@@ -22,6 +23,7 @@ from .steps import (
     Resets,
     Sends,
     ShutsDown,
+    StartsTls,
     Waits,
     own,
     require_kind,
@@ -30,6 +32,7 @@ from .steps import (
 if TYPE_CHECKING:
     import re
     from collections.abc import Callable, Generator
+    from ssl import SSLContext
 
     from typing_extensions import Buffer, Self
 
@@ -113,21 +116,33 @@ class Peer:
         """For so many seconds of virtual time, nothing comes."""
         return self._append(ExpectsNothing(seconds))
 
-    def expects_eof(self) -> Self:
-        """Wait for the server to close or to shut down writing; nothing comes before."""
-        return self._append(ExpectsEof())
+    def expects_eof(self, *, ragged: bool | None = None) -> Self:
+        """Wait for the server to close or to shut down writing; nothing comes before.
+
+        ragged: of TLS, whether that must come without (True) or with (False) close_notify; None: either will do.
+        """
+        return self._append(ExpectsEof(ragged))
 
     def shuts_down(self) -> Self:
         """End the sending (half-close): the server reads b"", and can still answer."""
         return self._append(ShutsDown())
 
-    def closes(self) -> Self:
-        """Close. What the server has sent and nobody expected is discarded."""
-        return self._append(_CLOSES)
+    def closes(self, *, ragged: bool = False) -> Self:
+        """Close. What the server has sent and nobody expected is discarded. ragged: of TLS, without close_notify."""
+        return self._append(Closes(ragged) if ragged else _CLOSES)
 
     def resets(self) -> Self:
         """Reset the connection: the server gets ECONNRESET."""
         return self._append(Resets())
+
+    def starts_tls(self, context: SSLContext, *, server_hostname: str | None = None) -> Self:
+        """Make a TLS handshake, as the client (a backend: as the server). From then on its steps are in plain text.
+
+        server_hostname: the name that a client asks for; None: the host of its `to=`, or "localhost".
+        """
+        step = StartsTls(context, server_hostname)
+        check_side(step, self._player.endpoint)
+        return self._append(step)
 
     def waits(self, seconds: float) -> Self:
         """Do nothing for so many seconds of virtual time: read nothing, either."""

@@ -14,12 +14,13 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 from .._judge.errors import Finding
 from .._text import bytes_text, excerpt
 from .clock import nanoseconds
-from .expecting import UNKNOWN, Difference, Expecting, difference
+from .expecting import UNKNOWN, Difference, Expecting, Sealed, difference
 from .generators import NONE, Generators
 from .reading import ALL, Reading, Turn, how_it_ended
 from .script import shorten
 from .steps import Does, Expects, Plays, Sends, Waits
 from .taking import HEARS, MEANINGS
+from .tls import TlsEnd
 
 if TYPE_CHECKING:
     from typing import NoReturn, Protocol
@@ -30,7 +31,7 @@ if TYPE_CHECKING:
     from .._system import Address
     from .reading import Course, End
     from .script import Script
-    from .steps import Step
+    from .steps import StartsTls, Step
     from .taking import Waiting
 
     class Progress(Protocol):
@@ -146,6 +147,26 @@ class Endpoint(NamedTuple):
         return "refuses=True" if self.refuses else "delay=None" if self.delay is None else ""
 
 
+def tls_host(step: StartsTls, endpoint: Endpoint) -> str | None:
+    """The host that a client asks for in its handshake: as it is called in its `to=`, if the test does not say."""
+    if endpoint.is_backend:
+        return None
+    to = endpoint.to
+    return step.server_hostname or ("localhost" if to is None or isinstance(to, (int, str)) else str(to[0]))
+
+
+def check_side(step: StartsTls, endpoint: Endpoint) -> None:
+    """Raise ValueError if this context is not for the side on which a peer is."""
+    from ssl import MemoryBIO, SSLError
+
+    side = "the server's" if endpoint.is_backend else "the client's"
+    try:
+        host = tls_host(step, endpoint)
+        step.context.wrap_bio(MemoryBIO(), MemoryBIO(), endpoint.is_backend, host)
+    except (SSLError, ValueError) as error:
+        raise ValueError(f"tls= takes a context for {side} side, as this peer is that: {error.args[-1]}") from None
+
+
 class Player:
     """What plays the script of one peer.
 
@@ -166,7 +187,7 @@ class Player:
         waits = "to be connected to" if endpoint.is_backend else "for somebody to listen"
         self.turn: Final = Turn(around.turns, serial, waits)
         self.reading: Final = Reading(self.turn)
-        self.expecting: Final = Expecting(script, HEARS)
+        self.expecting: Expecting = Expecting(script, HEARS)
         self.generators: Generators = NONE
         self.stream: End | None = None
         self.dialled: Descriptor | None = None  # who wants to connect to this backend
@@ -199,8 +220,8 @@ class Player:
             raise RuntimeError(f"{self.name} has {why}: it is never connected, and has no steps to take")
         if self.finished:
             self.finished = False
-            stream = self.stream
-            all_read = stream is None or (stream.all_here and not stream.size)
+            end = None if self.stream is None else self.reading.end
+            all_read = end is None or (end.all_here and not end.size)
             self.expecting.moves_to(last if all_read and not self.given_up else UNKNOWN)
             around.resumed(self)
         self.turn.wake()
@@ -251,9 +272,10 @@ class Player:
                     taking = take and take(self, step)
                     if taking is not None:
                         came = yield from taking
+                        end, expecting = reading.end, self.expecting  # from here on it may speak TLS
         except GivenUp:
             self.given_up = True
-            expecting.stop()
+            self.expecting.stop()
         finally:
             self.generators.stack.clear()
             self.step = None
@@ -324,6 +346,17 @@ class Player:
             self.around.ended(self)
         if self.stream is not None and not self.stream.closed:
             self.reading.pull(ALL)
+
+    def speak_tls(self, step: StartsTls) -> TlsEnd:
+        """From now on it speaks TLS: what it expects is compared as plain text."""
+        endpoint = self.endpoint
+        end = TlsEnd(
+            self.reading.end, step.context, tls_host(step, endpoint), server_side=endpoint.is_backend
+        )  # fmt: skip
+        self.reading.end = end
+        self.expecting = Sealed(self.script, HEARS)
+        self.expecting.moves_to(UNKNOWN if self.generators.stack else self.position + 1)
+        return end
 
     def pause(self, what: str | Step) -> Waiting:
         """Wait for something to happen."""
@@ -415,6 +448,11 @@ class Player:
     def is_backend(self) -> bool:
         """Whether the program connects to it, and not it to the program."""
         return self.endpoint.is_backend
+
+    @property
+    def speaks_tls(self) -> bool:
+        """Whether what it sends, and is sent, is ciphertext."""
+        return isinstance(self.expecting, Sealed)
 
     def place(self) -> Place:
         """Where the step at which it is was written."""

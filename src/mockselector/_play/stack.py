@@ -192,7 +192,7 @@ class SimulatedStack:
             state = "peer reset" if stream.dead else "peer closed" if stream.ended else state
         peer = stream.other.peer
         script = progress(peer) if isinstance(peer, Player) else ""
-        return SocketRow(record.name, state, interest, stream.size, stream.other.size, script)
+        return SocketRow(record.name, state, interest, stream.unread, stream.other.unread, script)
 
 
 def progress(peer: Player) -> str:

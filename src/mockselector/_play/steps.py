@@ -10,6 +10,7 @@ and a line in README and docs; one that needs no open connection is named in `Pl
 from __future__ import annotations
 
 import re
+import sys
 from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias
@@ -17,9 +18,14 @@ from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias
 from .._text import bytes_text, excerpt, name_of, number_text, value_text
 
 if TYPE_CHECKING:
+    from ssl import SSLContext
     from typing import TypeGuard
 
 __tracebackhide__ = True  # pytest: end tracebacks at the test's own line
+
+_ENDS: Final = {
+    None: "the end", True: "the end without close_notify", False: "the end by close_notify",
+}  # fmt: skip
 
 _put: Final = object.__setattr__  # what a frozen dataclass does; two kinds of steps are made by the thousand
 
@@ -85,10 +91,18 @@ class ExpectsNothing:
 
 @dataclass(frozen=True, slots=True)
 class ExpectsEof:
-    """Waits for the server to close, or to shut down writing; nothing comes before."""
+    """Waits for the server to close, or to shut down writing; nothing comes before.
+
+    ragged: of TLS, whether that must come without (True) or with (False) a word of it; None: either will do.
+    """
+
+    ragged: bool | None = None
+
+    def __post_init__(self) -> None:
+        require_kind("ragged", self.ragged, (bool, type(None)), "True, False or None")
 
     def __str__(self) -> str:
-        return "expects the end"
+        return f"expects {_ENDS[self.ragged]}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,10 +128,15 @@ class ShutsDown:
 
 @dataclass(frozen=True, slots=True)
 class Closes:
-    """Reads what has come, and closes."""
+    """Reads what has come, and closes. ragged: of TLS, without saying so (no close_notify)."""
+
+    ragged: bool = False
+
+    def __post_init__(self) -> None:
+        require_kind("ragged", self.ragged, bool, "True or False")
 
     def __str__(self) -> str:
-        return "closes"
+        return "closes without close_notify" if self.ragged else "closes"
 
 
 @dataclass(frozen=True, slots=True)
@@ -183,6 +202,22 @@ class Plays:
         return f"plays {name_of(self.play, 'a generator')}()"
 
 
+@dataclass(frozen=True, slots=True)
+class StartsTls:
+    """Makes a TLS handshake; what it sends, and is sent, is plain text to the steps that follow."""
+
+    context: SSLContext
+    server_hostname: str | None = None
+
+    def __post_init__(self) -> None:
+        _check_context(self.context)
+        require_kind("server_hostname", self.server_hostname, (str, type(None)), "a str")
+
+    def __str__(self) -> str:
+        name = self.server_hostname
+        return "starts TLS" if name is None else f"starts TLS with {value_text(name)}"
+
+
 Step: TypeAlias = (
     Sends
     | Expects
@@ -196,6 +231,7 @@ Step: TypeAlias = (
     | ReadsSlowly
     | Does
     | Plays
+    | StartsTls
 )
 """One thing that a peer does."""
 
@@ -204,6 +240,7 @@ Play: TypeAlias = "Generator[Step, bytes, None]"
 
 STEPS: Final = (
     Sends, Expects, ExpectsNothing, ExpectsEof, Receives, ShutsDown, Closes, Resets, Waits, ReadsSlowly, Does, Plays,
+    StartsTls,
 )  # fmt: skip
 
 
@@ -255,6 +292,17 @@ def _check_expected(what: object, until: object) -> None:
             raise ValueError(f"until= takes a number of bytes, 1 or more; got {value_text(until)}")
     elif until != "eof":
         require_kind("until", until, bytes, 'a delimiter (bytes), a number of bytes, or "eof"')
+
+
+def _check_context(context: object) -> None:
+    """Raise TypeError unless it is a context of `ssl`, which who has one has imported."""
+    ssl: Any = sys.modules.get("ssl")  # Any: a module
+    kinds = (type(None),) if ssl is None else ssl.SSLContext
+    if context is None or not isinstance(context, kinds):
+        raise TypeError(
+            f"tls= takes an ssl.SSLContext; got {value_text(context)}: a client's may be"
+            " ssl.create_default_context(cafile=...), a backend's one with load_cert_chain()"
+        )
 
 
 def require_kind(

@@ -26,8 +26,10 @@ from .steps import (
     Resets,
     Sends,
     ShutsDown,
+    StartsTls,
     Waits,
 )
+from .tls import TlsEnd
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -55,6 +57,9 @@ if TYPE_CHECKING:
         def generators(self) -> Generators: ...
         @property
         def position(self) -> int: ...
+        @property
+        def name(self) -> str: ...
+        def speak_tls(self, step: StartsTls) -> TlsEnd: ...
         def pause(self, what: str | Step) -> Waiting: ...
         def wait(self, seconds: float) -> Waiting: ...
         def play(self, step: Plays) -> None: ...
@@ -112,6 +117,8 @@ def _expects_nothing(player: Taker, step: ExpectsNothing) -> Taking:
 
 def _expects_eof(player: Taker, step: ExpectsEof) -> Taking:
     reading = player.reading
+    if step.ragged is not None:
+        _end_in_tls(player, step)
     while not reading.end.size and not reading.at_end:
         yield from player.pause("for the end of the connection")
     if reading.end.size:
@@ -119,6 +126,9 @@ def _expects_eof(player: Taker, step: ExpectsEof) -> Taking:
     reading.discard()
     if reading.was_reset:
         player.unmet(f"expects the end, but {player.gone()}")
+    if step.ragged is not None and step.ragged is _end_in_tls(player, step).notified:
+        how = "by close_notify" if step.ragged else "without close_notify"
+        player.unmet(f"{step}, but it has come {how}")
     return b""
 
 
@@ -132,13 +142,38 @@ def _receives(player: Taker, step: Receives) -> Taking:
     return reading.taken_in
 
 
+def _end_in_tls(player: Taker, step: Step) -> TlsEnd:
+    """Its end of a connection, where a step is about TLS."""
+    end = player.reading.end
+    if not isinstance(end, TlsEnd):
+        raise RuntimeError(f"{player.name} {step}, but its connection speaks no TLS: leave ragged= out")
+    return end
+
+
 def _shuts_down(player: Taker, step: ShutsDown) -> None:
-    player.reading.end.finish()
+    end = player.reading.end
+    if isinstance(end, TlsEnd):
+        end.notifies()
+    end.finish()
 
 
 def _closes(player: Taker, step: Closes) -> None:
     player.reading.discard()
-    player.reading.end.close()
+    end = player.reading.end
+    if step.ragged:
+        _end_in_tls(player, step)
+    elif isinstance(end, TlsEnd):
+        end.notifies()
+    end.close()
+
+
+def _starts_tls(player: Taker, step: StartsTls) -> Taking:
+    end = player.speak_tls(step)
+    while not end.shakes_hands():
+        if end.failure or end.below_ended:
+            player.unmet(f"{step}, but {player.gone()}")
+        yield from player.pause("for the TLS handshake")
+    return b""
 
 
 def _resets(player: Taker, step: Resets) -> None:
@@ -184,6 +219,7 @@ MEANINGS: Final[Mapping[type[Step], Meaning]] = {
     ReadsSlowly: Meaning(Hears.PASSES, _reads_slowly),
     Does: Meaning(Hears.PASSES, _does),
     Plays: Meaning(Hears.WAITS, _plays),
+    StartsTls: Meaning(Hears.WAITS, _starts_tls),
 }
 
 HEARS: Final = {step: meaning.hears for step, meaning in MEANINGS.items()}

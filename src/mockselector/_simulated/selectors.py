@@ -275,7 +275,7 @@ class SimSelector(_BaseSelectorImpl):
 
     def _record_of(self, fileobj: object) -> Record:
         """The record of whatever stands for a socket: itself, its number, a wrapper."""
-        if isinstance(fileobj, SimSocket):
+        if isinstance(fileobj, SimSocket) and fileobj._record.script is not None:  # else it has handed that over
             return fileobj._record
         number = number_of(fileobj)
         if number < 0:

@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any, Final
 from .._buffers import let_go
 from .._current import StandIn, check_world, current
 from .._judge.reasons import is_dropping
+from .._judge.records import Record
 from .._judge.rules import GONE, NO_RULES, shut_operation
 from .._judge.trace import caller, place
 from .._kernel.addresses import AF_UNIX, ANY, without_name
@@ -31,7 +32,6 @@ from .waiting import FAMILY
 if TYPE_CHECKING:
     from typing_extensions import Buffer
 
-    from .._judge.records import Record
     from .._judge.rules import Operation, Phase
     from .._play.world import World
     from .._system import Address
@@ -174,6 +174,12 @@ class SimSocket(Connecting):
             self._world.holdings.detached[number] = (self._descriptor, self._record.name)
         self._closed = True
         return number
+
+    def _hands_over(self) -> None:
+        """Another socket object has what this one had: one of TLS, over the same number."""
+        record = self._record
+        self._record = Record(record.monitor, record.name, "detached", -1, record.allow, None)
+        self._closed = True
 
     def getsockname(self) -> Address:
         """The address that it is bound to."""
