@@ -79,7 +79,7 @@ class Tls:
         """What is read when it has come: that there is something need not mean that there is plain text."""
         while True:
             seen: Any = self.outcome(lambda: sock.recv(size))
-            if not (isinstance(seen, tuple) and seen[0] == "SSLWantReadError"):
+            if next(iter(seen), None) != "SSLWantReadError":  # bytes, or an exception
                 return seen
             self.ground.settle(sock, READABLE)
 
