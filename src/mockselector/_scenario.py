@@ -10,7 +10,6 @@ import os
 import runpy
 import signal
 import sys
-from heapq import heappush
 from typing import TYPE_CHECKING, Any, Final, Literal, overload
 
 from ._ending.ending import trim
@@ -320,6 +319,7 @@ class Scenario:
         """Call this when all peers are done, to let the server stop by itself; it then has `grace` seconds."""
         require_function("function", function)
         self._world.termination.on_end.append(function)
+        self._world.calm = 0
 
     def interrupts(self, at: float | None = None) -> None:
         """Do what Ctrl-C does (SIGINT): at so many seconds, or, None, when all peers are done.
@@ -338,9 +338,10 @@ class Scenario:
     def _signals(self, number: int, at: float | None) -> None:
         if at is None:
             self._world.termination.signal_at_end = number
+            self._world.calm = 0
             return
         require_seconds("at", at)
-        heappush(self._world.termination.signals, (nanoseconds(at), number))
+        self._world.sends(number, nanoseconds(at))
 
     # -- looking and judging ----------------------------------------------------------------------
 

@@ -14,12 +14,14 @@ from typing import TYPE_CHECKING, Any, Final
 
 from .._current import current
 from .._ending.ending import PATIENCE
-from .._play.clock import SECOND
+from .._play.clock import AT_ONE_INSTANT, MONOTONIC, SECOND
 from .._simulated.kinds import default_selector
+from .._simulated.selectors import SimSelector
 from .._system import FIRST_NUMBER, REAL_SELECTORS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
+    from contextvars import Context
     from selectors import SelectorKey
 
     from .._play.world import World
@@ -47,17 +49,35 @@ class EventLoop(asyncio.SelectorEventLoop):
     __module__ = "mockselector"
 
     def __init__(self) -> None:
-        world = current()
-        self._world = world
-        self._switch = None if world is not None else Switch()
-        super().__init__(self._switch or default_selector(world))  # type: ignore[arg-type]
+        self._world = world = current()
+        self._switch = Switch() if world is None else None
+        self._asked = 0  # how often for the time, at ...
+        self._asked_at = 0  # ... that of the scenario
+        selector = default_selector(world) if world is not None else self._switch
+        super().__init__(selector)
+        if isinstance(selector, SimSelector):
+            selector.hears_of_real()
 
     def time(self) -> float:
         """As `asyncio.BaseEventLoop.time`: what `time.monotonic()` says in the scenario."""
         world = self._world
         if world is None:
             return BEFORE + _monotonic()
-        return world.clock.monotonic()
+        now = world.clock.now
+        if now != self._asked_at:
+            self._asked_at, self._asked = now, 0
+        self._asked += 1
+        if self._asked > AT_ONE_INSTANT:
+            return world.clock.monotonic()
+        return (MONOTONIC + now) / SECOND
+
+    def call_soon_threadsafe(  # type: ignore[override]  # Python 3.10 has no words for its type parameters
+        self, callback: Callable[..., object], *args: Any, context: Context | None = None
+    ) -> Any:  # Any: of whatever callback
+        """As `asyncio.BaseEventLoop.call_soon_threadsafe`: through the loop's pipe, which is then to be looked at."""
+        if self._world is not None:
+            self._world.stirs += 1
+        return super().call_soon_threadsafe(callback, *args, context=context)
 
     def enters(self, world: World, block: Block) -> None:
         """A scenario is put under what runs on this loop."""
@@ -83,8 +103,11 @@ class Switch(selectors.BaseSelector):
 
     def turns_to(self, other: selectors.BaseSelector, block: Block) -> None:
         """From now on it is another one; real descriptors go on being watched."""
-        for key in self._real.get_map().values():
+        keys = [*self._real.get_map().values()]
+        for key in keys:
             other.register(key.fileobj, key.events, key.data)
+        if isinstance(other, SimSelector) and len(keys) == 1:
+            other.hears_of_real()
         self._now, self._block = other, block
 
     def turns_back(self) -> None:

@@ -66,7 +66,7 @@ FOLDED: Final = 4
 
 def folds(rows: Rows, row: Row) -> bool:
     """Whether a poll that finds nothing is as the last rows are; it is then counted in the last one."""
-    if not rows or rows[-WIDTH] != row[0]:  # as mostly
+    if not rows or rows[-WIDTH] != row[0] or rows[3 - WIDTH] != row[3]:  # as mostly
         return False
     last = rows[-WIDTH:]
     if last != [*row]:

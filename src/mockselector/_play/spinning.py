@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from .._judge.monitor import Monitor
     from .._judge.records import Record
     from .._judge.trace import Nanoseconds, Place
+    from .._judge.watching import Watch
     from .clock import Clock
     from .dropped import Dropped
     from .player import Player
@@ -54,6 +55,10 @@ if TYPE_CHECKING:
         def termination(self) -> Termination: ...
         @property
         def is_over(self) -> bool: ...
+
+        call: tuple[str, str]
+        calm: Nanoseconds
+
         def comes_next(self) -> Nanoseconds | None: ...
         def advance(self) -> None: ...
         def pass_to(self, when: Nanoseconds) -> None: ...
@@ -110,6 +115,26 @@ class Spinning:
         self._step = STEP
         course.monitor.limit = IDLE_CALLS * WIDTH
         course.monitor.endless = self.endless
+
+    def alone(self, call: tuple[str, str], wait: Nanoseconds, watch: Watch) -> bool:
+        """The server waits so long for nothing, or, 0, looks, while nobody plays. False: it is to do so as ever.
+
+        What `World.until()` and `World.poll()` come to where nothing can come meanwhile.
+        """
+        course = self._course
+        monitor, now = course.monitor, course.clock.now + wait
+        rows = len(monitor.rows)
+        if now >= course.calm or rows > course.dropped.due or rows > monitor.limit or course.turns.acting is not None:
+            return False
+        course.call = call
+        self.idle = 0
+        if wait:
+            monitor.sleep(watch)
+            course.clock.now = monitor.now = now
+            self.goes_on()
+        else:
+            self.polls()
+        return True
 
     def polls(self) -> None:
         """It has looked at what is ready."""

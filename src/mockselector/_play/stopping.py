@@ -46,6 +46,7 @@ if TYPE_CHECKING:
         def stack(self) -> Stack: ...
 
         call: tuple[str, str]
+        stirs: int
 
         def tidies(self) -> bool: ...
         def give_up(self) -> NoReturn: ...
@@ -78,6 +79,7 @@ class Stopping:
             world.monitor.breaks_off(*world.call)
             raise interruption(world)
         world.log.signalled(name_of(number))
+        world.stirs += 1
         self.signals.sent(number, caller(1))
 
     def _dies(self, number: int) -> None:

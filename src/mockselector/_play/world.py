@@ -70,6 +70,10 @@ class World:
     """Whether a turn of the server has taken too long in real time."""
     call: tuple[str, str] = ("select", "selector")
     """The last that has waited, for the trace."""
+    stirs = 0
+    """How often an event loop was told something through its pipe to itself."""
+    calm: Nanoseconds = 0
+    """Until then nothing comes but what the program does itself; 0: nobody knows."""
     _settling = False
     _refusals = 0
     _ending_at = 0  # the progress when the server last polled after the end
@@ -174,6 +178,7 @@ class World:
     def add(self, peer: Player) -> None:
         """A new peer; it acts when the server next waits."""
         self.peers.append(peer)
+        self.calm = 0
         if peer.is_backend:
             self.dialling.ever.append(peer)
         else:
@@ -281,6 +286,7 @@ class World:
         signal = self.termination.next_signal()
         end = self.termination.due(rests=deadline is None)
         vain = self.turns.due_in_vain()
+        self.calm = 0 if self.peers or signal is not None else end or 0
         moments = [when for when in (timer, deadline, signal, end) if when is not None]
         if vain is not None and (not moments or vain[0] < min(moments)):
             self.pass_to(vain[0] if moments else self.clock.now)
@@ -307,7 +313,12 @@ class World:
         if self.turns.acting is None:
             self.stopping.send(number)
         else:
-            heappush(self.termination.signals, (self.clock.now, number))
+            self.sends(number, self.clock.now)
+
+    def sends(self, number: int, when: Nanoseconds) -> None:
+        """A signal is to come at that time."""
+        heappush(self.termination.signals, (when, number))
+        self.calm = 0
 
     def sleep(self, seconds: float) -> None:
         """`time.sleep()`. Peers act, and time goes on."""
@@ -416,6 +427,7 @@ class World:
     def begins(self) -> None:
         """A program is run, from now on and in this thread."""
         self.holdings.under_way = True
+        self.calm = 0
         self.termination.begins()
         self.dropped.begins()
 

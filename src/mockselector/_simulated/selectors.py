@@ -24,7 +24,6 @@ from .._current import BEFORE, check_world
 from .._judge.registering import registered
 from .._judge.trace import caller, folds
 from .._judge.watching import Watch
-from .._play.clock import nanoseconds
 from .._system import BOTH, CLOSED, FIRST_NUMBER, LARGEST, REAL_SELECTORS, number_of, real_socket
 from .._whose import INSIDE
 from .sockets import SimSocket
@@ -48,6 +47,9 @@ _register: Final = _BaseSelectorImpl.register  # `_install` puts others there: t
 _REAL_SELECT: Final = {kind: kind.select for kind in REAL_SELECTORS.values()}  # ... and these
 
 _mapping: Final[Any] = vars(_selectors)["_SelectorMapping"]  # Any: what `get_map()` returns has no public name
+
+_LONGEST: Final = 2_000_000
+"""So many seconds may be waited without a closer look."""
 
 WAKES_BY_REAL: Final = 100_000
 """So often a real descriptor may wake a program at one instant: a pipe may be written and read all the while."""
@@ -75,7 +77,7 @@ class SimSelector(_BaseSelectorImpl):
     """A selector in a scenario: level-triggered, over simulated and real descriptors.
 
     A long class: what registering and waiting come to is said once, for all kinds of selectors and what is like one.
-    What the kernel does for each is in the classes of `kinds` and `below`.
+    What the kernel does for each is in the classes of `kinds` and `below`. Its attributes are many for its speed.
     """
 
     def __init__(self, world: World) -> None:
@@ -88,6 +90,8 @@ class SimSelector(_BaseSelectorImpl):
         self._watched: dict[int, Descriptor] = {}  # what a number stood for when it was registered
         self._real: _selectors.BaseSelector | None = None  # for real descriptors: self-pipes and the like
         self._glance: Callable[[int], object] = _perhaps  # whether the kernel has anything to say of those
+        self._quiet = False  # whether what is real is written to only when somebody says so
+        self._heard = -1  # how often that was said when there was last nothing to be read
         self._given = ""
         self._call: tuple[str, str] = ("select", "")
         self._watch = Watch("", forgets=self._forgets)
@@ -143,9 +147,9 @@ class SimSelector(_BaseSelectorImpl):
 
     def _duration(self, timeout: float) -> Nanoseconds:
         """How long to wait. poll() and epoll count in milliseconds, and refuse what is too long."""
-        if math.ceil(timeout * 1e3) > LARGEST:
+        if timeout > _LONGEST and math.ceil(timeout * 1e3) > LARGEST:
             raise OverflowError("timeout is too large")
-        return nanoseconds(timeout)
+        return round(timeout * 1e9)
 
     # -- registration -----------------------------------------------------------------------------
 
@@ -265,7 +269,12 @@ class SimSelector(_BaseSelectorImpl):
         except KeyError:
             raise KeyError(f"{fileobj!r} is not registered") from None
 
+    def hears_of_real(self) -> None:
+        """What is real here, the pipe of an event loop to itself, is written to only where `world.stirs` counts it."""
+        self._quiet = True
+
     def _begin_real(self, key: SelectorKey) -> None:
+        self._quiet = False
         check_real(self._world, key.fileobj)
         real: Any = self._real  # Any: what it has of the kernel has no public name
         if real is None:
@@ -307,7 +316,9 @@ class SimSelector(_BaseSelectorImpl):
         name = self._given or self._name
         look = self._find if self._real is None else self._look
         try:
-            if timeout is not None and timeout <= 0:
+            if world.calm and timeout is not None and self._waits_alone(world, timeout):
+                found = []
+            elif timeout is not None and timeout <= 0:
                 world.poll(self._call)
                 found = look()
             else:
@@ -343,10 +354,21 @@ class SimSelector(_BaseSelectorImpl):
             world.spinning.judge_wakes(reported, [self._record_at(key) for key, _ in ready])
         return ready
 
+    def _waits_alone(self, world: World, timeout: float) -> bool:
+        """Wait where nothing is watched, and nobody plays. False: it is to wait as ever."""
+        if self._watched or not (self._real is None or (self._quiet and self._heard == world.stirs)):
+            return False
+        return world.spinning.alone(self._call, self._duration(timeout) if timeout > 0 else 0, self._watch)
+
     def _look(self) -> list[tuple[int, int]]:
         """What is ready, real descriptors among it."""
         found = self._find()
-        if self._real is not None and self._glance(0):
+        stirs = self._world.stirs
+        if self._real is None or (self._quiet and self._heard == stirs):
+            return found
+        if not self._glance(0):
+            self._heard = stirs
+        else:
             found += [(key.fd, mask) for key, mask in _REAL_SELECT[type(self._real)](self._real, 0)]
         return found
 
