@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import fcntl
+import gc
 import importlib
 import inspect
 import json
@@ -16,6 +17,7 @@ import subprocess
 import sys
 import termios
 import types
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -227,3 +229,39 @@ def test_a_loop_in_c_that_comes_in_the_run_is_refused(monkeypatch: pytest.Monkey
     loop = uvloop.new_event_loop()
     assert loop.run_until_complete(asyncio.sleep(0, 7)) == 7
     loop.close()
+
+
+def test_each_way_to_uvloop_is_refused_and_leaves_nothing_behind(caplog: pytest.LogCaptureFixture) -> None:
+    uvloop: Any = pytest.importorskip("uvloop")
+    make = uvloop.new_event_loop
+
+    async def main() -> None:
+        raise AssertionError("it runs")
+
+    def by_policy() -> None:
+        policy: Any = uvloop.EventLoopPolicy()
+        policy.new_event_loop()
+
+    def as_loop_factory() -> None:
+        runner: Any = vars(asyncio)["Runner"](loop_factory=make)
+        with runner:
+            runner.get_loop()
+
+    def by_run() -> None:
+        coroutine = main()
+        try:
+            uvloop.run(coroutine)
+        finally:
+            coroutine.close()
+
+    ways = [make, lambda: uvloop.new_event_loop(), lambda: uvloop.Loop(), by_policy, by_run]
+    if sys.version_info >= (3, 11):
+        ways.append(as_loop_factory)
+    text = r"^uvloop is not simulated: .* uvicorn\.run\(app, loop='asyncio'\)"
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)  # of policies
+        for way in ways:
+            with pytest.raises(NotImplementedError, match=text), Scenario() as net:
+                net.run(way)
+    gc.collect()
+    assert caplog.records == []

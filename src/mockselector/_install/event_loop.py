@@ -16,7 +16,6 @@ from .._current import current
 from .._ending.ending import PATIENCE
 from .._play.clock import AT_ONE_INSTANT, MONOTONIC, SECOND
 from .._simulated.kinds import default_selector
-from .._simulated.selectors import SimSelector
 from .._system import FIRST_NUMBER, REAL_SELECTORS
 
 if TYPE_CHECKING:
@@ -55,8 +54,7 @@ class EventLoop(asyncio.SelectorEventLoop):
         self._asked_at = 0  # ... that of the scenario
         selector = default_selector(world) if world is not None else self._switch
         super().__init__(selector)
-        if isinstance(selector, SimSelector):
-            selector.hears_of_real()
+        _hears_of_real(selector)
 
     def time(self) -> float:
         """As `asyncio.BaseEventLoop.time`: what `time.monotonic()` says in the scenario."""
@@ -106,8 +104,8 @@ class Switch(selectors.BaseSelector):
         keys = [*self._real.get_map().values()]
         for key in keys:
             other.register(key.fileobj, key.events, key.data)
-        if isinstance(other, SimSelector) and len(keys) == 1:
-            other.hears_of_real()
+        if len(keys) == 1:
+            _hears_of_real(other)
         self._now, self._block = other, block
 
     def turns_back(self) -> None:
@@ -231,6 +229,13 @@ class Block:
     def close(self) -> None:
         """Put the loop back as it was. Does nothing when that is done."""
         self._loop.leaves()
+
+
+def _hears_of_real(selector: object) -> None:
+    """The one real descriptor of a simulated selector is the pipe of its loop to itself."""
+    hears: Any = getattr(selector, "hears_of_real", None)  # Any: it may be one over the loopback, which has not
+    if hears is not None:
+        hears()
 
 
 def running_loop() -> EventLoop:

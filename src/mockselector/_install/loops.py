@@ -15,7 +15,7 @@ from .._judge.standing import ages, name_of, suspended_tasks
 from .._judge.unhandled import ASYNCIO, SOCKETSERVER
 from .._system import number_of
 from .._whose import whose
-from .doors import refused_method
+from .doors import class_door, refused_method
 from .names import getaddrinfo, name_info
 
 if TYPE_CHECKING:
@@ -314,8 +314,17 @@ def _of_logging(module: Any) -> list[Method]:
 
 
 def _of_uvloop(module: Any) -> list[Method]:
-    text = _OTHER_LOOPS.format("uvloop")
-    return [refused_method(module.Loop, name, text) for name in ("run_forever", "run_until_complete")]
+    text = (
+        f"{_OTHER_LOOPS.format('uvloop')}: asyncio.run(main()), no policy of uvloop's, loop_factory="
+        "mockselector.EventLoop; uvicorn.run(app, loop='asyncio')"
+    )
+
+    def refuses(world: World, *_: object, **__: object) -> None:
+        world.refuse(text)
+
+    door: Method = (module, "Loop", class_door(module.Loop, refuses))  # of which all else there makes one
+    run = [refused_method(module, "run", text)] if hasattr(module, "run") else []
+    return [door, *run, *(refused_method(module.Loop, name, text) for name in ("run_forever", "run_until_complete"))]
 
 
 def _of_gevent(name: str, *methods: str) -> Callable[[Any], list[Method]]:
