@@ -140,7 +140,7 @@ def really(case: unittest.TestCase) -> str:
 def as_in_its_own_runner(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[None]:
     """In a directory of its own; what these tests log, warn of and leave as garbage is their business."""
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(sys, "unraisablehook", lambda _: None)
+    monkeypatch.setattr(sys, "unraisablehook", list[object]().append)
     logging.disable(logging.CRITICAL)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
