@@ -256,3 +256,17 @@ def test_a_backend_that_is_never_connected_has_no_steps() -> None:
         net.backend(("db", 5432), refuses=True).expects(b"q")
     with pytest.raises(RuntimeError, match=r"^db \(2\) has delay=None: it is never connected"):
         net.backend(("db", 5432), delay=None).expects(b"q")
+
+
+@pytest.mark.parametrize("delay", [None, 500.0])
+def test_time_does_not_go_on_for_a_backend_that_nobody_waits_for_any_more(delay: float | None) -> None:
+    def gives_up() -> None:
+        with socket.socket() as conn:
+            conn.settimeout(3)
+            with pytest.raises(TimeoutError):
+                conn.connect(DB)
+
+    with Scenario() as net:
+        net.backend(DB, delay=delay)
+        net.run(gives_up)
+    assert 3.0 == net.now

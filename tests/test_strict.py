@@ -1113,3 +1113,17 @@ def test_a_client_that_was_not_accepted_is_told_by_its_name(client: Any, told: s
     sel.register(ListenSocket([client]), EVENT_READ)
     with pytest.raises(ScenarioError, match=f"not asked for all its clients: {told} is left"):
         sel.verify()
+
+
+@pytest.mark.parametrize(("bound", "missing"), [(False, "bind() and listen()"), (True, "listen()")])
+def test_a_listener_that_never_listened_is_told_so(bound: bool, missing: str) -> None:
+    listener = ListenSocket([MockSocket([], name="alice")])
+    with pytest.raises(ScenarioError, match=r"\[unaccepted-connection\]") as caught:
+        with MockSelector([listener], strict=True) as selector:
+            selector.register(listener, EVENT_READ)
+            if bound:
+                listener.bind(("", 8888))
+            selector.select()
+    text = " ".join(str(caught.value).split())
+    assert f"Nothing has called {missing} on listener. An event had announced it." in text
+    assert f"If the server should accept it, call {missing} on listener first;" in text

@@ -12,6 +12,7 @@ import selectors
 import socket
 import socketserver
 import sys
+import time
 import warnings
 import weakref
 import wsgiref.simple_server
@@ -862,6 +863,48 @@ def test_idle_polls_are_counted() -> None:
     assert "listener.accept() -> alice" in text
 
 
+def connects(*seconds: float) -> Callable[[], None]:
+    """A client that never selects: it sends, and sleeps in between."""
+
+    def program() -> None:
+        with socket.create_connection(("db", 5432)) as db:
+            for nap in seconds:
+                db.sendall(b"x")
+                time.sleep(nap)
+
+    return program
+
+
+def answers_late(net: Scenario) -> None:
+    net.backend(("db", 5432)).expects(b"xxx").expects(b"y")
+
+
+def test_of_a_program_that_never_selects_the_times_are_shown_as_well() -> None:
+    text = str(error_of(connects(2, 3, 5), answers_late))
+    assert re.search(r"\n  start +0 s +db\.connect", text)
+    assert re.search(r"\n +2 s +db\.send\(b'x'\).*\n +time\.sleep\(3\)", text)
+    assert re.search(r"\n +5 s +db\.send\(b'x'\)", text)
+
+
+def test_within_a_step_the_time_is_shown_where_it_has_passed() -> None:
+    def serve() -> None:
+        with selectors.DefaultSelector() as selector, socket.create_server(("", PORT)) as listener:
+            selector.register(listener, EVENT_READ)
+            selector.select()
+            with listener.accept()[0] as conn:
+                conn.recv(9)
+                conn.sendall(b"?")
+
+    text = str(error_of(serve, lambda net: net.client("alice").waits(2).sends(b"x").expects(b"!")))
+    assert re.search(r"\n  step 1 +0 s .*\n +listener\.accept\(\) -> alice .*\n +2 s +alice\.recv\(\) -> b'x'", text)
+
+
+def test_a_sleep_in_which_a_run_fails_is_shown_once() -> None:
+    text = str(error_of(connects(7_000), answers_late))
+    assert text.count("time.sleep(7000)   ") == 1
+    assert "time.sleep()  " not in text
+
+
 def test_polls_between_naps_are_counted() -> None:
     import time
 
@@ -878,7 +921,7 @@ def test_polls_between_naps_are_counted() -> None:
                 time.sleep(0.5)
 
     text = str(error_of(serve, patience=300))
-    assert re.search(r"select\(\) -> nothing .*\n +time\.sleep\(0\.5\) .*\n +\.\.\. 6\d\d times in all", text)
+    assert re.search(r"select\(\) -> nothing .*\n +time\.sleep\(0\.5\) .*\n +\.\.\. 599 times in all", text)
     assert "alice.recv()" in text
 
 
@@ -1066,3 +1109,20 @@ def test_groups_in_groups_are_looked_into_so_far_and_no_further() -> None:
         error = vars(builtins)["ExceptionGroup"]("several", [error])
     assert reason(error).kind == "ExceptionGroup"
     assert reason(error.exceptions[0]).message.startswith("several")
+
+
+# -- over real sockets -------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("network", ["simulated", "loopback"])
+def test_the_script_of_a_client_is_named_by_where_it_was_written(network: str) -> None:
+    def script(net: Scenario) -> None:
+        net.client("alice").sends(b"no number\n").closes()
+
+    def serve() -> None:
+        with socketserver.TCPServer(("127.0.0.1", 0), Doubles) as server:
+            server.serve_forever()
+
+    error = error_of(serve, script, network=network)
+    assert "unhandled-exception" == error.rule
+    assert re.search(rf"\n  alice: +\S*{line_of(script, 'no number')}", str(error))

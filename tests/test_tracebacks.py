@@ -227,3 +227,22 @@ def test_whose_code_a_file_is(file: str, is_whose: str) -> None:
 )
 def test_what_a_file_is_called_in_its_library(file: str, inside: str) -> None:
     assert in_its_library(file) == inside
+
+
+def test_what_is_found_again_on_the_way_out_is_not_shown_before_it() -> None:
+    def serve() -> None:
+        def handle(conn: socket.socket) -> None:
+            try:
+                conn.sendall(b"wrong")
+            finally:
+                conn.sendall(b"bye")
+
+        one(handle)
+
+    with pytest.raises(ScenarioError, match="was sent b'wrong'") as caught:
+        with Scenario() as net:
+            net.client("alice").expects(b"right").closes()
+            net.run(serve)
+    text = "".join(traceback.format_exception(caught.type, caught.value, caught.tb))
+    assert text.count("[unexpected-send]") == 1
+    assert "bye" not in text.replace('conn.sendall(b"bye")', "")

@@ -175,7 +175,8 @@ class Ending:
             before = None  # it has not come of that
         by_user = isinstance(error, KeyboardInterrupt)  # which nothing takes the place of
         if before is not None and not by_user and (isinstance(error, Exception) or violation in _chain(error)):
-            raise violation from error
+            met_again = isinstance(error, ScenarioError) and violation in _chain(error)
+            raise violation from (violation.__cause__ if met_again else error)
         _add_note(error, str(violation))
         return False
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from .errors import Finding
 from .standing import running_loop
-from .trace import WIDTH, seconds_text
+from .trace import seconds_text
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -35,6 +35,4 @@ def judge_held_up(door: Judging, since: Nanoseconds, operation: str, name: str, 
         return
     what = f"{name}.{operation}() has held up the event loop for {seconds_text(door.now - since)}"
     finding = Finding("blocking-call", None if record is None else record.name, {"what": what})
-    if door.rows[-WIDTH] == operation:  # a sleep is noted before it
-        door.raise_violation(finding)
     door.breach(finding, operation, name)

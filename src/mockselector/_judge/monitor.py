@@ -253,9 +253,9 @@ class Monitor:
     @staticmethod
     def _why(record: Record, operation: Operation) -> str:
         """What the script has to say to a call that finds nothing."""
-        if operation not in ("recv:blocks", "accept:blocks") or record.script is None:
+        if operation not in ("recv:blocks", "accept:blocks", "send:blocks") or record.script is None:
             return ""
-        return record.script._why_nothing(record.name)
+        return record.script._why_nothing(record.name, reads=operation != "send:blocks")
 
     def registered(self, record: Record, operation: Registration, detail: object = None) -> None:
         """Take one step in how a socket stands to a selector, which `selectors` has not refused."""
@@ -395,7 +395,8 @@ class Monitor:
 
     def at_end(self, operation: str, name: str) -> None:
         """A call that waits has found the script at its end."""
-        self.append(operation, name, THE_END if operation == "select" else None, caller(2))
+        if operation != "sleep" or self.rows[-WIDTH] != "sleep":
+            self.append(operation, name, THE_END if operation == "select" else None, caller(2))
         self.ended = True
         self.leftovers.hold()
 
@@ -436,7 +437,8 @@ class Monitor:
 
     def breach(self, finding: Finding, operation: str, name: str, detail: object = None) -> NoReturn:
         """Note the call in which a rule turned out to be broken, and raise that."""
-        self.append(operation, name, detail, caller(2))
+        if operation != "sleep" or self.rows[-WIDTH] != "sleep":  # which was noted when it began
+            self.append(operation, name, detail, caller(2))
         self.raise_violation(finding)
 
     def raise_violation(self, finding: Finding) -> NoReturn:

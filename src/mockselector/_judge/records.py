@@ -39,8 +39,8 @@ if TYPE_CHECKING:
             """For the texts on what is left of it: more fields, and a note."""
             ...
 
-        def _why_nothing(self, name: str) -> str:
-            """Why there is nothing to read or accept."""
+        def _why_nothing(self, name: str, *, reads: bool) -> str:
+            """Why there is nothing to read or accept; or, not reads, no room to send."""
             ...
 
         def _announce(self) -> None:

@@ -47,13 +47,16 @@ def tail(
     steps = _Steps(rows)
     width = max(8, len(f"step {rows.selects(0, len(rows))}"))
     lines: list[tuple[str, str, str]] = []
+    shown_at = [-1 if not steps.of(len(rows) - 1) else rows[first][3]]  # the times: what never selects has no steps
+    steps = _Steps(rows)
 
     def add(number: int, *, opens: bool) -> None:
         row = rows[number]
         step = steps.of(number)
         head = (f"step {step}" if step else "start") if opens else ""
-        if timed and opens and step:
+        if timed and ((opens and step) or row[3] != shown_at[-1]):
             head = f"{head:<{width}} {seconds_text(row[3])}"
+        shown_at.append(row[3])
         mark = "> " if number == len(rows) - 1 and not at_end else "  "
         where = place(*row[4:])
         lines.append((mark + head, row_text(row, READY), f"{shown_path(where.file)}:{where.line}"))

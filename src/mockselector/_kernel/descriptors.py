@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from .._judge.rules import RuleId
     from .._judge.trace import Place
     from .._system import Address
+    from .streams import FarEnd
 
     Watcher: TypeAlias = tuple[dict[int, None], dict[int, int]]
     """Of a selector: what may be ready, in the order in which it became so; and for what each number is watched."""
@@ -46,8 +47,8 @@ class Descriptor:
 
     __slots__ = (
         "_options", "backlog", "bound", "closed", "connecting", "error", "failing", "family", "fresh", "inheritable",
-        "limit", "lingers", "local", "locked", "made", "never_came", "number", "only_ipv6", "reuse", "shut", "stream",
-        "waits", "watchers",
+        "limit", "lingers", "local", "locked", "made", "never_came", "number", "only_ipv6", "played_by", "reuse",
+        "shut", "stream", "waits", "watchers",
     )  # fmt: skip
 
     def __init__(self, number: int, family: int, made: Place) -> None:
@@ -63,6 +64,7 @@ class Descriptor:
         self.limit: int = 0
         self.never_came: tuple[Stream, ...] = ()  # who was in the backlog when it was closed
         self.stream: Stream | None = None
+        self.played_by: FarEnd | None = None  # who is at the other end, if its connection is not one of ours
         self.connecting: bool = False
         self.fresh: bool = False  # connected in the meantime, and nobody has asked yet
         self.error: int = 0  # of a connection that did not come to be ...
@@ -309,14 +311,15 @@ class Descriptor:
         note = "The server closed without reading it." if closed else ""
         return {"announce": "", "accept": "find why it does not"}, note
 
-    def _why_nothing(self, name: str) -> str:
+    def _why_nothing(self, name: str, *, reads: bool) -> str:
         if self.stream is None:
             return "No client is still to come."
         peer = self.stream.other.peer
-        return f"{name} sends nothing more: {peer.doing()}." if peer is not None else ""
+        does = "sends" if reads else "reads"
+        return f"{name} {does} nothing more: {peer.doing()}." if peer is not None else ""
 
     def _made_at(self) -> Place:
-        peer = self.stream.other.peer if self.stream is not None else None
+        peer = self.stream.other.peer if self.stream is not None else self.played_by
         return peer.place() if peer is not None else self.made
 
     def _announce(self) -> None: ...

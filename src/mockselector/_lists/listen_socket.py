@@ -25,7 +25,7 @@ from .scripted import Scripted, resolved
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Iterable, Iterator
+    from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
     from typing import Any, Final, TypeAlias
 
     from typing_extensions import Buffer
@@ -44,6 +44,9 @@ _END: Final = object()
 _ACCEPT_NOTHING: Final[tuple[Operation, ...]] = ("accept:again", "accept:timeout", "accept:blocks")
 _PHASES: Final[tuple[Phase, ...]] = ("new", "bound", "listening", "closed")
 """The phase for each `ListenSocket.state`."""
+
+LISTENS: Final = 2
+"""The first of these states in which it has listened."""
 
 
 class ListenSocket(Scripted):
@@ -166,6 +169,17 @@ class ListenSocket(Scripted):
             record.monitor.perform(record, _ACCEPT_NOTHING[self._waits()])
             return False
         return True
+
+    def _about_left(self, name: str) -> tuple[Mapping[str, str], str]:
+        """As the base class has it, unless it could accept nobody."""
+        fields, note = super()._about_left(name)
+        if self.state >= LISTENS:
+            return fields, note
+        missing = "listen()" if self.state else "bind() and listen()"
+        return {
+            **fields,
+            "accept": f"call {missing} on {name} first",
+        }, f"Nothing has called {missing} on {name}. {note}"
 
     def _leftover(self) -> tuple[RuleId, str] | None:
         """As the base class has it. Takes one client at most off the script, and puts it back."""

@@ -99,7 +99,7 @@ class Scripted(Shell):
             "accept": f"add a READ event for {name} to the script",
         }, note
 
-    def _why_nothing(self, name: str) -> str:
+    def _why_nothing(self, name: str, *, reads: bool) -> str:
         """Whether the script has more, which no event has announced yet."""
         left = self._leftover()
         if left is None:

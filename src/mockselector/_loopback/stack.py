@@ -209,6 +209,7 @@ class LoopbackStack:
             waiting.remove(wire)
         peer = wire.peer if wire is not None else None
         descriptor = Descriptor(number, listener._descriptor.family, listener._descriptor.made)
+        descriptor.played_by = peer
         record = self.world.holdings.admit(descriptor, peer.name if peer is not None else None, "client")
         self.world.monitor.becomes(record, "connected")
         sock = LoopbackSocket(self, descriptor, record, 0, Far(counted=True) if wire is None else wire.other)
@@ -257,7 +258,7 @@ class LoopbackStack:
         self.world.dialling.backends.remove(found)
         record.monitor.rename(record, peer.name, "connection")
         self.world.dialling.dialled += 1
-        peer.dialled = descriptor
+        peer.dialled, descriptor.played_by = descriptor, peer
         peer.turn.wake()
         if not peer.endpoint.refuses:
             there.listen(1)

@@ -92,6 +92,12 @@ class Dialling:
         peer.dialled = descriptor
         peer.turn.wake()
 
+    def ends(self) -> None:
+        """The program is out: who was dialled and has not answered has nobody to answer to."""
+        for peer in self.ever:
+            if peer.dialled is not None and peer.stream is None:
+                peer.turn.wake()
+
     def hangs_up(self, descriptor: Descriptor) -> bool:
         """The program does not wait any more for room in a backlog; returns whether it has."""
         waited = [one for one in self.begun if one[0] is descriptor and not isinstance(one[1], int)]

@@ -386,7 +386,10 @@ class Player:
             yield from self.pause("to be connected to")
         endpoint = self.endpoint
         delay = SYN_TIMEOUT if endpoint.delay is None else min(endpoint.delay, SYN_TIMEOUT)
-        yield from self.wait(delay)
+        until = self.turn.clock.now + nanoseconds(delay)
+        while self.turn.clock.now < until and not self.dialled.closed:
+            self.turn.until = until
+            yield
         error = ETIMEDOUT if delay == SYN_TIMEOUT else ECONNREFUSED if endpoint.refuses else 0
         self.around.stack.answer(self, self.dialled, error)
         if self.stream is None:

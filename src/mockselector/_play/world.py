@@ -451,6 +451,7 @@ class World:
         """The server has returned: its process ends, and the peers see what is left for them to see."""
         self.outcome.comes_back(for_good=True)
         self.stack.close_all()
+        self.dialling.ends()
         self._settling = True
         self.play_out()
         while (due := self.turns.due()) is not None:
