@@ -14,6 +14,8 @@ from typing import TYPE_CHECKING, Any, Final
 from weakref import ref
 
 from ._buffers import Given, excerpt_of
+from ._judge.records import note_sender
+from ._judge.trace import caller
 from ._kernel.tls import RECORD, Records
 from ._text import BYTES_SHOWN, excerpt
 
@@ -196,6 +198,7 @@ class Tunnel:
     def write(self, data: Buffer) -> int:
         """Send all of it, or as much as there is room for: then the same must be given again."""
         sock = self._used("send")
+        note_sender(sock._record, caller(1))
         with Given(data) as given:
             try:
                 return self._write(sock, given)

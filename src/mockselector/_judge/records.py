@@ -10,7 +10,7 @@ from selectors import EVENT_READ
 
 from .._whose import whose
 from .reasons import LOOP
-from .trace import WIDTH
+from .trace import CIPHERTEXT, WIDTH
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -96,6 +96,10 @@ if TYPE_CHECKING:
         def give_up_in_vain(self) -> None: ...
 
 
+def _without_bytes(row: Row) -> Row:
+    return (*row[:2], CIPHERTEXT, *row[3:]) if row[0] in ("recv", "peek", "send") else row
+
+
 class Record:
     """What is known of one socket in a run: many facts, each set in one place, and nothing done with them."""
 
@@ -134,6 +138,14 @@ class Record:
             None  # the user's line behind a library's send(), and which row
         )
         self.short: tuple[int, int] = (0, 0)  # what that send() took, of how much
+
+    def seal(self, *, sealed: bool = True) -> None:
+        """From now on what is read and sent is ciphertext (or is none any more): rows tell no bytes of it.
+
+        They, and how many they are, differ from run to run.
+        """
+        note = self.monitor.note
+        self.note = (lambda row: note(_without_bytes(row))) if sealed else note
 
     def rename(self, name: str) -> None:
         self.name = name

@@ -44,6 +44,9 @@ else:
 
     Place = namedtuple("Place", "file line function")  # noqa: PYI024  (importing typing costs too much)
 
+CIPHERTEXT: Final = "TLS"
+"""What a row keeps of bytes that a program has encrypted by itself, or is to decrypt."""
+
 WIDTH: Final = 6
 """How many entries a row has."""
 
@@ -192,7 +195,8 @@ class Event:
         """What it came to.
 
         `recv`, `send`: the message; of one longer than 32 bytes, or not taken whole, the first 32
-        bytes, its length, and how much of it was taken. `register`, `modify`: the mask. `accept`:
+        bytes, its length, and how much of it was taken; "TLS" if the program deals with that by itself, and the
+        peer is one of the script. `register`, `modify`: the mask. `accept`:
         the client's name. `connect`: the address. `sleep`: seconds. `select`: pairs of name and mask.
         An exception class, if it was refused. In `Trace.whole`, `step`: the step in words; `choice`: the
         decision; `signal`: its name; `time`: seconds.
@@ -340,6 +344,10 @@ def row_text(row: Row, most: int | None = None) -> str:
             return f"time.sleep({'' if detail is None else shown(str(detail))}){result}"
         case "close" if detail is not None:
             return f"{name}.close() ({detail})"
+        case "send" if detail == CIPHERTEXT:
+            return f"{name}.send({CIPHERTEXT})"
+        case "recv" | "peek" if detail == CIPHERTEXT:
+            return f"{name}.{call}() -> {CIPHERTEXT}"
         case "send" if detail is not None:
             return f"{name}.send({bytes_text(detail)}){_short_text(detail)}"
         case "recv" | "peek" if detail is not None:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeAlias, TypeVar
 
 from .._buffers import Given, flat, let_go
 from .._judge.records import note_sender
-from .._judge.trace import caller
+from .._judge.trace import CIPHERTEXT, caller
 from .._kernel.descriptors import Descriptor
 from .._methods import DONTWAIT, PEEK, WAITALL
 from .._play.clock import nanoseconds
@@ -164,6 +164,11 @@ class LoopbackSocket(real_socket):
         if not world.until(lambda: bool(polled(number) & ready), deadline, (operation, self._record.name)):
             raise os_error(ETIMEDOUT)
 
+    def _hears_ciphertext(self) -> bool:
+        """Whether its peer speaks TLS, and the program deals with that by itself."""
+        peer = self.far.peer
+        return peer is not None and peer.speaks_tls
+
     # -- reading ----------------------------------------------------------------------------------
 
     def _reads(self, act: Callable[[], T], flags: int, taken: Callable[[T], Taken]) -> T:
@@ -172,7 +177,9 @@ class LoopbackSocket(real_socket):
             self._world.refuse("MSG_WAITALL by any other call than recv(), or with MSG_PEEK, needs network='simulated'")
         result = self._call("recv", act, EVENT_READ, flags)
         size, start = taken(result)
-        kept = start if size <= len(start) else (start, size, size)
+        kept: object = start if size <= len(start) else (start, size, size)
+        if self._hears_ciphertext():
+            kept = CIPHERTEXT
         self._record.monitor.decided("peek" if flags & PEEK else "recv", self._record.name, kept)
         if not flags & PEEK:
             self.far.read += size
@@ -261,7 +268,8 @@ class LoopbackSocket(real_socket):
                 self._world.sent_wrongly(self._record, peer, wrong, data)
                 self.far.sent -= sent
         note_sender(self._record, caller(1))
-        self._record.monitor.decided("send", self._record.name, (given[:BYTES_SHOWN], len(given), sent))
+        kept = CIPHERTEXT if self._hears_ciphertext() else (given[:BYTES_SHOWN], len(given), sent)
+        self._record.monitor.decided("send", self._record.name, kept)
         self.far.sent += sent
         self._world.spinning.progress += bool(sent)
         return sent

@@ -14,6 +14,7 @@ from .._judge.rules import GONE
 from .._judge.standing import standing
 from .._judge.trace import WIDTH, seconds_text
 from .._judge.witness import TIDYING
+from .._kernel.streams import Stream
 from .._text import several, value_text
 from .._whose import whose
 from .clock import SECOND
@@ -294,6 +295,14 @@ class Outcome:
             return (
                 "Nothing listens at all: does the server come to listen()? If it made its listener or selector"
                 " before the scenario began, at import, import it inside of net.installed(), or use net.run_path()."
+            )
+        stream = peer.stream.other
+        decrypted = stream.veil.decrypted() if isinstance(stream, Stream) and stream.veil is not None else 0
+        if decrypted:
+            return (
+                f"{decrypted:,} bytes of {peer.name} lie decrypted, and select() knows nothing of them: it tells what"
+                " is in the connection. After a recv() from TLS read on until SSLWantReadError, or as long as pending()"
+                " says that there is something."
             )
         if peer.turn.waits_for == ROOM:
             return (

@@ -109,6 +109,10 @@ if TYPE_CHECKING:
             """Which exception it was handling when it closed, as the rest of a sentence; "": none."""
             ...
 
+        def speaks_tls(self, peer: Player) -> None:
+            """From now on a peer does."""
+            ...
+
         def check_open(self) -> None:
             """RuntimeError if nothing more can be played."""
             ...
@@ -356,6 +360,7 @@ class Player:
         self.reading.end = end
         self.expecting = Sealed(self.script, HEARS)
         self.expecting.moves_to(UNKNOWN if self.generators.stack else self.position + 1)
+        self.around.speaks_tls(self)
         return end
 
     def pause(self, what: str | Step) -> Waiting:

@@ -169,6 +169,13 @@ class World:
                 "this scenario is at its end: add steps before net.run() is called, or while it runs, in a does() step"
             )
 
+    def speaks_tls(self, peer: Player) -> None:
+        """From now on a peer does: unless its other end is `ssl`'s, the bytes there tell nothing."""
+        for descriptor, record in self.holdings.records.items():
+            stream = descriptor.stream
+            if stream is not None and stream.other.peer is peer and stream.veil is None:
+                record.seal()
+
     def makes_steps(self) -> bool:
         """Whether a step is being taken, which may make others."""
         return self.turns.acting is not None

@@ -14,7 +14,7 @@ from selectors import EVENT_READ
 from typing import TYPE_CHECKING, Any, Final
 
 from .._buffers import flat, let_go
-from .._judge.trace import caller
+from .._judge.trace import CIPHERTEXT, caller
 from .._kernel.streams import Stream
 from .._methods import PEEK, WAITALL, checked_flags
 from .._text import BYTES_SHOWN, excerpt
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
     from .._judge.rules import Operation
     from .._system import Address
+    from .._text import Kept
 
 _getframe: Final = sys._getframe  # the only way to a frame that costs nothing
 
@@ -86,7 +87,7 @@ class Reading(Waiting):
             data = stream.peek(size)
             if not flags & PEEK:
                 data = data[: len(data) - self._world.choices.choose(len(data), "how many bytes are read")]
-            self._do("peek" if flags & PEEK else "recv", excerpt(data))
+            self._do("peek" if flags & PEEK else "recv", shown_of(stream, excerpt(data)))
             if data and not flags & PEEK:
                 self._world.spinning.progress += 1
                 stream.drop(len(data))
@@ -117,7 +118,7 @@ class Reading(Waiting):
             if not before.chunks:
                 return self._read(size, flags)
             data = before.joined(size)
-            self._do("peek", excerpt(data))
+            self._do("peek", shown_of(before, excerpt(data)))
             return data
         there = before is not None and before.chunks
         data = self._gathered(before, size) if before is not None and there else self._read(size, flags)
@@ -141,7 +142,7 @@ class Reading(Waiting):
     def _gathered(self, stream: Stream, size: int) -> bytes:
         """At most `size` bytes of what is there, by however many sends it came."""
         data = stream.joined(size)
-        self._do("recv", excerpt(data))
+        self._do("recv", shown_of(stream, excerpt(data)))
         self._world.spinning.progress += 1
         stream.drop(len(data))
         return data
@@ -191,6 +192,11 @@ class Reading(Waiting):
         """Where what was read comes from, for who asks with each read."""
         stream = self._descriptor.stream
         return (stream.remote or None) if stream is not None and stream.unix else None
+
+
+def shown_of(stream: Stream, kept: Kept) -> Kept | str:
+    """What a row keeps of bytes: nothing of ciphertext, which differs from run to run."""
+    return CIPHERTEXT if stream.is_sealed else kept
 
 
 def kept(things: Any) -> Any:  # Any: whatever the program gave

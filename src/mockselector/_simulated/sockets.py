@@ -123,6 +123,8 @@ class SimSocket(Connecting):
         world.spinning.progress += 1
         world.dialling.accepts(self._descriptor)
         world.monitor.accepted(newcomer, own=peer is None)
+        if peer is not None and peer.speaks_tls:
+            newcomer.seal()
         sock = SimSocket(world, descriptor, newcomer)
         return sock, stream.remote
 

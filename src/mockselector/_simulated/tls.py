@@ -118,6 +118,7 @@ class OverSimulated(SimSocket):
             stream.veil.drop()
             stream.veil = None
         if tunnel is not None:
+            self._record.seal(sealed=False)
             stream.veil = Veil(stream, tunnel.pending, lambda: tunnel.left(stream.pending))
 
     def _tls_begins(self, operation: str) -> None:

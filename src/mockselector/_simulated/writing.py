@@ -25,7 +25,7 @@ from .._play.clock import nanoseconds
 from .._play.expecting import Difference
 from .._text import BYTES_SHOWN, excerpt
 from .._whose import INSIDE
-from .reading import Reading, kept
+from .reading import Reading, kept, shown_of
 
 if TYPE_CHECKING:
     from typing_extensions import Buffer
@@ -175,7 +175,8 @@ class Writing(Reading):
         self._judge(stream, part)
         blocks = self._waits(flags) == 2
         note_sender(self._record, caller(1))
-        self._do("send", excerpt(part) if size == whole else excerpt_of(data, whole if blocks else size))
+        shown = excerpt(part) if size == whole else excerpt_of(data, whole if blocks else size)
+        self._do("send", shown_of(stream, shown))
         self._put(stream, part)
         while blocks and size < whole and not stream.says_nothing:
             self._wait_for_room(stream, flags)
