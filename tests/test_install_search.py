@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import importlib
 import os
+import select
 import selectors
 import socket
 import sys
@@ -228,3 +229,48 @@ def test_names_that_are_replaced_as_a_whole(monkeypatch: pytest.MonkeyPatch) -> 
     odd.__dict__ = {"pause": real_sleep}
     assert held(odd, "pause") is stand_in(real_sleep)
     assert odd.pause is real_sleep
+
+
+# -- attributes of classes ---------------------------------------------------------------------------
+
+
+class Loop:
+    """As libraries choose what they wait with."""
+
+    clock = time.monotonic
+    poller = select.poll
+    made = socket.socket
+    date = staticmethod(time.time)
+
+
+def test_an_attribute_of_a_class_is_replaced_and_is_no_method_of_it() -> None:
+    def server() -> object:
+        loop: Any = Loop()
+        begun = loop.clock()
+        time.sleep(2)
+        poller, sock = loop.poller(), loop.made()
+        poller.register(sock, select.POLLOUT)
+        assert 2 == loop.date() - Loop.date() + loop.clock() - begun
+        return poller.poll(0), loop.clock() - begun
+
+    for _ in range(2):
+        with Scenario() as net:
+            assert ([(1 << 30, select.POLLOUT | select.POLLHUP)], 2.0) == net.run(server)
+        assert [time.monotonic, select.poll, real_socket] == [vars(Loop)[name] for name in ("clock", "poller", "made")]
+
+
+@pytest.mark.parametrize("static", [False, True])
+def test_an_attribute_of_a_librarys_class_is_found_again(module: Any, static: bool) -> None:
+    kept: Any = staticmethod(real_sleep) if static else real_sleep
+    module.Timer = type("Timer", (), {"pause": kept, "__module__": module.__name__})
+    module.__name__ = "some_module"
+    for _ in range(2):
+        assert real_sleep is not held(module.Timer, "pause")
+        assert kept is vars(module.Timer)["pause"]
+
+
+def test_what_code_has_put_there_meanwhile_stays(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Loop, "clock", time.perf_counter)
+    with Scenario() as net:
+        net.run(setattr, Loop, "clock", own)
+    assert own is vars(Loop)["clock"]

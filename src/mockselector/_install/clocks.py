@@ -88,7 +88,7 @@ def pairs() -> list[Pair]:
         found.append((getattr(_time, name_ns), _time_stand_in(name_ns, Clock.monotonic_ns)))
     found.append((_time.time, _time_stand_in("time", Clock.time)))
     found.append((_time.time_ns, _time_stand_in("time_ns", Clock.time_ns)))
-    found.append((_time.sleep, sleep))
+    found.append((_time.sleep, named(sleep, _time.sleep)))
     return found + [(getattr(_time, name), _clock_stand_in(name)) for name in _CLOCKS if hasattr(_time, name)]
 
 

@@ -7,7 +7,7 @@ the rooms below say what they replace. Which doors there are is theirs to say.
 from __future__ import annotations
 
 import sys
-from types import new_class
+from types import BuiltinFunctionType, new_class
 from typing import TYPE_CHECKING, Any, Final
 
 from .._current import StandIn, current
@@ -40,10 +40,10 @@ def for_a_tool(frame: Any) -> bool:  # Any: a frame
 
 
 def named(stand_in: Callable[..., Any], real: Callable[..., Any]) -> Callable[..., Any]:
-    """The stand-in, by the name of the real thing."""
+    """The stand-in, by the name of the real thing; where that is a function in C, no method of a class that has it."""
     stand_in.__name__ = stand_in.__qualname__ = real.__name__
     stand_in.__doc__ = real.__doc__
-    return stand_in
+    return staticmethod(stand_in) if isinstance(real, BuiltinFunctionType) else stand_in
 
 
 def refusing(real: Callable[..., Any], text: str, harmless: Callable[..., bool] | None = None) -> Callable[..., Any]:

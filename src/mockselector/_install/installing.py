@@ -122,6 +122,7 @@ def _unlock() -> None:
 
 def _replace(places: Places, world: World) -> None:
     _put_names(places.names)
+    _put_classes(places.classes)
     for space, key in places.selectors:
         value = space.get(key)
         if _is_free(value, world):

@@ -151,7 +151,7 @@ def _keys(selector: Any) -> list[Any]:
 def pairs() -> list[Pair]:
     """What is replaced wherever a module has it."""
     selectors = [(real, STAND_INS[name]) for name, real in REAL_SELECTORS.items() if name != "DefaultSelector"]
-    return [*selectors, (_real_select, select), *_polls()]
+    return [*selectors, (_real_select, named(select, _real_select)), *_polls()]
 
 
 def in_classes() -> list[Method]:

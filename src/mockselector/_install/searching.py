@@ -44,6 +44,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
     from typing import TypeAlias
 
+    from .doors import Method
+
     Space: TypeAlias = dict[str, object]
     """The names of a module."""
 
@@ -105,6 +107,7 @@ class _Found:
         self.own: Final[list[tuple[int, bool]]] = []  # which module, and whether selectors count
         self.held: Final[list[tuple[int, Space, Space]]] = []  # which module, the things by name, their stand-ins
         self.others: Final[list[tuple[int, tuple[str, ...]]]] = []  # names that may come to hold one
+        self.classes: Final[list[tuple[ref[type], str]]] = []  # attributes that hold one
         for at, ((name, module), space) in enumerate(zip(modules.items(), spaces, strict=True)):
             top = name.partition(".")[0]
             if top not in LEFT_ALONE:
@@ -112,6 +115,8 @@ class _Found:
                 if _is_of_a_library(module, space, ours=ours):
                     self._libraries.append(space)
                     self._remember(at, space, known.get(id(module), ()), ours=ours)
+                    if ours:
+                        self.classes.extend([(ref(kind), key) for kind, key in _in_classes_of(space)])
                 else:
                     self.own.append((at, ours))
         self.lengths: Final = list(map(len, self._libraries))
@@ -186,6 +191,7 @@ class Places:
 
     def __init__(self) -> None:
         self.names: list[Names] = []
+        self.classes: list[Method] = []
         self.selectors: list[tuple[Space, str]] = []
 
     def everywhere(self) -> None:
@@ -207,12 +213,27 @@ class Places:
             self.names.append(Names(spaces[at], reals, stand_ins))
         for at, keys in found.others:
             self._look(spaces[at], keys)
+        for weak, key in found.classes:
+            kind = weak()
+            if kind is not None:
+                self._look_in(kind, key)
         for at, ours in found.own:
             self.of(spaces[at], ours=ours)
 
     def of(self, space: Space, *, ours: bool) -> None:
         """In one module."""
         self._look(space, _keys_in(space, ours=ours))
+        for kind, key in _in_classes_of(space):
+            self._look_in(kind, key)
+
+    def _look_in(self, kind: type, key: str) -> None:
+        """What an attribute of a class holds."""
+        value: Any = vars(kind).get(key)
+        static = vars(kind).get(key).__class__ is staticmethod
+        pair = REPLACEMENTS.get(id(value.__func__ if static else value))
+        if pair is not None:
+            ours: Any = pair[1]
+            self.classes.append((kind, key, staticmethod(ours) if static else ours))
 
     def _look(self, space: Space, keys: Iterable[str]) -> None:
         for key in keys:
@@ -233,6 +254,17 @@ def _keys_in(space: Space, *, ours: bool) -> list[str]:
     if ours and not _SELECTORS.isdisjoint(map(id, map(type, values))):
         keys += [key for key, value in tuple(space.items()) if id(type(value)) in _SELECTORS]
     return keys
+
+
+def _in_classes_of(space: Space) -> list[tuple[type, str]]:
+    """Attributes of the classes of a module that hold something to be replaced."""
+    name, found = space.get("__name__"), list[tuple[type, str]]()
+    for kind in tuple(space.values()):
+        if type(kind).__setattr__ is type.__setattr__ and isinstance(kind, type) and kind.__module__ == name:
+            for key, value in tuple(vars(kind).items()):
+                if id(value) in _REALS or (type(value) is staticmethod and id(value.__func__) in _REALS):
+                    found.append((kind, key))
+    return found
 
 
 def _is_module(thing: object) -> bool:
