@@ -719,10 +719,19 @@ ADDRESSES: Final[tuple[tuple[str, Callable[[Ground, Any], Any]], ...]] = (
 )
 """What is given as an address, and the function that makes it."""
 
+
+def _numbered(ground: Ground, four: str, six: str) -> Any:  # Any: as Ground.address()
+    return (four if ground.family == socket.AF_INET else six, 0)
+
+
 BIND_ONLY: Final[tuple[tuple[str, Callable[[Ground, Any], Any]], ...]] = (
     ("any", lambda ground, _: ("", 0) if ground.family != socket.AF_UNIX else b"\0" + ground.address().encode()),
     # Of "localhost" it is the machine's business whether it has a number for IPv6.
     ("localhost", lambda ground, _: ("localhost", 0) if ground.family == socket.AF_INET else ground.address()),
+    ("somebody else's", lambda ground, _: _numbered(ground, "198.51.100.1", "2001:db8::1")),
+    ("reserved", lambda ground, _: _numbered(ground, "240.0.0.1", "::ffff:0.0.0.5")),
+    ("a group's", lambda ground, _: _numbered(ground, "224.0.0.1", "ff02::1")),
+    ("everybody's", lambda ground, _: _numbered(ground, "255.255.255.255", "::ffff:127.0.0.1")),
     (
         "a host in bytes",
         lambda ground, _: (

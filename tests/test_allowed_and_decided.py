@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import select
 import selectors
 import socket
 from functools import partial
@@ -105,6 +106,38 @@ def test_such_a_scenario_comes_to_an_end() -> None:
     with Scenario(allow={"busy-loop", "leaked-connection"}) as net:
         net.client("alice").sends(b"hi")
         assert net.run(retries) is None
+
+
+VAIN: dict[str, Callable[[socket.socket, Any], object]] = {
+    "recv": lambda sock, _: sock.recv(1, socket.MSG_DONTWAIT),
+    "send": lambda sock, _: sock.send(b"x" * 100_000, socket.MSG_DONTWAIT),
+    "connect": lambda sock, _: sock.connect(("127.0.0.1", 9)),
+    "bind": lambda sock, _: sock.bind(("127.0.0.1", 1)),
+    "select": lambda sock, _: select.select([], [sock], [], 0),
+    "a closed number": lambda _, __: select.select([1 << 30 | 500], [], [], 0),
+    "poll": lambda sock, poller: poller.poll(),
+    "unregister": lambda sock, poller: poller.unregister(1 << 30 | 500),
+}
+
+
+@pytest.mark.parametrize("call", VAIN.values(), ids=VAIN)
+def test_whatever_is_tried_in_vain_can_be_allowed(call: Callable[[socket.socket, Any], object]) -> None:
+    def tries() -> str:
+        with socket.create_server(("", 8888)) as listener:
+            sock, _ = listener.accept()
+            poller = select.poll()
+            poller.register(sock, select.POLLOUT)
+            for _ in range(2500):
+                try:
+                    call(sock, poller)
+                except (OSError, KeyError, ValueError):
+                    pass
+            sock.close()
+        return "returned"
+
+    with Scenario(allow={*BUSY, "short-send-lost", "unscripted-connection", "unmet-expectation"}) as net:
+        net.client("alice").waits(9)
+        assert "returned" == net.run(tries)
 
 
 def test_they_are_found_without_that() -> None:

@@ -41,6 +41,8 @@ BY_KERNEL = {
     "other = socket.socket(fileno=number); assert other.getpeername() == sock.getpeername(); other.close()": REFUSED,
     "other = socket.socket(fileno=number); other.close(); sock.send(b'x')": REFUSED,
     "other = socket.socket(fileno=number); other.close(); sock.close()": REFUSED,
+    "kept_close(number); assert sock.fileno() == sock.detach() == number and sock.fileno() == -1": "AssertionError",
+    "socket.close(number); assert sock.fileno() == number": "AssertionError",  # else it would close it twice
     "sock.sendmsg_afalg([b'x'], op=1)": "OSError",
     "socket.fromfd(number, socket.AF_INET, socket.SOCK_STREAM)": PASSES,
     "multiprocessing.connection.Client(('db', 1))": PASSES,

@@ -224,7 +224,7 @@ def _itself(ground: Ground) -> object:
 
 def _elsewhere(ground: Ground) -> object:
     sock = ground.socket()
-    sock.bind(("198.51.100.1", 0))
+    sock.bind(("10.198.51.1", 0))
     return sock.getsockname()[0]
 
 
@@ -232,6 +232,30 @@ def _buffer(ground: Ground) -> object:
     sock = ground.socket()
     sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 8192)
     return sock.getsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF)
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+@pytest.mark.parametrize("end", ["close", "detach", "with"])
+def test_what_comes_after_its_number_was_closed(end: str, family: int) -> None:
+    def calls(ground: Ground) -> list[object]:
+        state = connected(ground)
+        sock, other = state
+        assert other is not None
+        number = sock.fileno()
+        os.close(number)
+        ground.settle(other, "ended")
+        ends = {"close": sock.close, "detach": lambda: sock.detach() == number, "with": sock.__exit__}
+        return [
+            ground.outcome(call)
+            for call in (
+                lambda: sock.fileno() == number, lambda: sock.recv(1), lambda: sock.send(b"x"), sock.getsockname,
+                sock.getpeername, lambda: sock.setblocking(False), lambda: sock.shutdown(socket.SHUT_WR),
+                lambda: os.close(number), lambda: other.recv(1), ends[end], sock.fileno, sock.close, sock.detach,
+            )
+        ]  # fmt: skip
+
+    real, simulated = both(calls, family)
+    assert real == simulated
 
 
 NOT_SIMULATED: Final = ("NotImplementedError", None)
@@ -243,7 +267,7 @@ ROWS: Final[dict[str, Row]] = {
         (NOT_SIMULATED,) * len(REFUSED),
     ),
     "connect-itself": Row((_itself,), (0,), (ECONNREFUSED,)),
-    "bind-anywhere": Row((_elsewhere,), (("OSError", EADDRNOTAVAIL),), ("198.51.100.1",)),
+    "bind-anywhere": Row((_elsewhere,), (("OSError", EADDRNOTAVAIL),), ("10.198.51.1",)),
     "buffer-size": Row((_buffer,), (16384,), (8192,)),
 }
 

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from mockselector import Scenario
 from scenario_sockets import LINGER_NOT, accept, error_of, error_of_accept, look, scenario
 
 # -- listening -------------------------------------------------------------------------------------
@@ -386,3 +387,90 @@ def test_the_default_timeout_is_every_new_sockets() -> None:
 
 def accept_as_it_is() -> socket.socket:
     return socket.create_server(("localhost", 8888)).accept()[0]
+
+
+# -- which addresses are the machine's ----------------------------------------------------------------
+
+
+FOREIGN = ("8.8.8.8", "198.51.100.1", "0.0.0.5", "2001:db8::1", "::ffff:8.8.8.8")
+POSSIBLE = (
+    "", "10.1.2.3", "172.31.0.1", "192.168.7.7", "169.254.1.1", "100.64.0.1", "127.8.9.10", "::", "fe80::1", "fd00::1",
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("host", FOREIGN)
+def test_an_address_that_is_somebody_elses_cannot_be_bound_to(host: str) -> None:
+    with scenario():
+        sock = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET)
+        assert errno.EADDRNOTAVAIL == error_of(sock.bind, (host, 80))
+        sock.close()
+
+
+@pytest.mark.parametrize("host", POSSIBLE)
+def test_one_that_the_machine_may_have_can(host: str) -> None:
+    with scenario():
+        sock = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET)
+        sock.bind((host, 80))
+        sock.close()
+
+
+def test_so_can_one_to_which_a_client_connects() -> None:
+    def server() -> None:
+        with socket.create_server(("93.184.216.34", 80)) as listener:
+            listener.accept()[0].close()
+
+    with Scenario() as net:
+        net.client("alice", to=("93.184.216.34", 80)).expects_eof()
+        net.run(server)
+
+
+def test_a_backends_host_is_another_machine() -> None:
+    def server() -> int | None:
+        with socket.socket() as sock:
+            return error_of(sock.bind, ("db", 80))
+
+    with Scenario() as net:
+        net.backend(("db", 80), allow={"unmet-expectation"})
+        assert errno.EADDRNOTAVAIL == net.run(server)
+
+
+# -- what the program sends to itself ------------------------------------------------------------------
+
+
+def connected() -> tuple[socket.socket, socket.socket]:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        near = socket.create_connection(listener.getsockname())
+        return near, listener.accept()[0]
+
+
+def test_a_long_answer_to_ones_own_socket_need_not_be_read_at_once() -> None:
+    def server() -> int:
+        near, far = connected()
+        with near, far:
+            far.sendall(b"x" * 1_000_000)
+            return len(near.recv(2_000_000, socket.MSG_WAITALL | socket.MSG_DONTWAIT))
+
+    with Scenario() as net:
+        assert 1_000_000 == net.run(server)
+
+
+def test_nor_need_it_be_read_at_all() -> None:
+    def server() -> None:
+        near, far = connected()
+        far.sendall(b"x" * 1_000_000)
+        near.close()
+        far.close()
+
+    with Scenario() as net:
+        net.run(server)
+
+
+def test_if_the_test_says_how_much_fits_that_is_so_here_too() -> None:
+    def server() -> int:
+        near, far = connected()
+        with near, far:
+            far.setblocking(False)
+            return far.send(b"x" * 100_000)
+
+    with Scenario(buffer=1000, allow={"short-send-lost"}) as net:
+        assert 1000 == net.run(server)

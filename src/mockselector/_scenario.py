@@ -21,6 +21,7 @@ from ._judge.trace import Trace, caller, place
 from ._kernel.addresses import AF_UNIX, ANY
 from ._loopback.stack import LoopbackStack, require_loopback
 from ._play.clock import DATE, nanoseconds
+from ._play.dialling import BUFFER
 from ._play.peer import Peer, checked_steps
 from ._play.player import Endpoint, Player, check_side
 from ._play.script import Script
@@ -55,7 +56,6 @@ if TYPE_CHECKING:
 
 __tracebackhide__ = True  # pytest: end tracebacks at the server's own line
 
-BUFFER: Final = 65536
 """How many bytes fit into a connection in each direction, unless the test says otherwise."""
 
 
@@ -189,6 +189,8 @@ class Scenario:
                 " or while it runs, in a does() step"
             )
         own_name = world.monitor.name_for(name, "client")
+        if isinstance(to, tuple) and not backend:
+            world.network.own.add(str(to[0]))  # pyright: ignore[reportUnknownArgumentType]  # a host, as was required
         endpoint = Endpoint(
             to, source, world.buffer if buffer is None else buffer, checked_rules(allow), backend, refuses, delay
         )

@@ -302,8 +302,8 @@ class Descriptor:
             return "unaccepted-connection", ", ".join(
                 one.other.peer.name for one in waiting if one.other.peer is not None
             )
-        if stream is None or stream.dead or not (left := stream.left()):
-            return None
+        if stream is None or stream.dead or stream.other.peer is None or not (left := stream.left()):
+            return None  # what the program has sent to itself is no script's
         return "unread-data", bytes_text(excerpt(left))
 
     def _about_left(self, name: str) -> tuple[Mapping[str, str], str]:

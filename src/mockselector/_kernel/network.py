@@ -16,7 +16,7 @@ from socket import AF_INET, AF_INET6, SHUT_RD
 from typing import TYPE_CHECKING, Any, Final
 
 from .._system import FIRST_NUMBER, os_error
-from .addresses import AF_UNIX, ANY, LOOPBACK, is_literal
+from .addresses import AF_UNIX, ANY, LOOPBACK, is_literal, refuses_to_bind
 from .descriptors import SHUT, Descriptor
 from .epolls import Epoll
 from .streams import Stream
@@ -42,6 +42,7 @@ class Network:
         self.descriptors: Final[dict[int, Descriptor]] = {}
         self.listeners: Final[list[Descriptor]] = []
         self.hosts: Final[dict[str, str]] = {}
+        self.own: Final[set[str]] = set()  # hosts to which clients of the script connect
         self._bound: Final[list[Descriptor]] = []
         self._free: Final[list[int]] = []
         self._lingering: Final[dict[int, float]] = {}  # ports in TIME_WAIT, until when
@@ -96,6 +97,9 @@ class Network:
         taken = descriptor.locked or (
             not over and (descriptor.bound or (stream is not None and bool(stream.local)) or descriptor.connecting)
         )
+        error = refuses_to_bind(address[0]) if descriptor.family in ANY and address[0] not in self.own else 0
+        if error:  # by IPv6, what else is wrong is looked at first
+            raise os_error(EINVAL if taken and descriptor.family == AF_INET6 else error)
         if descriptor.family == AF_UNIX:
             if not address:
                 if taken:

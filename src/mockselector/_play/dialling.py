@@ -30,6 +30,13 @@ if TYPE_CHECKING:
 __tracebackhide__ = True  # pytest: end tracebacks at the server's own line
 
 
+BUFFER: Final = 65536
+"""How many bytes fit between the program and a peer, unless the test says otherwise."""
+
+OWN: Final = {True: 1 << 21, False: 200_000}
+"""How many fit between two sockets of the program itself, by TCP and by AF_UNIX: about as many as in Linux."""
+
+
 class Dialling:
     """Connections that are to come."""
 
@@ -114,7 +121,8 @@ class Dialling:
 
     def _link(self, descriptor: Descriptor, listener: Descriptor) -> None:
         """Connect the program to a listener of its own."""
-        stream = self._network.meet(listener, descriptor.local or None, self._buffer)
+        size = OWN[listener.family in ANY] if self._buffer == BUFFER else self._buffer
+        stream = self._network.meet(listener, descriptor.local or None, size)
         self.alive += 2
         descriptor.connected(stream.other)
 

@@ -171,7 +171,7 @@ class SimSocket(Connecting):
     def detach(self) -> int:
         """Give the number away; `socket.socket(fileno=...)` takes it up again."""
         number = self.fileno()
-        if number >= 0:
+        if number >= 0 and not self._gone():
             self._do("detach")
             self._world.holdings.detached[number] = (self._descriptor, self._record.name)
         self._closed = True

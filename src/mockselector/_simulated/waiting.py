@@ -170,7 +170,10 @@ class Waiting(Shell):
 
     def fileno(self) -> int:
         """A number from 2**30 up, the lowest that is free; -1 once closed."""
-        return -1 if self._record.phase in GONE else self._descriptor.number
+        if self._record.phase not in GONE:
+            return self._descriptor.number
+        # Closed by its number alone, that is kept, as the real one does: it does not know.
+        return self._descriptor.number if self._descriptor in self._world.holdings.shared and not self._closed else -1
 
     def _waits(self, flags: int = 0) -> int:
         """How a call waits: 0 not at all, 1 for a while, 2 until something comes."""
