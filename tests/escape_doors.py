@@ -343,6 +343,9 @@ DOORS: list[Door] = [
         "os.kill(os.getpid(), signal.SIGTERM)",
         "signal.raise_signal(signal.SIGTERM)",
         "signal.pthread_kill(threading.get_ident(), signal.SIGTERM)",
+        "_thread.interrupt_main(signal.SIGTERM)",
+        "signal.signal(signal.SIGTERM, print); signal.siginterrupt(signal.SIGTERM, False)",
+        "signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGTERM]); signal.sigpending()",
         "kept_alarm(0); signal.setitimer(signal.ITIMER_REAL, 0)",
     ),
     # -- processes, signals, threads

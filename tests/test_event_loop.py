@@ -331,6 +331,18 @@ def test_a_second_scenario_in_the_first_is_refused() -> None:
         run(test)
 
 
+def test_one_that_is_over_is_not_entered_again() -> None:
+    async def test() -> None:
+        net = Scenario()
+        async with net:
+            pass
+        async with net:
+            raise AssertionError("it is entered")
+
+    with pytest.raises(RuntimeError, match="this scenario is at its end"):
+        run(test)
+
+
 def test_run_is_refused_in_it() -> None:
     async def test() -> None:
         async with Scenario() as net:

@@ -275,6 +275,8 @@ REFUSED: list[tuple[Callable[[], object], type[Exception], str]] = [
     (lambda: signal.getsignal(1.5), TypeError, "'float' object cannot be interpreted as an integer"),  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
     (lambda: signal.set_wakeup_fd(10**6), OSError, "Bad file descriptor"),
     (lambda: signal.raise_signal("15"), TypeError, "."),  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+    (lambda: signal.pthread_sigmask(7, []), OSError, "Invalid argument"),
+    (lambda: signal.pthread_sigmask(signal.SIG_BLOCK, [0]), ValueError, "signal number"),
     (lambda: os.kill(os.getpid()), TypeError, "."),  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]
 ]
 
@@ -287,6 +289,23 @@ def test_wrong_arguments_are_refused_as_they_are_in_production(
         act()
     with pytest.raises(error, match=text), Scenario() as net:
         net.run(act)
+
+
+def test_what_is_blocked_comes_when_it_is_not_any_more() -> None:
+    def main() -> list[object]:
+        came: list[object] = []
+        signal.signal(signal.SIGTERM, lambda number, _frame: came.append(number))
+        came.append(signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGTERM, signal.SIGINT]))
+        time.sleep(10)
+        came.append(signal.sigpending())
+        came.append(signal.pthread_sigmask(signal.SIG_SETMASK, []))
+        return came
+
+    with Scenario() as net:
+        net.terminates(at=1)
+        both = {signal.SIGTERM, signal.SIGINT}
+        assert net.run(main) == [set(), {signal.SIGTERM}, signal.SIGTERM, both]
+    assert signal.pthread_sigmask(signal.SIG_BLOCK, []) == set()
 
 
 def test_a_descriptor_that_blocks_is_refused_to_be_woken_by() -> None:

@@ -55,8 +55,7 @@ class Run:
     def call(self, server: Callable[[], R], function: object) -> R | None:
         """Call the server, with the scenario under it; `function`: what the test has given for it."""
         world = self._world
-        if self.finished:
-            raise RuntimeError("this scenario is at its end: a script is played once; make a new Scenario")
+        self._check_open()
         world.check_not_acting("run()")
         check_surroundings(function)
         world.monitor.witness.begins()
@@ -102,6 +101,10 @@ class Run:
             del error  # it refers to this frame
         return result
 
+    def _check_open(self) -> None:
+        if self.finished:
+            raise RuntimeError("this scenario is at its end: a script is played once; make a new Scenario")
+
     def _afterwards(self, error: BaseException | None) -> None:
         """The server is out: steps that are left are taken, the end is judged, and what it leaves behind goes."""
         world = self._world
@@ -144,6 +147,7 @@ class Run:
         """The block of a coroutine is entered: the scenario is put under the loop that runs it."""
         from ._install.event_loop import Block
 
+        self._check_open()
         world = self._world
         self._block = Block(world, self._is_own, self.let_go)
         try:

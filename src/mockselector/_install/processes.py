@@ -112,6 +112,14 @@ def _restarts(world: World, signalnum: Any, flag: object) -> None:
     world.stopping.signals.handler(signalnum)
 
 
+def _masks(world: World, how: Any, mask: Any, /) -> set[int]:
+    return world.stopping.signals.mask(how, mask, sys._getframe(2))
+
+
+def _pending(world: World) -> set[int]:
+    return world.stopping.signals.pending()
+
+
 def _wakes(world: World, number: int, *, warn_on_full_buffer: bool = True) -> int:
     if world.stack.owns(number):
         world.refuse("signal.set_wakeup_fd() is not simulated on a scenario's socket; give it one of a socketpair()")
@@ -132,6 +140,7 @@ def _of_signals() -> Iterable[Pair]:
 
     table: dict[str, Callable[..., Any]] = {
         "signal": _installs, "getsignal": _handler, "set_wakeup_fd": _wakes, "siginterrupt": _restarts,
+        "pthread_sigmask": _masks, "sigpending": _pending,
     }  # fmt: skip
     for name, ask in table.items():
         for real in {getattr(space, name) for space in (signal, import_module("_signal")) if hasattr(space, name)}:

@@ -12,7 +12,7 @@ from errno import EINVAL
 from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
     from types import FrameType
 
 __tracebackhide__ = True  # pytest: end tracebacks at the server's own line
@@ -49,12 +49,18 @@ class Signals:
         self._handlers: Final[dict[int, Any]] = dict.fromkeys(_IGNORED, signal.SIG_IGN)
         self._handlers[signal.SIGINT] = signal.default_int_handler
         self._wakes = -1  # the descriptor that is written to
+        self._blocked: set[int] = set()
+        self._pending: set[int] = set()  # of those, what has come
         self.answered = False
         """Whether a handler of the program's own was called: what it then raises is its answer."""
 
     def handler(self, number: Any) -> Any:  # Any: as the program gives it; a handler
         """As `signal.getsignal`."""
         return self._handlers.get(_checked(number), signal.SIG_DFL)
+
+    def raises(self, number: int) -> bool:
+        """Whether it raises KeyboardInterrupt, and does nothing else."""
+        return number not in self._blocked and self.handler(number) is signal.default_int_handler
 
     def install(self, number: Any, handler: Any) -> Any:  # Any: likewise
         """As `signal.signal`."""
@@ -77,8 +83,27 @@ class Signals:
         before, self._wakes = self._wakes, number
         return before
 
+    def mask(self, how: int, numbers: Iterable[int], frame: FrameType) -> set[int]:
+        """As `signal.pthread_sigmask`: what has come and is blocked no more, comes now."""
+        before, given = self._blocked, {_checked(number) for number in numbers} - _BEYOND
+        masks = {signal.SIG_BLOCK: before | given, signal.SIG_UNBLOCK: before - given, signal.SIG_SETMASK: given}
+        if how not in masks:
+            raise OSError(EINVAL, os.strerror(EINVAL))
+        self._blocked = masks[signal.Sigmasks(how)]
+        for number in sorted(self._pending - self._blocked):
+            self._pending.discard(number)
+            self.sent(number, frame)
+        return set(map(_named, before))
+
+    def pending(self) -> set[int]:
+        """As `signal.sigpending`."""
+        return set(map(_named, self._pending))
+
     def sent(self, number: int, frame: FrameType) -> None:
         """One has come, while the program stood in `frame`: call its handler, or end it as the system does."""
+        if number in self._blocked:
+            self._pending.add(number)
+            return
         handler = self.handler(number)
         if handler == signal.SIG_IGN:
             return
@@ -103,6 +128,10 @@ class Signals:
             if own and not is_of_a_runner(handler):
                 return number
         return None
+
+
+def _named(number: int) -> int:
+    return signal.Signals(number) if number in {*signal.Signals} else number
 
 
 def _checked(number: Any) -> int:  # Any: as the program gives it

@@ -74,7 +74,7 @@ class Stopping:
     def send(self, number: int) -> None:
         """A signal comes, whatever the program does."""
         world = self._world
-        if number == signal.SIGINT and self.signals.handler(number) is signal.default_int_handler:
+        if number == signal.SIGINT and self.signals.raises(number):
             world.outcome.note_tasks()
             world.monitor.breaks_off(*world.call)
             raise interruption(world)

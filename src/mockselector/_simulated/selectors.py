@@ -356,9 +356,9 @@ class SimSelector(_BaseSelectorImpl):
 
     def _waits_alone(self, world: World, timeout: float) -> bool:
         """Wait where nothing is watched, and nobody plays. False: it is to wait as ever."""
-        if self._watched or not (self._real is None or (self._quiet and self._heard == world.stirs)):
+        if self._over or self._watched or not (self._real is None or (self._quiet and self._heard == world.stirs)):
             return False
-        return world.spinning.alone(self._call, self._duration(timeout) if timeout > 0 else 0, self._watch)
+        return world.spinning.alone(self._call, 0 if timeout <= 0 else self._duration(timeout), self._watch)
 
     def _look(self) -> list[tuple[int, int]]:
         """What is ready, real descriptors among it."""
