@@ -26,7 +26,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import mockselector
-from mockselector import Scenario, _current
+from mockselector import EventLoop, Scenario, _current
 from mockselector._ending import watchdog
 from mockselector._install import installing
 from mockselector._install.stand_ins import REPLACEMENTS, in_classes
@@ -38,7 +38,7 @@ if TYPE_CHECKING:
 
 WALKED = os.path.dirname(mockselector.__file__)
 
-AROUND = ("installing.py", "_running.py", "_scenario.py", "watchdog.py")
+AROUND = ("installing.py", "_running.py", "_scenario.py", "watchdog.py", "event_loop.py")
 """What acts before asyncio begins and after it has ended: interrupted within, it leaves its own loop open."""
 
 STAND_INS = {id(ours) for _, ours in REPLACEMENTS.values()}
@@ -122,7 +122,42 @@ def tasks() -> None:
         net.run(asyncio.run, main())
 
 
-RUNS: list[Callable[[], None]] = [plain, in_a_block, file, swallowing, tasks, *[at_a_path] * hasattr(socket, "AF_UNIX")]
+def signalled() -> None:
+    def main() -> None:
+        signal.signal(signal.SIGTERM, lambda _number, _frame: None)
+        echo()
+
+    with Scenario() as net:
+        net.client("alice").closes()
+        net.terminates(at=1)
+        net.run(main)
+
+
+def in_a_coroutine() -> None:
+    async def test() -> None:
+        async with Scenario():
+            await asyncio.sleep(1)
+
+    async def clean_up() -> None:
+        tasks = asyncio.all_tasks() - {asyncio.current_task()}
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+    loop = EventLoop()
+    try:
+        loop.run_until_complete(test())
+    finally:
+        try:
+            loop.run_until_complete(clean_up())
+        finally:
+            loop.close()
+
+
+OF_ASYNCIO: list[Callable[[], None]] = [tasks, in_a_coroutine]
+RUNS: list[Callable[[], None]] = [
+    plain, in_a_block, file, swallowing, signalled, *OF_ASYNCIO, *[at_a_path] * hasattr(socket, "AF_UNIX"),
+]  # fmt: skip
 
 
 # -- what may be left behind --------------------------------------------------------------------------
@@ -229,7 +264,7 @@ def walk_through(run: Callable[[], None], before: dict[str, object], start: int 
     first = Walk()
     go(run, first)
     seen = sorted(first.seen.items(), key=lambda one: (one[0][0].co_filename, one[0][0].co_name, one[0][1]))
-    if run is tasks:
+    if run in OF_ASYNCIO:
         seen = [one for one in seen if os.path.basename(one[0][0].co_filename) in AROUND]
     places = seen[start::step]
     for (code, instruction), times in places:

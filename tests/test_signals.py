@@ -120,6 +120,33 @@ def test_a_handler_may_exit(code: int | None) -> None:
         assert net.run(main) is None
 
 
+def test_an_interrupt_of_the_user_after_a_signal_comes_out() -> None:
+    def main() -> None:
+        signal.signal(signal.SIGTERM, lambda _number, _frame: None)
+        time.sleep(10)
+        raise KeyboardInterrupt("of the user")
+
+    with pytest.raises(KeyboardInterrupt, match=r"\Aof the user"), Scenario() as net:
+        net.terminates(at=1)
+        net.run(main)
+
+
+def test_what_a_handler_makes_of_an_interrupt_does_not() -> None:
+    def main() -> None:
+        signal.signal(signal.SIGTERM, signal.default_int_handler)
+        try:
+            echo()
+        finally:
+            cleaned.append(net.now)
+
+    cleaned: list[float] = []
+    with Scenario() as net:
+        hello(net)
+        net.terminates(at=5)
+        assert net.run(main) is None
+    assert cleaned == [5.0]
+
+
 def test_an_exit_with_a_text_comes_out() -> None:
     def main() -> None:
         signal.signal(signal.SIGTERM, lambda _number, _frame: sys.exit("the disk is full"))

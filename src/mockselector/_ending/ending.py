@@ -57,14 +57,14 @@ def is_interruption(error: BaseException | None, run: object = None) -> bool:
     """Whether it is that one (of whatever run), or one that the server has raised in its place; not one of the user."""
     if not isinstance(error, KeyboardInterrupt):
         return False
-    ours = [error, *(_chain(error) if is_raised_by_code(error) else ())]
+    ours = [error, *(_chain(error) if _is_raised_by_code(error) else ())]
     return any(run in (None, vars(one)[_MARK]) for one in ours if _MARK in vars(one))
 
 
 _MARK: Final = "_mockselector_run"
 
 
-def is_raised_by_code(error: BaseException) -> bool:
+def _is_raised_by_code(error: BaseException) -> bool:
     """Whether a `raise` has raised it, and not a signal, which does that between two instructions."""
     import dis  # here: only where an interrupt comes out of a server
 

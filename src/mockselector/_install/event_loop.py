@@ -162,12 +162,12 @@ class Block:
         self._gives_up: Final = gives_up
         self._loop: Final = loop
         self._task: Final = task
-        self._before: Final = {*asyncio.all_tasks(loop)}
+        self._before: Final[set[object]] = {*asyncio.all_tasks(loop)}
         self._over: Final[asyncio.Future[None]] = loop.create_future()
         self._inside = True
         self._cancelled = 0
         """How often the task was cancelled because the run is over."""
-        world.stopping.mains.append(self._ends)
+        world.stopping.mains.append((task, self._ends))
         loop.enters(world, self)
 
     def select(self, selector: selectors.BaseSelector, timeout: float | None) -> list[tuple[SelectorKey, int]]:
@@ -211,7 +211,8 @@ class Block:
         try:
             if error is None and not self.is_over and world.termination.is_server:
                 await self._over
-            tasks = [one for one in asyncio.all_tasks(self._loop) if one not in self._before and one is not self._task]
+            others = self._before.union(main for main, _ in world.stopping.mains)
+            tasks = [one for one in asyncio.all_tasks(self._loop) if one not in others]
             for task in tasks:
                 task.cancel()
             if tasks:

@@ -118,7 +118,7 @@ def _run_until_complete(self: Any, future: Any) -> Any:
         return real(self, future)
     main: Any = sys.modules["asyncio"].ensure_future(future, loop=self)
     mains = world.stopping.mains
-    mains.append(lambda: self.call_soon_threadsafe(main.cancel))
+    mains.append((main, lambda: self.call_soon_threadsafe(main.cancel)))
     try:
         return real(self, main)
     except BaseException:

@@ -11,7 +11,7 @@ import signal
 import sys
 from typing import TYPE_CHECKING, Any, Final
 
-from .._ending.ending import interruption, is_raised_by_code
+from .._ending.ending import interruption
 from .._judge.trace import caller
 from .signals import Signals, name_of
 
@@ -61,8 +61,8 @@ class Stopping:
     def __init__(self, world: Stopped) -> None:
         self._world: Final[Stopped] = world
         self.signals: Final = Signals(self._dies)
-        self.mains: Final[list[Callable[[], object]]] = []
-        """How to cancel what each event loop is run for, the innermost last."""
+        self.mains: Final[list[tuple[Any, Callable[[], object]]]] = []
+        """What each event loop is run for, a future of asyncio, and how to cancel that; the innermost last."""
         self.cancelled = False
         """Whether that was done."""
         self.killed = False
@@ -80,7 +80,11 @@ class Stopping:
             raise interruption(world)
         world.log.signalled(name_of(number))
         world.stirs += 1
-        self.signals.sent(number, caller(1))
+        try:
+            self.signals.sent(number, caller(1))
+        except KeyboardInterrupt as error:
+            interruption(world, error)
+            raise
 
     def _dies(self, number: int) -> None:
         """The program has no handler for it: its process ends, whatever it is at."""
@@ -100,7 +104,7 @@ class Stopping:
             return False
         if isinstance(error, SystemExit):
             return error.code is None or isinstance(error.code, int)
-        return isinstance(error, KeyboardInterrupt) and is_raised_by_code(error)
+        return isinstance(error, KeyboardInterrupt) and _comes_from(error) == "asyncio.runners"
 
     # -- at the end -----------------------------------------------------------------------------
 
@@ -132,7 +136,7 @@ class Stopping:
         if not self.cancelled and self.mains:
             self.cancelled = True
             termination.stops()
-            self.mains[-1]()
+            self.mains[-1][1]()
             return
         world.give_up()
 
@@ -159,6 +163,14 @@ class Stopping:
             world.dropped.before_a_verdict(whole=True, anew=True)  # what is garbage would be closed sooner or later
             leaked = world.outcome.open_without_peer()
         world.outcome.leaked = leaked
+
+
+def _comes_from(error: BaseException) -> object:
+    """The name of the module in which it was raised."""
+    step = error.__traceback__
+    while step is not None and step.tb_next is not None:
+        step = step.tb_next
+    return step and step.tb_frame.f_globals.get("__name__")
 
 
 def _is_cancellation(error: BaseException | None) -> bool:
