@@ -279,7 +279,7 @@ def test_where_each_task_stands_is_told_when_an_asyncio_program_is_stuck(
 ) -> None:
     error = error_of(streaming(handle))
     assert error.rule == "stuck"
-    assert re.search(rf"  {handle.__name__}\(\) +\S*{line_of(function, source)}", str(error))
+    assert re.search(rf"  {handle.__name__}\(\)( of alice)? +\S*{line_of(function, source)}", str(error))
     assert re.search(r"main\(\) .*await server.serve_forever\(\)", str(error))
 
 
@@ -291,6 +291,24 @@ def test_where_a_task_stands_is_told_of_a_connection_that_leaks() -> None:
     error = error_of(streaming(handle), lambda net: net.client("alice").closes())
     assert error.rule == "leaked-connection"
     assert line_of(handle, "sleep") in str(error)
+
+
+def test_of_many_tasks_those_that_have_the_connection_in_question_come_first() -> None:
+    async def handle(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        who = await reader.readline()
+        if who == b"alice\n":
+            await reader.readuntil(b"never")
+        writer.write(who)
+        await reader.read()
+
+    def script(net: Scenario) -> None:
+        net.client("alice").sends(b"alice\n").expects(b"alice\n")
+        for number in range(20):
+            net.client().waits(1).sends(b"%d\n" % number).expects(b"%d\n" % number).waits(10_000)
+
+    shown = str(error_of(streaming(handle), script)).split("\n\n")[1].splitlines()
+    assert re.search(rf"^    handle\(\) of alice +\S*{line_of(handle, 'never')}", shown[1])
+    assert re.search(rf"^    20 x handle\(\) +\S*{line_of(handle, 'reader.read()')}", shown[2])
 
 
 def test_tasks_that_stand_at_one_place_are_counted_and_only_some_places_are_shown() -> None:

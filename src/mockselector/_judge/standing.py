@@ -11,6 +11,7 @@ import gc
 import sys
 from weakref import WeakKeyDictionary
 
+from .._system import number_of, real_socket
 from .._text import shown
 from .._whose import INSIDE, whose
 from .reasons import Reason, reason
@@ -46,11 +47,11 @@ def running_loop() -> object:
         return None
 
 
-def standing(outer: int) -> list[tuple[str, Place]]:
+def standing(outer: int, number: int = -1, name: str = "") -> list[tuple[str, Place]]:
     """For each place at which tasks of the running loop stand: who stands there, and the place.
 
     Those that stand in code of the user's own first, of these the latest first: the oldest is the main one.
-    outer: the `id()` of a loop that is the test's.
+    outer: the `id()` of a loop that is the test's. number, name: of the connection in question, whose tasks come first.
     """
     loop = running_loop()
     if loop is None or id(loop) == outer:
@@ -60,10 +61,27 @@ def standing(outer: int) -> list[tuple[str, Place]]:
     for task in sorted(asyncio.all_tasks() - {asyncio.current_task()}, key=_age, reverse=True):
         where = _place(task.get_coro())
         if where is not None:
-            who = name_of(task)
+            of = f" of {name}" if number >= 0 and _has(task.get_coro(), number) else ""
+            who = f"{name_of(task)}{of}"
             found[who, where] = found.get((who, where), 0) + 1
     shared = [(f"{count:,} x {who}" if count > 1 else who, where) for (who, where), count in found.items()]
-    return sorted(shared, key=lambda one: whose(one[1].file) != "own")
+    return sorted(shared, key=lambda one: (whose(one[1].file) != "own", not one[0].endswith(f" of {name}")))
+
+
+def _has(coroutine: object, number: int) -> bool:
+    """Whether a coroutine, or what it awaits, has a stream or a socket with that number in one of its variables."""
+    return any(_number_of(value) == number for frame in _frames(coroutine) for value in frame.f_locals.values())
+
+
+def _number_of(value: object) -> int:
+    """The number of a socket, or of that of asyncio's streams and transports; -1: it is nothing of the kind."""
+    kind = type(value)  # not what it says that it is: proxies of frameworks raise what they like
+    if issubclass(kind, real_socket):
+        return number_of(value)
+    if not str(kind.__module__).startswith("asyncio."):
+        return -1
+    ask: Any = getattr(value, "get_extra_info", None)
+    return -1 if ask is None else number_of(ask("socket"))
 
 
 def failed_tasks(outer: int) -> list[Reason]:

@@ -90,7 +90,8 @@ class Witness:
     def around(self, finding: Finding) -> Circumstances:
         """The same for a finding: about one call, or the end of the run."""
         around = Circumstances(self.program, self.reasons) if finding.at_end else self.around_call()
-        around.sent_by = next((one.sent_by for one in self._door.records if one.name == finding.socket), None)
+        record = next((one for one in self._door.records if one.name == finding.socket), None)
+        around.sent_by = None if record is None else record.sent_by
         around.swallowed = [*self.swallowed, *failed_tasks(self.outer_loop)][::-1]
         if finding.at_end:
             around.standing = self.stood
@@ -99,7 +100,8 @@ class Witness:
                 around.handled = f"The {self.program} returned{caught and ' after '}{caught}."
             return around
         if around.called_from is None:
-            around.standing = standing(self.outer_loop)
+            number, name = (-1, "") if record is None else (record.number, record.name)
+            around.standing = standing(self.outer_loop, number, name)
         return around
 
     def around_call(self) -> Circumstances:
