@@ -25,7 +25,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Generator
 
 KINDS = ("select", "poll", "epoll", "asyncio")
-PORT = 8888
 BIG = b"x" * 1_000_000
 
 
@@ -76,7 +75,7 @@ class Forgets(Echo):
 def serve(kind: str, handler: type = Echo, *, half_close: bool = False, prepare: Callable[[Any], object] = id) -> str:
     reactor = make(kind)
     factory = protocol.Factory.forProtocol(type("Handler", (handler,), {"reactor": reactor}))
-    reactor.listenTCP(PORT, factory)
+    reactor.listenTCP(0, factory, interface="127.0.0.1")
     prepare(reactor)
     reactor.run(installSignalHandlers=False)
     return "stopped"
@@ -91,9 +90,10 @@ def run(net: Scenario, kind: str, handler: type = Echo) -> object:
     return net.run(lambda: serve(kind, handler, prepare=asked_to_stop))
 
 
+@pytest.mark.parametrize("network", ["simulated", "loopback"])
 @pytest.mark.parametrize("kind", KINDS)
-def test_it_answers_once_and_again_and_stops(kind: str) -> None:
-    with Scenario() as net:
+def test_it_answers_once_and_again_and_stops(kind: str, network: Any) -> None:
+    with Scenario(network=network) as net:
         net.client("alice").sends(b"hi").expects(b"hi").waits(10).sends(b"again").expects(b"again").closes()
         net.client("bob").sends(b"there").expects(b"there").closes()
         assert "stopped" == run(net, kind)

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from mockselector import Scenario, ScenarioError
-from scenario_servers import DB, PORT, headline, hello
+from scenario_servers import DB, headline, hello
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -32,7 +32,7 @@ def make(kind: str) -> Any:  # Any: of either kind
 
 def polling(kind: str, closes: Callable[[Any, socket.socket], object], mask: int = IN) -> None:
     """An echo; `closes` is what it does with a client at its end."""
-    with socket.create_server(("", PORT)) as listener:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
         poller, clients = make(kind), dict[int, socket.socket]()
         poller.register(listener, IN)
         while True:
@@ -59,7 +59,7 @@ def forgets(_: object, client: socket.socket) -> None:
 
 
 def selecting(closes: Callable[[list[socket.socket], socket.socket], object], *, writes: bool = False) -> None:
-    with socket.create_server(("", PORT)) as listener:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
         clients: list[socket.socket] = []
         while True:
             ready, _, _ = select.select([listener, *clients], clients if writes else [], [])
@@ -134,7 +134,7 @@ def test_to_close_before_it_is_unregistered_is_found_if_asked_for() -> None:
 @pytest.mark.parametrize("kind", KINDS)
 def test_who_is_accepted_and_not_registered_is_found(kind: str) -> None:
     def server() -> None:
-        with socket.create_server(("", PORT)) as listener:
+        with socket.create_server(("127.0.0.1", 0)) as listener:
             poller, clients = make(kind), list[object]()
             poller.register(listener, IN)
             while True:
@@ -147,7 +147,7 @@ def test_who_is_accepted_and_not_registered_is_found(kind: str) -> None:
 
 def test_who_is_accepted_and_in_no_list_is_found() -> None:
     def server() -> None:
-        with socket.create_server(("", PORT)) as listener:
+        with socket.create_server(("127.0.0.1", 0)) as listener:
             clients: list[object] = []
             while True:
                 select.select([listener], [], [])
@@ -160,7 +160,7 @@ def test_who_is_accepted_and_in_no_list_is_found() -> None:
 @pytest.mark.parametrize("kind", KINDS)
 def test_an_end_that_is_ignored_is_found(kind: str) -> None:
     def server() -> None:
-        with socket.create_server(("", PORT)) as listener:
+        with socket.create_server(("127.0.0.1", 0)) as listener:
             poller = make(kind)
             client, _ = listener.accept()
             poller.register(client, IN)
@@ -194,7 +194,7 @@ def test_edge_triggered_it_is_right() -> None:
 
 def test_an_edge_that_was_not_read_to_its_end_is_never_told_again() -> None:
     def server() -> None:
-        with socket.create_server(("", PORT)) as listener, select.epoll() as poller:
+        with socket.create_server(("127.0.0.1", 0)) as listener, select.epoll() as poller:
             client, _ = listener.accept()
             poller.register(client, IN | select.EPOLLET)
             while True:
@@ -210,7 +210,7 @@ def test_an_edge_that_was_not_read_to_its_end_is_never_told_again() -> None:
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_blocking_read_that_keeps_another_client_waiting_is_found(kind: str) -> None:
     def server() -> None:
-        with socket.create_server(("", PORT)) as listener:
+        with socket.create_server(("127.0.0.1", 0)) as listener:
             poller, clients = make(kind), dict[int, socket.socket]()
             poller.register(listener, IN)
             while True:
@@ -232,7 +232,7 @@ def test_a_blocking_read_that_keeps_another_client_waiting_is_found(kind: str) -
 
 def test_so_is_one_between_two_calls_of_select() -> None:
     def server() -> None:
-        with socket.create_server(("", PORT)) as listener:
+        with socket.create_server(("127.0.0.1", 0)) as listener:
             clients: list[socket.socket] = []
             while True:
                 for sock in select.select([listener, *clients], [], [])[0]:
@@ -298,7 +298,7 @@ def test_to_wait_for_a_backend_while_a_request_is_served_is_not_to_go_to_sleep(
     waits: Callable[[socket.socket], object],
 ) -> None:
     def server() -> None:
-        with socket.create_server(("", PORT)) as listener, socket.create_connection(DB) as backend:
+        with socket.create_server(("127.0.0.1", 0)) as listener, socket.create_connection(DB) as backend:
             while select.select([listener], [], [], 60)[0]:
                 client, _ = listener.accept()
                 with client:
@@ -314,7 +314,7 @@ def test_to_wait_for_a_backend_while_a_request_is_served_is_not_to_go_to_sleep(
 
 def test_but_who_is_forgotten_meanwhile_is_found_afterwards() -> None:
     def server() -> None:
-        with socket.create_server(("", PORT)) as listener, socket.create_connection(DB) as backend:
+        with socket.create_server(("127.0.0.1", 0)) as listener, socket.create_connection(DB) as backend:
             clients: list[object] = []
             while True:
                 select.select([listener], [], [])
@@ -360,7 +360,7 @@ def test_a_number_that_is_used_again_and_registered_anew_is_no_closed_socket() -
         sock = socket.socket()
         poller.register(sock, IN)
         sock.close()
-        with socket.create_server(("", PORT)) as listener:
+        with socket.create_server(("127.0.0.1", 0)) as listener:
             poller.register(listener, IN)
             return poller.poll(1000)
 
@@ -389,7 +389,7 @@ def test_each_waits_in_its_own_unit_and_exactly(
     wait: Callable[[socket.socket], object], seconds: float, network: Any
 ) -> None:
     def client() -> None:
-        with socket.create_server(("", PORT)) as sock:
+        with socket.create_server(("127.0.0.1", 0)) as sock:
             wait(sock)
 
     with Scenario(network=network, grace=1e6) as net:
@@ -405,7 +405,7 @@ def waits_for(poller: Any, sock: socket.socket, timeout: float) -> None:
 @pytest.mark.parametrize("kind", [*KINDS, "select"])
 def test_a_loop_that_only_looks_sees_time_pass(kind: str) -> None:
     def server() -> None:
-        with socket.create_server(("", PORT)) as listener:
+        with socket.create_server(("127.0.0.1", 0)) as listener:
             poller = None if kind == "select" else make(kind)
             if poller is not None:
                 poller.register(listener, IN)
@@ -426,7 +426,7 @@ def test_a_loop_that_only_looks_sees_time_pass(kind: str) -> None:
 def test_selectors_watch_an_epoll_object(network: Any) -> None:
     def server() -> None:
         with (
-            socket.create_server(("", PORT)) as listener,
+            socket.create_server(("127.0.0.1", 0)) as listener,
             select.epoll() as inner,
             selectors.DefaultSelector() as outer,
         ):
@@ -447,7 +447,7 @@ def test_selectors_watch_an_epoll_object(network: Any) -> None:
 
 def test_one_epoll_object_in_another_goes_by_its_name() -> None:
     def server() -> None:
-        with socket.create_server(("", PORT)) as listener, select.epoll() as inner, select.epoll() as outer:
+        with socket.create_server(("127.0.0.1", 0)) as listener, select.epoll() as inner, select.epoll() as outer:
             outer.register(inner, IN)
             inner.register(listener, IN)
             outer.poll()
@@ -464,7 +464,7 @@ def test_one_epoll_object_in_another_goes_by_its_name() -> None:
 def test_a_real_pipe_wakes_a_poll_object_beside_sockets() -> None:
     def server() -> list[tuple[int, int]]:
         reads, writes = os.pipe()
-        with socket.create_server(("", PORT)) as listener:
+        with socket.create_server(("127.0.0.1", 0)) as listener:
             poller = select.poll()
             poller.register(listener, IN)
             poller.register(reads, IN)
@@ -480,7 +480,7 @@ def test_a_real_pipe_wakes_a_poll_object_beside_sockets() -> None:
 
 def test_the_table_says_for_what_a_socket_is_polled() -> None:
     def server() -> None:
-        with socket.create_server(("", PORT)) as listener:
+        with socket.create_server(("127.0.0.1", 0)) as listener:
             poller = select.poll()
             poller.register(listener, IN)
             poller.poll()
@@ -495,7 +495,7 @@ def test_the_table_says_for_what_a_socket_is_polled() -> None:
 
 def test_what_is_kept_from_before_the_run_is_simulated_in_it() -> None:
     def server() -> object:
-        with socket.create_server(("", PORT)) as listener:
+        with socket.create_server(("127.0.0.1", 0)) as listener:
             return kept_select([listener], [], [], 10)
 
     with Scenario() as net:
@@ -531,7 +531,7 @@ def test_real_ones_are_real_outside_of_a_scenario() -> None:
 @pytest.mark.parametrize("kind", KINDS)
 def test_the_end_of_a_run_comes_out_of_a_wait_as_of_a_select(kind: str) -> None:
     def server() -> None:
-        with socket.create_server(("", PORT)) as listener:
+        with socket.create_server(("127.0.0.1", 0)) as listener:
             poller = make(kind)
             poller.register(listener, IN)
             while True:
@@ -548,7 +548,7 @@ def test_the_end_of_a_run_comes_out_of_a_wait_as_of_a_select(kind: str) -> None:
 
 def test_a_thousand_polls_at_one_instant_share_their_rows() -> None:
     def server() -> None:
-        with socket.create_server(("", PORT)) as listener:
+        with socket.create_server(("127.0.0.1", 0)) as listener:
             poller = select.poll()
             poller.register(listener, IN)
             for _ in range(900):

@@ -12,7 +12,7 @@ from .rules import GONE
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Mapping
-    from typing import Final, Protocol
+    from typing import Any, Final, Protocol
 
     from .rules import Phase, Registration
 
@@ -68,20 +68,20 @@ class Watch:
                 () if record.watches is self._alone else tuple([w for w in record.watches if w is not self])
             )
 
-    def takes(self, masks: Mapping[Member, int]) -> None:
+    def takes(self, masks: Mapping[Any, int]) -> None:  # Any: each a `Member`
         """These are what it watches from now on, as in a call that is given them."""
-        for record in [*self.masks]:
-            if record not in masks:
+        if self.masks.keys() != masks.keys():
+            for record in [one for one in self.masks if one not in masks]:
                 self.drop(record)
                 if record.phase in GONE:
                     record.number = -1
-        for record, mask in masks.items():
-            self._take(record, mask)
+            for record, mask in masks.items():
+                self._take(record, mask)
+        self.masks.update(masks)
 
     def rests(self) -> None:
         """Nobody waits in it: who watches is known, and registered is nothing."""
-        for record in self.masks:
-            self.masks[record] = 0
+        self.masks.update(dict.fromkeys(self.masks, 0))
 
     @property
     def goes_out(self) -> bool:

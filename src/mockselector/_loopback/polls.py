@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from .._kernel.bits import as_interest, as_readiness
-from .._system import number_of, poll_seconds
+from .._system import BOTH, number_of, poll_seconds
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -57,7 +57,7 @@ class LoopbackPoll:
     def register(self, fd: Any, *mask: int, **named: int) -> None:  # Any: a number, or what has a fileno()
         """As the real one."""
         self._real.register(fd, *mask, **named)
-        self._masks[number_of(fd)] = as_interest(*mask, *named.values()) if mask or named else 3
+        self._masks[number_of(fd)] = as_interest(*mask, *named.values()) if mask or named else BOTH
 
     def modify(self, fd: Any, *mask: int, **named: int) -> None:  # Any: likewise
         """As the real one."""

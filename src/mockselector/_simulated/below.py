@@ -20,8 +20,9 @@ from .._system import FIRST_NUMBER, os_error
 from .selectors import SimSelector, check_real, is_simulated
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Sequence
+    from collections.abc import Collection
 
+    from .._judge.records import Record
     from .._judge.trace import Nanoseconds
     from .._kernel.descriptors import Descriptor
     from .._kernel.epolls import Epoll
@@ -269,7 +270,9 @@ class BelowSelect(Below):
 
     def __init__(self, world: World) -> None:
         super().__init__(world)
-        self._lists: tuple[Sequence[int], ...] = ()
+        self._lists: tuple[list[int], ...] = ()
+        self._stood_for: list[Descriptor | None] = []
+        self._masks: dict[Record, int] = {}
 
     def _begin(self, number: int, events: int) -> None:
         """Nothing is registered but what a call is given."""
@@ -282,29 +285,36 @@ class BelowSelect(Below):
     def _duration(self, timeout: float) -> Nanoseconds:
         return nanoseconds(timeout)
 
-    def among(self, lists: tuple[Sequence[int], ...], timeout: float | None) -> dict[int, int]:
-        """What is said of those of three lists of numbers that are ready; a list of others is none of its business."""
+    def among(self, lists: tuple[list[int], ...], timeout: float | None) -> dict[int, int]:
+        """What is said of those of three lists of numbers that are ready."""
+        descriptors = self._world.network.descriptors
+        if lists != self._lists or list(map(descriptors.get, self._fd_to_key)) != self._stood_for:
+            self._takes(lists)
+        self._watch.takes(self._masks)
+        self._world.monitor.thread = get_ident()
+        try:
+            return {key.fd: self._bits[key.fd] for key, _ in self.select(timeout)}
+        finally:
+            self._watch.rests()
+
+    def _takes(self, lists: tuple[list[int], ...]) -> None:
+        """These are the numbers from now on."""
         asked: dict[int, int] = {}
         for numbers, mask in zip(lists, (EVENT_READ, EVENT_WRITE, 0), strict=True):
             for number in numbers:
                 asked[number] = asked.get(number, 0) | mask
         descriptors, holdings = self._world.network.descriptors, self._holdings
-        masks: dict[Any, int] = {}
+        assert self._name, "from now on it has one"
         self._lists = lists
-        self._watched = {number: descriptors[number] for number in asked if number in descriptors}
+        self._stood_for = list(map(descriptors.get, asked))
         self._fd_to_key = {number: SelectorKey(number, number, mask, None) for number, mask in asked.items()}
+        self._watched = {one.number: one for one in self._stood_for if one is not None}
+        self._masks = masks = {}
         for number, mask in asked.items():
             descriptor = self._watched.get(number)
             record = holdings.foreign(number, number) if descriptor is None else holdings.records[descriptor]
             record.ever_registered = True
             masks[record] = mask
-        assert self._name, "from now on it has one"
-        self._world.monitor.thread = get_ident()
-        self._watch.takes(masks)
-        try:
-            return {key.fd: self._bits[key.fd] for key, _ in self.select(timeout)}
-        finally:
-            self._watch.rests()
 
     def _find(self) -> Pairs:
         bits: dict[int, int] = {}
@@ -316,10 +326,12 @@ class BelowSelect(Below):
             descriptor = descriptors.get(number)
             if descriptor is None:
                 raise os_error(EBADF)
-            asked, said = key.events, descriptor.polled()
-            said &= (READABLE if asked & EVENT_READ else 0) | (WRITABLE if asked & EVENT_WRITE else 0)
-            if said:
-                bits[number] = said
+            asked = key.events
+            if descriptor.ready() & asked:  # what select() says is no more than that
+                said = descriptor.polled()
+                said &= (READABLE if asked & EVENT_READ else 0) | (WRITABLE if asked & EVENT_WRITE else 0)
+                if said:
+                    bits[number] = said
         return [(number, _selected(said)) for number, said in bits.items()]
 
     def _look(self) -> Pairs:

@@ -16,6 +16,7 @@ from .._judge.trace import caller
 from .._kernel.bits import POLLIN, POLLOUT, POLLPRI, READABLE, WRITABLE
 from .._system import CLOSED, FIRST_NUMBER, LARGEST, os_error, poll_seconds
 from .below import MOST, BelowEpoll, BelowPoll, BelowSelect
+from .sockets import SimSocket
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -215,14 +216,16 @@ def select_among(world: World, lists: tuple[list[Any], ...], timeout: float | No
     if below is None:
         below = world.holdings.calls[frame.f_code, frame.f_lasti] = BelowSelect(world)
     said = below.among(numbers, timeout)
+    if not said:
+        return ([], [], [])
     return tuple(
-        [one for one, number in zip(some, of_it, strict=True) if said.get(number, 0) & bits]
+        [one for one, number in zip(some, of_it, strict=True) if number in said and said[number] & bits]
         for some, of_it, bits in zip(lists, numbers, (READABLE, WRITABLE, POLLPRI), strict=True)
     )
 
 
 def _checked_number(thing: Any) -> int:  # Any: whatever was given
-    number: int = _number_or(thing)
+    number: int = thing.fileno() if type(thing) is SimSocket else _number_or(thing)
     if type(number) is not int or not 0 <= number <= LARGEST:
         _real_select([number], [], [], 0)  # which knows what is wrong with it
     if number >= FIRST_NUMBER + MOST or MOST <= number < FIRST_NUMBER:
