@@ -152,6 +152,28 @@ def test_who_is_silent_is_sent_away(kind: str) -> None:
 
 
 @pytest.mark.parametrize("kind", KINDS)
+def test_ctrl_c_stops_it_in_its_own_way(kind: str) -> None:
+    lost: list[str] = []
+
+    class Tells(Echo):
+        def connectionLost(self, reason: object = None) -> None:
+            super().connectionLost(reason)
+            lost.append("lost")
+
+    def program() -> str:
+        reactor = make(kind)
+        reactor.listenTCP(0, protocol.Factory.forProtocol(type("Handler", (Tells,), {"reactor": reactor})))
+        reactor.run()
+        return "stopped"
+
+    with Scenario() as net:
+        net.client("alice").sends(b"hi").expects(b"hi").waits(10).expects_eof()
+        net.interrupts(at=5)
+        assert "stopped" == net.run(program)
+    assert ["lost"] == lost
+
+
+@pytest.mark.parametrize("kind", KINDS)
 def test_it_connects_out(kind: str) -> None:
     def ask() -> bytes:
         reactor, got = make(kind), list[bytes]()

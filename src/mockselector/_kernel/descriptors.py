@@ -85,10 +85,10 @@ class Descriptor:
                 candidates[number] = None
 
     def comes(self) -> None:
-        """Bytes have come: of that, only who waits for such is told."""
+        """Bytes have come, so that it is readable: of that, only who waits for such is told."""
         number = self.number
         for candidates, asked in self.watchers:
-            if number not in candidates and asked[number] & EVENT_READ and self.is_ready_for(EVENT_READ):
+            if asked[number] & EVENT_READ and number not in candidates:
                 candidates[number] = None
 
     def frees(self) -> None:

@@ -120,6 +120,9 @@ class _ByNumber(SimSelector):
     def _forget(self, number: int) -> None:
         self._asked.pop(number, None)
 
+    def _waits_alone(self, world: World, timeout: float) -> bool:
+        return not self._asked and super()._waits_alone(world, timeout)  # a number may stand for nothing
+
 
 class PollSelector(_ByNumber):
     """As poll(): a number that stands for nothing is as ready as can be (POLLNVAL in man 2 poll)."""
