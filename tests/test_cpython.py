@@ -1,4 +1,4 @@
-"""The tests that Python has for `selectors` and `socketserver`, on simulated sockets.
+"""The tests that Python has for `selectors`, `select` and `socketserver`, on simulated sockets.
 
 They are those of the interpreter that runs, from its package `test`, method by method; none is
 copied. Each is run by a `Scenario`. What cannot run in one stands in `LISTED`, with the words by
@@ -63,6 +63,12 @@ LISTED: Final = [
            " test_ForkingUnixDatagramServer"),
     Listed(THREADS, "test_socketserver.ErrorHandlerTest",
            "test_threading_handled test_threading_not_handled test_forking_handled test_forking_not_handled"),
+    # They wait in real time for what another process writes.
+    Listed("EndException: the script is at its end", "test_select.SelectTestCase", "test_select"),
+    Listed("EndException: the script is at its end", "test_poll.PollTests", "test_poll2"),
+    Listed(THREADS, "test_poll.PollTests", "test_poll_blocks_with_negative_ms test_threaded_poll"),
+    # What is made in a scenario cannot be of a class in C.
+    Listed("SimPoll.__init__", "test_select.SelectTestCase", "test_disallow_instantiation"),
     Listed(THREADS, "test_socketserver.SocketWriterTest", "test_write"),
     Listed(THREADS, "test_socketserver.MiscTestCase", "test_threads_reaped"),
 ]  # fmt: skip
@@ -93,14 +99,22 @@ def cases(module: Any) -> Iterator[unittest.TestCase]:
     return iter(()) if module is None else flat(unittest.defaultTestLoader.loadTestsFromModule(module))
 
 
-ALL: Final = {case.id().partition(".")[2]: case for module in (SELECTORS, SOCKETSERVER) for case in cases(module)}
+POLLS: Final = [load(name) for name in ("test_select", "test_poll", "test_epoll")]
+
+ALL: Final = {
+    case.id().partition(".")[2]: case for module in (SELECTORS, SOCKETSERVER, *POLLS) for case in cases(module)
+}
 CASES: Final = {name: case for name, case in ALL.items() if not getattr(case, "__unittest_skip__", False)}
 """Those that are for this system."""
+
+ODD: Final = ("test.test_select", "test.test_poll", "test.test_epoll")
+"""Those that do odd things, and on purpose."""
 
 WITHOUT_SOCKETS: Final = [
     "test_socketserver.MiscTestCase.test_all",
     "test_selectors.PollSelectorTestCase.test_fileno",  # it has none
     "test_selectors.SelectSelectorTestCase.test_fileno",
+    "test_select.SelectTestCase.test_error_conditions",
 ]
 """Those that leave nothing in the trace; all others do, or they have not been run on what is simulated."""
 
@@ -132,6 +146,8 @@ def outcome_of(result: unittest.TestResult) -> str:
 
 def scenario_of(case: unittest.TestCase, patch: pytest.MonkeyPatch) -> Scenario:
     """A scenario for it, and in its module what is to be different."""
+    if type(case).__module__ in ODD:
+        return Scenario(allow=set(RULES), grace=1e9)
     if type(case).__module__ == "test.test_selectors":  # does odd things, and on purpose; for as long as it takes
         patch.setattr(SELECTORS, "socketpair", simulated_pair)
         return Scenario(allow=set(RULES), grace=1e9)

@@ -34,7 +34,7 @@ from .wire import ENDED, ERROR, IN, TCP, Far, Raw, Wire, polled, unread
 
 if TYPE_CHECKING:
     import selectors
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Iterable, Sequence
     from typing import Any
 
     from .._judge.records import Record
@@ -129,7 +129,7 @@ class LoopbackStack:
         known = self._epolls.get(number)
         return None if known is None or known.closed else self.poller(lambda: make(number), "epoll")
 
-    def select(self, lists: tuple[list[Any], ...], timeout: float | None) -> tuple[list[Any], ...]:
+    def select(self, lists: tuple[Sequence[Any], ...], timeout: float | None) -> tuple[list[Any], ...]:
         """`select.select()`; whose waiting is the world's."""
 
         def look() -> tuple[list[Any], ...] | None:

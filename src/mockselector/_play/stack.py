@@ -56,7 +56,7 @@ if TYPE_CHECKING:
             """Another object for one that has been made here; None: there is none, or it is simulated."""
             ...
 
-        def select(self, lists: tuple[list[Any], ...], timeout: float | None) -> tuple[list[Any], ...] | None:
+        def select(self, lists: tuple[Sequence[Any], ...], timeout: float | None) -> tuple[list[Any], ...] | None:
             """`select.select()` of these, in seconds; None: a simulated one."""
             ...
 
@@ -141,7 +141,7 @@ class SimulatedStack:
     def epoll_of(self, make: Callable[[int], Any], number: int) -> None:
         """Likewise."""
 
-    def select(self, lists: tuple[list[Any], ...], timeout: float | None) -> None:
+    def select(self, lists: tuple[Sequence[Any], ...], timeout: float | None) -> None:
         """Likewise."""
 
     def owns(self, number: int) -> bool:

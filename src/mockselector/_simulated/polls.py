@@ -19,7 +19,7 @@ from .below import MOST, BelowEpoll, BelowPoll, BelowSelect
 from .sockets import SimSocket
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Sequence
 
     from typing_extensions import Self
 
@@ -208,19 +208,20 @@ def epoll_of(world: World, number: int) -> SimEpoll | None:
     return None if found is None else SimEpoll(found)
 
 
-def select_among(world: World, lists: tuple[list[Any], ...], timeout: float | None) -> tuple[list[Any], ...]:
+def select_among(world: World, lists: tuple[Sequence[Any], ...], timeout: float | None) -> tuple[list[Any], ...]:
     """`select.select()` of what has numbers. Of each line that calls it, what it waits for is a registration."""
-    numbers = tuple([_checked_number(one) for one in some] for some in lists)
+    # A list is gone through as it is, whatever a fileno() does to it.
+    pairs = [[(one, _checked_number(one)) for one in some] for some in lists]
     frame = caller(1)
     below: BelowSelect | None = world.holdings.calls.get((frame.f_code, frame.f_lasti))
     if below is None:
         below = world.holdings.calls[frame.f_code, frame.f_lasti] = BelowSelect(world)
-    said = below.among(numbers, timeout)
+    said = below.among(tuple([number for _, number in some] for some in pairs), timeout)
     if not said:
         return ([], [], [])
     return tuple(
-        [one for one, number in zip(some, of_it, strict=True) if number in said and said[number] & bits]
-        for some, of_it, bits in zip(lists, numbers, (READABLE, WRITABLE, POLLPRI), strict=True)
+        [one for one, number in some if number in said and said[number] & bits]
+        for some, bits in zip(pairs, (READABLE, WRITABLE, POLLPRI), strict=True)
     )
 
 
@@ -233,8 +234,10 @@ def _checked_number(thing: Any) -> int:  # Any: whatever was given
     return number
 
 
-def listed(things: Iterable[Any]) -> list[Any]:  # Any: whatever was given
-    """What is given to `select.select()`, as a list."""
+def listed(things: Iterable[Any]) -> Sequence[Any]:  # Any: whatever was given
+    """What is given to `select.select()`, as a sequence."""
+    if isinstance(things, (list, tuple)):
+        return things  # pyright: ignore[reportUnknownVariableType]
     try:
         return list(things)
     except TypeError:
