@@ -272,12 +272,20 @@ def reads_for_a_second(conn: socket.socket) -> None:
     conn.recv(1)
 
 
+def polls(conn: socket.socket) -> None:
+    poller = select.poll()
+    poller.register(conn, select.POLLIN)
+    poller.poll()
+
+
 WAITS: Final[dict[str, Callable[[socket.socket], object]]] = {
     "time.sleep() has held up the event loop for 1.5 s": lambda _: time.sleep(1.5),
     "alice.recv() has held up the event loop for 3 s": lambda conn: conn.recv(1),
     "alice.recv() has held up the event loop for 1 s": reads_for_a_second,
     "threading.wait() has held up the event loop for 2 s": lambda _: threading.Event().wait(2),
     "time.sleep() has held up the event loop for 2 s": lambda _: select.select([], [], [], 2),
+    "select.select() has held up the event loop for 2.5 s": lambda conn: select.select([conn], [], [], 2.5),
+    "poll.poll() has held up the event loop for 3 s": polls,
 }
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from .errors import Finding
 from .standing import running_loop
-from .trace import seconds_text
+from .trace import seconds_text, wait_text
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -33,6 +33,7 @@ def judge_held_up(door: Judging, since: Nanoseconds, operation: str, name: str, 
     loop = running_loop() if door.now > since else None
     if loop is None or id(loop) == door.witness.outer_loop or not door.in_force("blocking-call", record):
         return
-    what = f"{name}.{operation}() has held up the event loop for {seconds_text(door.now - since)}"
+    call = wait_text(name) if operation == "select" else f"{operation}()"
+    what = f"{name}.{call} has held up the event loop for {seconds_text(door.now - since)}"
     finding = Finding("blocking-call", None if record is None else record.name, {"what": what})
     door.breach(finding, operation, name)

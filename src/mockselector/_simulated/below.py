@@ -13,6 +13,7 @@ from selectors import EVENT_READ, EVENT_WRITE, SelectorKey
 from typing import TYPE_CHECKING, Any, Final
 from weakref import ref
 
+from .._judge.holding_up import judge_held_up
 from .._judge.trace import caller, place
 from .._kernel.bits import ALWAYS, POLLIN, POLLNVAL, POLLOUT, POLLPRI, READABLE, WRITABLE, as_interest, as_readiness
 from .._play.clock import nanoseconds
@@ -65,7 +66,10 @@ class Below(SimSelector):
 
     def select_bits(self, timeout: float | None) -> Pairs:
         """What is ready, bit by bit, or will be within `timeout` seconds; less than 0: it waits for ever."""
+        since = self._world.clock.now
         ready = self.select(timeout)
+        if self._world.monitor.pedantic:
+            judge_held_up(self._world.monitor, since, "select", self._name)
         return [(key.fd, self._bits[key.fd]) for key, _ in ready]
 
     def put(self, number: int, mask: int, thing: object) -> None:
@@ -293,7 +297,7 @@ class BelowSelect(Below):
         self._watch.takes(self._masks)
         self._world.monitor.thread = get_ident()
         try:
-            return {key.fd: self._bits[key.fd] for key, _ in self.select(timeout)}
+            return dict(self.select_bits(timeout))
         finally:
             self._watch.rests()
 
