@@ -33,7 +33,8 @@ EXAMPLES = [
 
 
 @pytest.mark.parametrize(("page", "number", "block"), EXAMPLES, ids=[f"{page}-{n}" for page, n, _ in EXAMPLES])
-def test_examples_run(page: str, number: int, block: str) -> None:
+def test_examples_run(page: str, number: int, block: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(ROOT)
     exec(compile(block, f"{page}[{number}]", "exec"), {})
 
 

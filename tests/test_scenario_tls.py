@@ -505,6 +505,20 @@ def test_a_write_that_is_never_tried_again_is_lost() -> None:
             net.run(one_by_one(handle))
 
 
+def test_whoever_waits_for_room_and_then_gives_the_connection_up_has_lost_nothing() -> None:
+    def handle(sock: ssl.SSLSocket) -> None:
+        sock.setblocking(False)
+        with selectors.DefaultSelector() as selector:
+            with pytest.raises(ssl.SSLWantWriteError):
+                sock.send(b"x" * 1000)
+            selector.register(sock, selectors.EVENT_WRITE)
+            selector.unregister(sock)
+
+    with Scenario() as net:
+        net.client("alice", tls=for_client(), buffer=100).waits(10)
+        net.run(one_by_one(handle))
+
+
 def test_another_write_in_its_place_is_not_that_one() -> None:
     def handle(sock: ssl.SSLSocket) -> None:
         sock.setblocking(False)

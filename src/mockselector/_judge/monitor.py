@@ -267,6 +267,8 @@ class Monitor:
             self.witness.note_reason(record.name, operation)
             if record.phase in GONE:
                 record.number = -1
+        if record.unsent is not None:
+            self.short_sends.asks(record, detail)
         self.sleeping.changed[record] = len(self.rows)
 
     def refused(self, operation: str, who: Record | str, error: BaseException) -> None:

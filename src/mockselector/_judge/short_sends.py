@@ -62,6 +62,14 @@ class ShortSends:
         else:
             self.owing.pop(record, None)
 
+    def asks(self, record: Record, mask: object) -> None:
+        """A socket that owes something is registered: whoever was told so, and asks for room, knows of it.
+
+        (Nothing was taken, and something is owed: that is so of TLS alone, as the beginning of a record may be out.)
+        """
+        if not record.short[0] and isinstance(mask, int) and mask & EVENT_WRITE:
+            record.tried_on = True
+
     def sleep(self) -> None:
         """The server goes to sleep: does it wait for room?"""
         for record in self.owing:
