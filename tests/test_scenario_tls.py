@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import http.client
 import http.server
 import selectors
@@ -458,6 +459,52 @@ def test_what_is_left_in_the_connection_is_told_in_plain_text() -> None:
         with Scenario() as net:
             net.client("alice", tls=for_client()).sends(b"one").sends(b"two").waits(9)
             net.run(one_by_one(handle))
+
+
+def test_what_is_left_when_tls_was_broken_off_is_told_in_plain_text() -> None:
+    def handle(sock: ssl.SSLSocket) -> None:
+        sock.recv(3)
+        sock.shutdown(socket.SHUT_WR)
+        time.sleep(2)
+
+    with pytest.raises(ScenarioError, match="alice was not read to the end of its script: b'lo!!!' is left"):
+        with Scenario() as net:
+            net.client("alice", tls=for_client()).sends(b"hello").waits(1).sends(b"!!!").waits(9)
+            net.run(one_by_one(handle))
+
+
+def test_what_is_plain_text_after_tls_is_told_as_that() -> None:
+    def serve() -> None:
+        """Both ends are the program's own."""
+        with socket.create_server(("", 443)) as listener:
+            plain = socket.create_connection(("localhost", 443))
+            accepted, _ = listener.accept()
+            plain.setblocking(False)
+            accepted.setblocking(False)
+            with for_client().wrap_socket(plain, server_hostname="localhost", do_handshake_on_connect=False) as one:
+                with for_server().wrap_socket(accepted, server_side=True, do_handshake_on_connect=False) as other:
+                    for call in (one.do_handshake, other.do_handshake) * 2 + (one.unwrap, other.unwrap, one.unwrap):
+                        with contextlib.suppress(ssl.SSLWantReadError):
+                            call()
+                    other.sendall(b"plain")
+                    assert one.recv(100) == b"plain"
+
+    with Scenario() as net:
+        net.run(serve)
+    assert {"client 1.send(b'plain')", "connection.recv() -> b'plain'"} <= {str(event) for event in net.trace}
+
+
+def test_a_socket_that_nothing_refers_to_is_closed() -> None:
+    def serve() -> None:
+        with socket.create_server(("", 443)) as listener:
+            sock, _ = listener.accept()
+            for_server().wrap_socket(sock, server_side=True)
+            time.sleep(1)
+
+    with Scenario() as net:
+        net.client("alice", tls=for_client()).expects_eof().closes()
+        net.run(serve)
+    assert "alice.close() (dropped: nothing refers to it any more)" in map(str, net.trace)
 
 
 def test_that_nobody_reads_what_the_handshake_sends_is_no_unread_data() -> None:

@@ -126,6 +126,8 @@ class Tunnel:
         self._out = b""  # ciphertext for which there was no room
         self._written = 0  # how much of what write() was given is out ...
         self._encrypted = 0  # ... and how much in the record that is not yet
+        self.is_over = False
+        """Both ends have said that nothing more comes."""
         self._left: bytes | None = None  # what nobody has read, once that was asked
 
     def __getattr__(self, name: str) -> Any:  # Any: whatever OpenSSL's object has
@@ -168,6 +170,7 @@ class Tunnel:
         except OSError as error:
             sock._tls_fails("unwrap", error)
         sock._record.monitor.decided("unwrap", sock._record.name)
+        self.is_over = True
         return sock
 
     def read(self, size: int, buffer: Buffer | None = None) -> Any:
@@ -373,8 +376,11 @@ class Front:
     @_sslobj.setter
     def _sslobj(self, made: Any) -> None:  # Any: of `_ssl`
         below: Any = self  # Any: `Below`, which comes behind
-        self._tunnel = None if made is None else Tunnel(below, made)
-        below._tls_covers(self._tunnel)
+        before, self._tunnel = self._tunnel, None if made is None else Tunnel(below, made)
+        if before is None or self._tunnel is not None or before.is_over:
+            below._tls_covers(self._tunnel)
+        else:
+            below._tls_breaks_off()
 
     def do_handshake(self, block: bool = False) -> None:
         real: Any = super()  # Any: `SSLSocket`

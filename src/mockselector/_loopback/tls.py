@@ -54,6 +54,9 @@ class OverLoopback(LoopbackSocket):
     def _tls_covers(self, tunnel: Tunnel | None) -> None:
         """What is in the kernel's buffers, the kernel counts."""
 
+    def _tls_breaks_off(self) -> None:
+        """Likewise."""
+
     def _tls_begins(self, operation: str) -> None:
         self._until = self._world.clock.now + nanoseconds(self._patience) if self._patience else None
 

@@ -121,6 +121,13 @@ class OverSimulated(SimSocket):
             self._record.seal(sealed=False)
             stream.veil = Veil(stream, tunnel.pending, lambda: tunnel.left(stream.pending))
 
+    def _tls_breaks_off(self) -> None:
+        """Nobody reads TLS any more, though it goes on: what still comes is no plain text."""
+        stream = self._descriptor.stream
+        if stream is not None and stream.veil is not None:
+            stream.veil.drop()
+            self._record.seal()
+
     def _tls_begins(self, operation: str) -> None:
         stream = self._descriptor.stream
         if stream is not None and stream.veil is None:
