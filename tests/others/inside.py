@@ -15,11 +15,11 @@ import pytest
 if TYPE_CHECKING:
     from mockselector import RuleId
 
-ABOUT_A_SCRIPT: Final[set[RuleId]] = {"unread-data", "unscripted-connection"}
-"""What is said of a script, which is not there: both ends of a connection are the test's, and it may break one off."""
+MEANT: Final[set[RuleId]] = {"unscripted-connection"}
+"""What is refused is meant to be: without a script, nobody says so."""
 
 BUFFER: Final = 1 << 22
-"""What Linux lets a connection hold if its reader is slow (tcp_wmem in man 7 tcp): some tests need more than 64 KiB."""
+"""What Linux lets a connection hold if its reader is slow (tcp_wmem in man 7 tcp): some tests write so much at once."""
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -37,7 +37,7 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
     real = item.runtest
 
     def inside() -> None:
-        with Scenario(allow=ABOUT_A_SCRIPT, buffer=BUFFER) as net:
+        with Scenario(allow=MEANT, buffer=BUFFER) as net:
             net.run(real)
 
     item.runtest = inside  # type: ignore[method-assign]

@@ -32,7 +32,6 @@ SUITES: Final[dict[str, tuple[str, ...]]] = {
 
 KNOWN: Final[dict[str, str]] = {
     "test_gaierror": "patches socket.socket.connect, which inside of a scenario is that of the stand-in",
-    "test_source_ip_fail": "binds to an address of another machine: `bind-anywhere` in docs/fidelity.md",
 }
 """By the name of a test, why it does not pass inside."""
 
