@@ -6,6 +6,7 @@ import asyncio
 import re
 import selectors
 import socket
+import ssl
 from typing import TYPE_CHECKING
 
 import pytest
@@ -23,6 +24,7 @@ from mockselector import (
     Sends,
     SocketRow,
     SocketTable,
+    StartsTls,
     Step,
     Trace,
     Waits,
@@ -148,6 +150,18 @@ def test_steps_are_plain_data() -> None:
         net.client("carol", [b"hi"])  # type: ignore[list-item]  # pyright: ignore[reportArgumentType]
     with pytest.raises(ValueError, match="stuk"):
         Scenario(allow={"stuk"})  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+
+
+def test_a_peer_speaks_tls() -> None:
+    net = Scenario()
+    net._run.settled = True
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    alice = net.client("alice", tls=context).expects_eof(ragged=False).closes(ragged=True)
+    assert_type(alice, Peer)
+    net.client("bob", [StartsTls(context, "db"), Closes(ragged=True)]).starts_tls(context, server_hostname="db")
+    net.backend(("db", 5432), tls=ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER))
+    with pytest.raises(TypeError):
+        net.client("carol", tls=True)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
 
 
 def test_what_is_passed_in_by_hand_is_what_a_server_takes() -> None:

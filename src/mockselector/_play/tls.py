@@ -83,7 +83,7 @@ class TlsEnd:
 
     def _fails(self, error: Exception) -> None:
         text = _WHERE.sub("", str(error.args[-1]))
-        if getattr(error, "reason", "") == "WRONG_VERSION_NUMBER":
+        if getattr(error, "reason", "") == "WRONG_VERSION_NUMBER" and not self._greeted:
             text += f", as what came is {bytes_text(excerpt(self._first + self._raw.pending))}"
         self.failure = text
         self._flush()
