@@ -14,6 +14,7 @@ if sys.platform != "linux":
 
 from kernel import ENDED, READABLE, both
 from kernel_tls import CASES, Tls
+from mockselector._play.dialling import OWN
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -63,7 +64,8 @@ def what_fits(ground: Ground) -> int:
 
 def differs_in_what_fits() -> None:
     real, simulated = both(what_fits)
-    assert real != simulated == 4
+    assert real
+    assert simulated * 16384 == OWN[True]  # to the byte, of plain text
 
 
 DIFFERENCES: Final[dict[str, Callable[[], None]]] = {
