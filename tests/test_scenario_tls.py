@@ -69,7 +69,7 @@ def echo(port: int, context: ssl.SSLContext | None = None, *, drains: bool = Tru
                     sock.close()
 
 
-def one_by_one(handle: Callable[[ssl.SSLSocket], object], port: int = 443, **options: Any) -> Callable[[], None]:
+def one_by_one(handle: Callable[[ssl.SSLSocket], object], port: int = 0, **options: Any) -> Callable[[], None]:
     """A server that serves one client after the other, by blocking calls, from a listener that is wrapped."""
 
     def serve() -> None:
@@ -90,7 +90,7 @@ def one_by_one(handle: Callable[[ssl.SSLSocket], object], port: int = 443, **opt
 def test_a_client_speaks_plain_text_in_its_script_and_tls_on_its_connection(network: Network) -> None:
     with Scenario(network=network) as net:
         alice = net.client("alice", tls=for_client()).sends(HELLO).expects(HELLO).closes()
-        net.run(echo, 443)
+        net.run(echo, 0)
     assert alice.received == HELLO
 
 
@@ -115,7 +115,7 @@ def test_peers_speak_tls_with_an_event_loop_of_asyncio(network: Network) -> None
                 writer.write(line)
             writer.close()
 
-        server = await asyncio.start_server(handle, port=443, ssl=for_server())
+        server = await asyncio.start_server(handle, "localhost", 0, ssl=for_server())
         await server.serve_forever()
 
     with Scenario(network=network) as net:
@@ -728,7 +728,7 @@ def test_http_server_over_a_wrapped_listener(network: Network) -> None:
         def log_message(self, format: str, *args: object) -> None: ...  # noqa: A002  (its name)
 
     def serve() -> None:
-        with http.server.HTTPServer(("", 443), Handler) as server:
+        with http.server.HTTPServer(("", 0), Handler) as server:
             server.socket = for_server().wrap_socket(server.socket, server_side=True)
             server.serve_forever()
 
