@@ -290,3 +290,14 @@ def test_at_the_port_of_the_program_in_the_other_family_nobody_is() -> None:
     with scenario():
         with socket.create_server(("127.0.0.1", 8888)), socket.socket(AF_INET6) as sock:
             assert errno.ECONNREFUSED == error_of(sock.connect, ("::1", 8888))
+
+
+def test_a_refusal_is_there_at_once_and_the_next_call_connects() -> None:
+    with scenario("unscripted-connection"):
+        with socket.socket() as listener, socket.socket() as conn:
+            listener.bind(("127.0.0.1", 0))  # and does not listen yet
+            conn.setblocking(False)
+            came = [conn.connect_ex(listener.getsockname())]
+            listener.listen()
+            came += [conn.connect_ex(listener.getsockname()) for _ in range(4)]
+    assert [errno.EINPROGRESS, errno.ECONNREFUSED, errno.EINPROGRESS, 0, errno.EISCONN] == came

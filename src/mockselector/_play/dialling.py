@@ -164,11 +164,17 @@ class Dialling:
         """What has become of connections that the program has begun is told now."""
         for descriptor, there in self.begun[::-1]:
             if isinstance(there, int):
-                self.begun.remove((descriptor, there))
-                descriptor.failed(there)
-                self._monitor.becomes(self._records[descriptor], "refused")
+                self.refuses(descriptor)
             elif there.backlog is not None and len(there.backlog) < there.limit:
                 self._link_at_last(descriptor, there)
+
+    def refuses(self, descriptor: Descriptor) -> None:
+        """Nobody is where it wants to go, and it is told so; does nothing if somebody is, or may come to be."""
+        there = next((there for one, there in self.begun if one is descriptor), None)
+        if isinstance(there, int):
+            self.begun.remove((descriptor, there))
+            descriptor.failed(there)
+            self._monitor.becomes(self._records[descriptor], "refused")
 
     def listens(self) -> None:
         """Somebody begins to listen: who waits for that looks again."""

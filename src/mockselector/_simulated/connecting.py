@@ -59,6 +59,8 @@ class Connecting(Writing):
         if descriptor.stream is not None:  # a listener of the program's own: nobody has to wait
             descriptor.fresh = True
             record.monitor.becomes(record, "connected")
+        else:
+            world.dialling.refuses(descriptor)
         raise OSError(EINPROGRESS, os.strerror(EINPROGRESS))
 
     def _check_path(self, path: str) -> None:
