@@ -10,6 +10,7 @@ import selectors
 import socket
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -206,6 +207,79 @@ def test_a_cancellation_from_outside_comes_out() -> None:
         assert task.cancelled()
 
     run(test)
+
+
+def test_so_does_one_while_the_end_of_the_block_waits() -> None:
+    async def block() -> None:
+        async with Scenario() as net:
+            net.client("alice").sends(b"hi\n").expects(b"HI\n").waits(1000).closes()
+            await asyncio.start_server(answer, "localhost", PORT)
+            task = asyncio.current_task()
+            assert task is not None
+            asyncio.get_running_loop().call_later(5, task.cancel)
+
+    async def test() -> None:
+        task = asyncio.create_task(block())
+        await asyncio.wait([task])
+        assert task.cancelled()
+
+    run(test)
+
+
+def test_an_exception_of_a_step_comes_out_of_the_block() -> None:
+    def fails() -> None:
+        raise ZeroDivisionError("of a step")
+
+    async def test() -> None:
+        async with Scenario() as net:
+            net.client("alice").does(fails)
+            await serve()
+
+    with pytest.raises(ZeroDivisionError, match=r"\Aof a step"):
+        run(test)
+
+
+def test_what_is_told_from_another_thread_is_heard() -> None:
+    async def test() -> None:
+        loop = asyncio.get_running_loop()
+        told: asyncio.Future[None] = loop.create_future()
+        async with Scenario():
+            tell.append(lambda: loop.call_soon_threadsafe(told.set_result, None))
+            begin.set()
+            while not done.is_set():
+                await asyncio.sleep(0.001)
+            await told
+
+    tell: list[Callable[[], object]] = []
+    begin, done = threading.Event(), threading.Event()
+
+    def helps() -> None:
+        begin.wait(60)
+        tell[0]()
+        done.set()
+
+    helper = threading.Thread(target=helps)
+    helper.start()
+    run(test)
+    helper.join()
+
+
+def test_a_descriptor_is_watched_for_more_outside_of_scenarios() -> None:
+    async def test() -> list[str]:
+        loop, came = asyncio.get_running_loop(), list[str]()
+        near, far = socket.socketpair()
+        with near, far:
+            loop.add_reader(near, came.append, "read")
+            loop.add_writer(near, came.append, "written")
+            await asyncio.sleep(0.001)
+            loop.remove_writer(near)
+            far.send(b"x")
+            while "read" not in came:
+                await asyncio.sleep(0)
+            loop.remove_reader(near)
+        return came
+
+    assert {*run(test)} == {"written", "read"}
 
 
 @pytest.mark.skipif(sys.version_info < (3, 11), reason="there is no such count")

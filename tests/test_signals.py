@@ -346,6 +346,32 @@ def test_a_descriptor_that_blocks_is_refused_to_be_woken_by() -> None:
     main()
 
 
+def test_a_descriptor_that_is_closed_meanwhile_harms_nobody() -> None:
+    def main() -> list[int]:
+        came: list[int] = []
+        signal.signal(signal.SIGTERM, lambda number, _frame: came.append(number))
+        near, far = socket.socketpair()
+        far.setblocking(False)
+        signal.set_wakeup_fd(far.fileno())
+        near.close()
+        far.close()
+        signal.raise_signal(signal.SIGTERM)
+        return came
+
+    with Scenario() as net:
+        assert net.run(main) == [signal.SIGTERM]
+
+
+def test_a_signal_without_a_name_is_told_by_its_number() -> None:
+    def main() -> None:
+        signal.signal(40, lambda _number, _frame: None)
+        signal.raise_signal(40)
+
+    with Scenario() as net:
+        net.run(main)
+    assert ["signal 40 comes"] == [str(event) for event in net.trace.whole if event.actor == "signal"]
+
+
 def test_a_program_may_ask_whether_it_is_there() -> None:
     with Scenario() as net:
         net.run(os.kill, os.getpid(), 0)

@@ -19,7 +19,7 @@ from .._simulated.kinds import default_selector
 from .._system import FIRST_NUMBER, REAL_SELECTORS
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Awaitable, Callable, Mapping
     from contextvars import Context
     from selectors import SelectorKey
 
@@ -208,18 +208,24 @@ class Block:
         if isinstance(error, GeneratorExit):  # it is thrown away, and no loop runs any more
             return error
         world, error = self._world, self._not_ours(error)
-        try:
-            if error is None and not self.is_over and world.termination.is_server:
-                await self._over
-            others = self._before.union(main for main, _ in world.stopping.mains)
-            tasks = [one for one in asyncio.all_tasks(self._loop) if one not in others]
-            for task in tasks:
-                task.cancel()
-            if tasks:
-                await asyncio.wait(tasks, timeout=world.grace / SECOND)
-        except asyncio.CancelledError as again:
-            return error or self._not_ours(again)
+        if error is None and not self.is_over and world.termination.is_server:
+            error = await self._unless_cancelled(self._over)
+        others = self._before.union(main for main, _ in world.stopping.mains)
+        tasks = [one for one in asyncio.all_tasks(self._loop) if one not in others]
+        for task in tasks:
+            task.cancel()
+        if tasks:
+            again = await self._unless_cancelled(asyncio.wait(tasks, timeout=world.grace / SECOND))
+            error = error or again
         return error
+
+    async def _unless_cancelled(self, awaits: Awaitable[object]) -> BaseException | None:
+        """Wait; returns by what that was cancelled, if not by the end of the run."""
+        try:
+            await awaits
+        except asyncio.CancelledError as error:
+            return self._not_ours(error)
+        return None
 
     def _not_ours(self, error: BaseException | None) -> BaseException | None:
         many, self._cancelled = self._cancelled, 0
