@@ -150,9 +150,7 @@ class Descriptor:
         self.stream = stream
         self.local = stream.local
         self.connecting = False
-        stream.changed = self.comes
-        stream.freed = self.frees
-        stream.state_changed = self.nudge
+        stream.watcher = self
         self.nudge()
 
     def failed(self, error: int) -> None:
@@ -271,7 +269,8 @@ class Descriptor:
         error = ENOTCONN if stream.over else 0
         if how != SHUT_WR:
             stream.deaf = True
-            (stream.other.state_changed if stream.unix else stream.other.freed)()
+            watcher = stream.other.watcher
+            (watcher.nudge if stream.unix else watcher.frees)()
         if how != SHUT_RD and not stream.mute:
             stream.finish()
         self.nudge()

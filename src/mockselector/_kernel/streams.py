@@ -15,7 +15,7 @@ from .._system import BOTH
 from .bits import IN, OUT, POLLERR, POLLHUP, POLLRDHUP, POLLWRBAND
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Iterator
     from typing import Protocol
 
     from .._judge.trace import Place
@@ -27,6 +27,21 @@ if TYPE_CHECKING:
 
         def judge(self, data: bytes, /) -> object:
             """What is wrong with what it is about to be sent; None: nothing."""
+            ...
+
+    class Watcher(Protocol):
+        """Who is told of what happens at an end."""
+
+        def comes(self) -> None:
+            """Bytes have come."""
+            ...
+
+        def frees(self) -> None:
+            """Bytes were taken at the other end: there is room."""
+            ...
+
+        def nudge(self) -> None:
+            """Its state has changed: an end, a reset."""
             ...
 
     class FarEnd(Protocol):
@@ -63,8 +78,8 @@ class Stream:
     """One end of a connection: what has arrived there, and how it stands; as many facts as TCP has of it."""
 
     __slots__ = (
-        "_offset", "capacity", "changed", "chunks", "closed", "dead", "deaf", "ended", "error", "freed", "local",
-        "lost", "mute", "other", "peer", "remote", "size", "state_changed", "unix", "veil",
+        "_offset", "capacity", "chunks", "closed", "dead", "deaf", "ended", "error", "local", "lost", "mute", "other",
+        "peer", "remote", "size", "unix", "veil", "watcher",
     )  # fmt: skip
 
     other: Stream
@@ -86,9 +101,7 @@ class Stream:
         self.lost: bytes = b""  # what was unread when this end closed
         self.peer: FarEnd | None = None  # who plays this end; None: the program under test
         self.veil: Veil | None = None  # over what arrives here, if it is read as TLS
-        self.changed: Callable[[], None] = _nobody  # bytes have come
-        self.freed: Callable[[], None] = _nobody  # bytes were taken at the other end: there is room
-        self.state_changed: Callable[[], None] = _nobody  # an end, a reset
+        self.watcher: Watcher = NOBODY
 
     @staticmethod
     def pair(capacities: tuple[int, int], local: Address, remote: Address, *, unix: bool = False) -> Stream:
@@ -98,10 +111,10 @@ class Stream:
         here.other.other = here
         return here
 
-    def attach(self, peer: FarEnd, changed: Callable[[], None]) -> None:
-        """A peer plays this end, and is to be told when something happens here."""
+    def attach(self, peer: FarEnd, watcher: Watcher) -> None:
+        """A peer plays this end, and somebody is to be told when something happens here."""
         self.peer = peer
-        self.changed = self.freed = self.state_changed = changed
+        self.watcher = watcher
 
     @property
     def readable(self) -> bool:
@@ -241,7 +254,7 @@ class Stream:
         if not chunks:
             self.chunks = _NOTHING
         if self.other.peer is not None or self.unix or not was_roomy:  # poll() has said so all the time
-            self.other.freed()
+            self.other.watcher.frees()
 
     def take(self, size: int) -> bytes:
         """What `peek()` shows, which is then read."""
@@ -258,7 +271,7 @@ class Stream:
             self.chunks.popleft()
         self.size = there - length
         if self.other.peer is not None or self.unix or 3 * (self.capacity - there) < self.capacity:  # there was none
-            self.other.freed()
+            self.other.watcher.frees()
         return data
 
     def is_plain_for(self, size: int) -> bool:
@@ -279,7 +292,7 @@ class Stream:
         else:
             other.chunks.append(data)
         other.size += size
-        other.changed()
+        other.watcher.comes()
 
     def put(self, data: bytes) -> None:
         """Send what there is room for. To an end that is closed: it answers with a reset."""
@@ -316,7 +329,7 @@ class Stream:
         self.mute = True
         if not self.dead:
             self.other.ended = True
-            self.other.state_changed()
+            self.other.watcher.nudge()
 
     def close(self, *, reset: bool = False) -> None:
         """Close this end; with data unread, or on request, that resets the connection (RFC 2525, 2.17)."""
@@ -345,7 +358,15 @@ class Stream:
         if not self.over and not self.closed:
             self.dead = True
             self.error = EPIPE if self.ended else ECONNRESET
-            self.state_changed()
+            self.watcher.nudge()
 
 
-def _nobody() -> None: ...
+class Nobody:
+    """Who is told where nobody is to be told."""
+
+    def comes(self) -> None: ...
+    def frees(self) -> None: ...
+    def nudge(self) -> None: ...
+
+
+NOBODY: Final[Watcher] = Nobody()

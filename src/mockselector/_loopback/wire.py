@@ -14,6 +14,7 @@ from socket import IPPROTO_TCP, SOL_SOCKET, TCP_NODELAY
 from typing import TYPE_CHECKING, Final, TypeAlias
 
 from .._kernel.addresses import ANY
+from .._kernel.streams import NOBODY
 from .._methods import PEEK
 
 if sys.platform != "win32":  # there it is refused
@@ -23,9 +24,9 @@ if sys.platform != "win32":  # there it is refused
     _poll = _select.poll  # `_install` puts another one there
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Iterator
 
-    from .._kernel.streams import FarEnd
+    from .._kernel.streams import FarEnd, Watcher
     from .._system import Address
 
 ERROR: Final[int] = sum(getattr(_select, name, 0) for name in ("POLLERR", "POLLHUP", "POLLNVAL"))
@@ -70,7 +71,7 @@ class Wire:
         self.local: Final[Address] = sock.getsockname()
         self.other: Final = far
         self.peer: FarEnd | None = None
-        self.changed: Callable[[], None] = _nobody
+        self.watcher: Watcher = NOBODY
         self.mute: bool = False
         self.closed: bool = False
         self.sent: int = 0
@@ -83,10 +84,10 @@ class Wire:
         if sock.family in TCP:  # else small pieces wait for the answer to those before them (RFC 896)
             sock.setsockopt(IPPROTO_TCP, TCP_NODELAY, 1)
 
-    def attach(self, peer: FarEnd, changed: Callable[[], None]) -> None:
-        """A peer plays this end, and is to be told when something happens here."""
+    def attach(self, peer: FarEnd, watcher: Watcher) -> None:
+        """A peer plays this end, and somebody is to be told when something happens here."""
         self.peer = self.other.peer = peer
-        self.changed = changed
+        self.watcher = watcher
 
     @property
     def size(self) -> int:
@@ -190,7 +191,7 @@ class Wire:
         seen = self._now_seen()
         if seen != self._seen:
             self._seen = seen
-            self.changed()
+            self.watcher.nudge()
 
     def _now_seen(self) -> object:
         return polled(self.sock.fileno()), self.size, self._ended, self._dead
@@ -272,6 +273,3 @@ def unread(number: int) -> int:
     except OSError:
         return 0
     return int.from_bytes(left, "little")
-
-
-def _nobody() -> None: ...

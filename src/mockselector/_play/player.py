@@ -212,7 +212,7 @@ class Player:
     def attach(self, stream: End) -> None:
         """It has its end of a connection."""
         self.stream = self.reading.end = stream
-        stream.attach(self, self.turn.wake)
+        stream.attach(self, self.turn)
 
     def grown(self) -> None:
         """A step was appended to its script."""

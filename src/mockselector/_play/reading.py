@@ -10,11 +10,11 @@ from heapq import heappush
 from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Iterator
     from typing import Protocol
 
     from .._judge.trace import Nanoseconds
-    from .._kernel.streams import FarEnd
+    from .._kernel.streams import FarEnd, Watcher
     from .clock import Clock
     from .steps import Step
 
@@ -39,7 +39,7 @@ if TYPE_CHECKING:
     class End(Protocol):
         """A peer's end of a connection: a `Stream`, or a real one."""
 
-        def attach(self, peer: FarEnd, changed: Callable[[], None]) -> None: ...
+        def attach(self, peer: FarEnd, watcher: Watcher) -> None: ...
         @property
         def other(self) -> Beyond: ...
         @property
@@ -114,6 +114,8 @@ class Turn:
         if not self.queued:
             self.queued = True
             heappush(self._runnable, self._serial)
+
+    comes = frees = nudge = wake  # whatever has happened there
 
     @property
     def waits_for(self) -> str:

@@ -14,10 +14,10 @@ from .._kernel.tls import RECORD, Records, Veil
 from .._text import bytes_text, excerpt
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Iterator
     from ssl import SSLContext
 
-    from .._kernel.streams import FarEnd
+    from .._kernel.streams import FarEnd, Watcher
     from .reading import Beyond, End
 
 _WHERE: Final = re.compile(r" \(_ssl\.c:\d+\)$")
@@ -55,7 +55,7 @@ class TlsEnd:
         if isinstance(raw, Stream):
             self._veil = raw.veil = Veil(raw, lambda: len(self._plain) - self._at, bytes)
 
-    def attach(self, peer: FarEnd, changed: Callable[[], None]) -> None:
+    def attach(self, peer: FarEnd, watcher: Watcher) -> None:
         """The end below has its peer already."""
 
     # -- the handshake --------------------------------------------------------------------------
