@@ -570,3 +570,27 @@ def test_tests_that_are_coroutines_run_under_a_plugin(plugin: str, tmp_path: Pat
     )
     assert "1 failed, 3 passed" in done.stdout, done.stdout + done.stderr
     assert "[stuck] alice waits in vain for b'HI', and the server sleeps" in done.stdout
+
+
+def says_nothing(_: object, context: object) -> None: ...
+
+
+def test_a_loop_that_is_closed_takes_the_scenario_with_it() -> None:
+    before = time.sleep
+
+    async def test() -> None:
+        async with Scenario():
+            await asyncio.Event().wait()
+
+    async def begin() -> asyncio.Task[None]:
+        task = asyncio.get_running_loop().create_task(test())
+        await asyncio.sleep(0)
+        return task
+
+    loop = EventLoop()
+    task = loop.run_until_complete(begin())
+    assert time.sleep is not before
+    loop.close()
+    assert time.sleep is before
+    loop.set_exception_handler(says_nothing)  # that it is pending is so
+    task.get_coro().close()

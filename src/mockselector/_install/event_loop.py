@@ -77,18 +77,20 @@ class EventLoop(asyncio.SelectorEventLoop):
             self._world.stirs += 1
         return super().call_soon_threadsafe(callback, *args, context=context)
 
-    def enters(self, world: World, block: Block) -> None:
-        """A scenario is put under what runs on this loop."""
-        assert self._switch is not None
-        self._switch.turns_to(default_selector(world), block)
-        self._world = world
-        world.holdings.loops[self] = None
 
-    def leaves(self) -> None:
-        """It is taken away; does nothing when that is done."""
-        if self._world is not None and self._switch is not None:
-            self._world = None
-            self._switch.turns_back()
+def _enters(loop: EventLoop, world: World, block: Block) -> None:
+    """A scenario is put under what runs on this loop."""
+    assert loop._switch is not None
+    loop._switch.turns_to(default_selector(world), block)
+    loop._world = world
+    world.holdings.loops[loop] = None
+
+
+def _leaves(loop: EventLoop) -> None:
+    """It is taken away; does nothing when that is done."""
+    if loop._world is not None and loop._switch is not None:
+        loop._world = None
+        loop._switch.turns_back()
 
 
 class Switch(selectors.BaseSelector):
@@ -146,6 +148,8 @@ class Switch(selectors.BaseSelector):
 
     def close(self) -> None:
         """As `selectors.BaseSelector.close`."""
+        if self._block is not None:  # of a task that was lost: an interrupt came before its loop had it on the list
+            self._block.gives_up()
         self.turns_back()
         self._real.close()
 
@@ -159,7 +163,7 @@ class Block:
         assert task is not None
         self._world: Final = world
         self._is_own: Final = is_own
-        self._gives_up: Final = gives_up
+        self.gives_up: Final = gives_up
         self._loop: Final = loop
         self._task: Final = task
         self._before: Final[set[object]] = {*asyncio.all_tasks(loop)}
@@ -168,13 +172,13 @@ class Block:
         self._cancelled = 0
         """How often the task was cancelled because the run is over."""
         world.stopping.mains.append((task, self._ends))
-        loop.enters(world, self)
+        _enters(loop, world, self)
 
     def select(self, selector: selectors.BaseSelector, timeout: float | None) -> list[tuple[SelectorKey, int]]:
         """Wait; what is raised there ends the block, and not the loop, which is that of the test."""
         waits = timeout is None or timeout > 0
         if waits and self._world.ending.times >= PATIENCE:
-            self._gives_up()
+            self.gives_up()
             raise self._world.monitor.violation or RuntimeError(GOES_ON)
         try:
             return selector.select(timeout)
@@ -235,7 +239,7 @@ class Block:
 
     def close(self) -> None:
         """Put the loop back as it was. Does nothing when that is done."""
-        self._loop.leaves()
+        _leaves(self._loop)
 
 
 def _hears_of_real(selector: object) -> None:

@@ -112,12 +112,12 @@ class Finding:
         self.rule: Final = rule
         self.socket: Final = socket
         self.fields: Final = {"socket": socket or "", **USUAL, **(fields or {})}
-        self.note = note
+        self.note: str = note
         self._block = block
         self.made: Final = made  # where the script was written, if it is no socket's
         self.at_end: bool = at_end or RULES[rule].now == AT_END
         self.way: Sequence[tuple[str, Place]] = ()  # the lines of an exception, if it is about one ...
-        self.told = ""  # ... which then is told
+        self.told: str = ""  # ... which then is told
 
     def beside(self, note: str, block: Callable[[], str]) -> Finding:
         """The same, and what else is to be said and shown."""

@@ -115,7 +115,14 @@ class Turn:
             self.queued = True
             heappush(self._runnable, self._serial)
 
-    comes = frees = nudge = wake  # whatever has happened there
+    if TYPE_CHECKING:
+
+        def comes(self) -> None: ...
+        def frees(self) -> None: ...
+        def nudge(self) -> None: ...
+
+    else:
+        comes = frees = nudge = wake  # whatever has happened there
 
     @property
     def waits_for(self) -> str:

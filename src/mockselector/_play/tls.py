@@ -34,11 +34,11 @@ class TlsEnd:
         import ssl  # here: who has a context has paid for it
 
         self.other: Final[Beyond] = raw.other
-        self.closed = False
-        self.mute = False
-        self.notified = False
+        self.closed: bool = False
+        self.mute: bool = False
+        self.notified: bool = False
         """The other end has said that it ends: that is no ragged one."""
-        self.failure = ""
+        self.failure: str = ""
         self._ssl = ssl
         self._raw: Final = raw
         self._incoming: Final = ssl.MemoryBIO()
