@@ -26,6 +26,23 @@ def test_a_backend_answers() -> None:
     assert db.received == b"q"
 
 
+@pytest.mark.parametrize("delay", [None, 30])
+def test_nobody_waits_for_an_answer_that_the_program_has_given_up(delay: float | None) -> None:
+    def main() -> None:
+        with socket.create_server(("localhost", PORT)) as listener, listener.accept()[0] as conn:
+            with pytest.raises(TimeoutError):
+                socket.create_connection(DB, timeout=5)
+            conn.sendall(b"no answer")
+        with socket.create_server(("localhost", PORT)) as listener:
+            listener.accept()
+
+    with Scenario() as net:
+        net.backend(DB, delay=delay)
+        net.client("alice").expects(b"no answer").expects_eof()
+        net.run(main)
+    assert net.now == 5
+
+
 def test_a_backend_goes_by_its_host() -> None:
     with Scenario() as net:
         net.backend(DB).expects_eof()

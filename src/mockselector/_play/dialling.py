@@ -58,6 +58,7 @@ class Dialling:
         """How many backends were connected to."""
         self.knocking: Final[OrderedDict[int, Player]] = OrderedDict()
         """Who waits for somebody to listen, or for room in a backlog."""
+        self._answering: Final[dict[Descriptor, Player]] = {}  # backends that have not answered yet, by who has asked
         self.begun: Final[list[tuple[Descriptor, Descriptor | int]]] = []
         """Sockets of the program: to a listener of its own, when that has room; or where nobody is: the error."""
 
@@ -97,6 +98,7 @@ class Dialling:
         descriptor.connecting = True
         self.dialled += 1
         peer.dialled = descriptor
+        self._answering[descriptor] = peer
         peer.turn.wake()
 
     def ends(self) -> None:
@@ -111,6 +113,12 @@ class Dialling:
         for one in waited:
             self.begun.remove(one)
         return bool(waited)
+
+    def gives_up(self, descriptor: Descriptor) -> None:
+        """The program has closed a socket that was connecting: whoever was to answer need not wait any more."""
+        peer = self._answering.pop(descriptor, None)
+        if peer is not None:
+            peer.turn.wake()
 
     def unknown_host(self, host: str) -> None:
         """The program asks for the address of a host that the scenario does not speak of."""
@@ -145,6 +153,7 @@ class Dialling:
     def answer(self, peer: Player, descriptor: Descriptor, error: int) -> None:
         """A backend takes the connection, or does not."""
         record = self._records[descriptor]
+        self._answering.pop(descriptor, None)
         if descriptor.closed or not descriptor.connecting:
             error = error or ECONNREFUSED
         elif error:

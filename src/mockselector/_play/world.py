@@ -215,6 +215,7 @@ class World:
             self.closed()
             self.spinning.progress += 1  # to close what was never connected is no doing
         self.network.close(descriptor, reset=descriptor.lingers)
+        self.dialling.gives_up(descriptor)
 
     # -- time goes on -------------------------------------------------------------------------------
 
