@@ -342,6 +342,25 @@ def test_a_program_that_does_not_return_is_told_of() -> None:
         run(test)
 
 
+def test_a_block_that_has_stopped_its_server_is_at_its_end() -> None:
+    async def test() -> float:
+        async with Scenario() as net:
+            net.client("alice").sends(b"hi\n").expects(b"HI\n").expects_eof()
+            writers: list[asyncio.StreamWriter] = []
+
+            async def greet(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+                writers.append(writer)
+                writer.write((await reader.readline()).upper())
+
+            server = await asyncio.start_server(greet, "localhost", PORT)
+            await asyncio.sleep(10)
+            server.close()
+            writers[0].close()  # which the loop does when the block is out
+        return net.now
+
+    assert run(test) == 10
+
+
 def test_an_interrupt_cancels_the_block() -> None:
     async def test() -> str:
         async with Scenario() as net:

@@ -213,6 +213,7 @@ class Block:
             return error
         world, error = self._world, self._not_ours(error)
         if error is None and not self.is_over and world.termination.is_server:
+            world.termination.is_left = True
             error = await self._unless_cancelled(self._over)
         others = self._before.union(main for main, _ in world.stopping.mains)
         tasks = [one for one in asyncio.all_tasks(self._loop) if one not in others]

@@ -49,6 +49,8 @@ class Termination:
         """Whether it was asked to stop."""
         self.calling_back = False
         """Whether a function of `on_end` is running."""
+        self.is_left = False
+        """Whether the block of the test is out, which is all of the program that is waited for."""
         self.stopped = False
         """Whether it is being stopped, as all else is done."""
         self._playing = 0  # clients whose script is not at its end; less one for each backend whose script is
@@ -89,8 +91,10 @@ class Termination:
     def is_server(self) -> bool:
         """Whether the program serves those of the script. Any other is run until it returns.
 
-        One that has stopped to listen, and has no connection any more, is no server any more.
+        One that has stopped to listen, and has no connection any more, is no server any more, if it is still to return.
         """
+        if self.is_left:
+            return True
         return self.listened and bool(self._peers) and bool(self._network.listeners or self._dialling.alive)
 
     def next_signal(self) -> Nanoseconds | None:
