@@ -147,6 +147,59 @@ def test_what_a_handler_makes_of_an_interrupt_does_not() -> None:
     assert cleaned == [5.0]
 
 
+def test_who_is_told_to_stop_when_all_peers_are_done_has_time_to_clean_up() -> None:
+    def main() -> str:
+        came: list[int] = []
+        signal.signal(signal.SIGTERM, lambda number, _: came.append(number))
+        with socket.create_server(("localhost", PORT)) as listener:
+            listener.settimeout(1)
+            while not came:
+                try:
+                    listener.accept()[0].close()
+                except TimeoutError:
+                    continue
+            time.sleep(20)
+        return "cleaned up"
+
+    with Scenario() as net:
+        net.client("alice").expects_eof()
+        net.terminates(at=100)
+        assert net.run(main) == "cleaned up"
+    assert net.now == 120
+
+
+def test_who_is_interrupted_when_all_peers_are_done_has_time_to_clean_up() -> None:
+    def main() -> None:
+        with socket.create_server(("localhost", PORT)) as listener:
+            try:
+                while True:
+                    listener.accept()[0].close()
+            finally:
+                time.sleep(20)
+                cleaned.append(net.now)
+
+    cleaned: list[float] = []
+    with Scenario() as net:
+        net.client("alice").expects_eof()
+        net.interrupts(at=100)
+        net.run(main)
+    assert cleaned == [120]
+
+
+def test_who_is_told_to_stop_and_goes_on_has_no_more_than_grace() -> None:
+    def main() -> None:
+        signal.signal(signal.SIGTERM, lambda _number, _frame: None)
+        with socket.create_server(("localhost", PORT)) as listener:
+            while True:
+                listener.accept()[0].close()
+
+    with Scenario(grace=30) as net:
+        net.client("alice").expects_eof()
+        net.terminates(at=100)
+        assert net.run(main) is None
+    assert net.now == 130
+
+
 def test_an_exit_with_a_text_comes_out() -> None:
     def main() -> None:
         signal.signal(signal.SIGTERM, lambda _number, _frame: sys.exit("the disk is full"))

@@ -54,6 +54,9 @@ if TYPE_CHECKING:
 
 __tracebackhide__ = True  # pytest: end tracebacks at the server's own line
 
+STOPS: Final = (signal.SIGINT, signal.SIGTERM)
+"""What tells a program to stop, for which it then has `grace`."""
+
 
 class Stopping:
     """How far one program has come in being stopped."""
@@ -74,6 +77,8 @@ class Stopping:
     def send(self, number: int) -> None:
         """A signal comes, whatever the program does."""
         world = self._world
+        if number in STOPS and self.signals.handler(number) != signal.SIG_IGN:
+            world.termination.signalled()
         if number == signal.SIGINT and self.signals.raises(number):
             world.outcome.note_tasks()
             world.monitor.breaks_off(*world.call)

@@ -53,6 +53,7 @@ class Termination:
         """Whether the block of the test is out, which is all of the program that is waited for."""
         self.stopped = False
         """Whether it is being stopped, as all else is done."""
+        self._signalled_at: Nanoseconds | None = None  # when it was last told to stop by a signal
         self._playing = 0  # clients whose script is not at its end; less one for each backend whose script is
         self._begun_at = 0  # when the program was run
         self._over_at: Nanoseconds | None = (
@@ -117,7 +118,8 @@ class Termination:
         serves = self.is_server and (asks or not self.completes)
         if serves and ((rests and self._has_clients()) or not self._connects_again()):
             none_yet = self._over_at is None  # only backends, or none
-            return over + self._grace if self._dialling.alive or self.asked or none_yet else over
+            due = over + self._grace if self._dialling.alive or self.asked or none_yet else over
+            return due if self._signalled_at is None else max(due, self._signalled_at + self._grace)
         return over + (self._grace if asks else max(self._patience, self._grace))
 
     def _has_clients(self) -> bool:
@@ -147,6 +149,10 @@ class Termination:
         if number is not None:
             self._asks()
         return number
+
+    def signalled(self) -> None:
+        """A signal tells the program to stop: it has `grace` for that, also where all scripts are at their end."""
+        self._signalled_at = self._clock.now
 
     def stops(self) -> None:
         """The program is being stopped: it has `grace` to come to its end."""
