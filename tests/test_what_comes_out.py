@@ -385,6 +385,34 @@ def test_an_exception_that_was_handled_before_does_not_come_out_in_the_place_of_
         net.run(main)
 
 
+@pytest.mark.parametrize("turns", range(5))
+def test_what_a_coroutine_has_died_of_comes_out_whenever_something_is_found(turns: int) -> None:
+    async def main() -> None:
+        _, writer = await asyncio.open_connection("db", 5432)
+        writer.close()
+        for _ in range(turns):
+            await asyncio.sleep(0)
+        raise ValueError("its own")
+
+    def run() -> None:
+        with Scenario() as net:
+            net.backend(("db", 5432)).expects(b"x")
+            net.run(main)
+
+    if turns > 1:
+        with pytest.raises(ScenarioError, match=r"^\[unmet-expectation\] db expects b'x'"):
+            run()  # found before
+        return
+    with contextlib.ExitStack() as stack:
+        caught = stack.enter_context(pytest.raises(ValueError, match="its own"))
+        if sys.version_info < (3, 11):
+            stack.enter_context(pytest.warns(UserWarning, match="unmet-expectation"))
+        run()
+    notes = "".join(getattr(caught.value, "__notes__", ()))
+    assert "[unmet-expectation] db expects b'x'" in notes
+    assert "Only a log tells" not in notes
+
+
 @pytest.mark.parametrize("grace", [5, 60])
 @pytest.mark.parametrize("leaves", [True, False])
 def test_an_interrupt_comes_though_all_peers_are_done_before(grace: float, leaves: bool) -> None:

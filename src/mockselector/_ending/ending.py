@@ -87,7 +87,7 @@ def _chain(error: BaseException) -> Iterator[BaseException]:
 class Ending:
     """How far a run has come in being ended."""
 
-    __slots__ = ("_repeated", "_run", "escape", "is_answer", "monitor", "outside", "polls", "times")
+    __slots__ = ("_overtaken", "_repeated", "_run", "escape", "is_answer", "monitor", "outside", "polls", "times")
 
     def __init__(self, monitor: Monitor, outside: CodeType) -> None:
         self.monitor = monitor
@@ -96,6 +96,7 @@ class Ending:
         self.times = 0
         """How often the run was ended by an exception."""
         self._repeated = False  # whether the violation was raised once more
+        self._overtaken: BaseException | None = None  # what was on its way out, and not out yet, when it was found
         self.polls = 0
         """How many were answered since the end, or since something was last done."""
         self.is_answer: Callable[[BaseException], bool] = lambda _: False
@@ -137,6 +138,11 @@ class Ending:
         self.escape.unheard = is_dropping(frame, self.outside)
         self.escape.begin_in(thread, frame, self.outside)
 
+    def overtakes(self, earlier: BaseException | None) -> None:
+        """The program was out by an exception, of which its event loop has not heard before something was found."""
+        if not self._repeated:  # else it may have come of that
+            self._overtaken = earlier
+
     def _is_ours(self, error: BaseException) -> bool:
         return isinstance(error, EndException) or is_interruption(error) or self.is_answer(error)
 
@@ -163,6 +169,7 @@ class Ending:
         violation = self.monitor.violation
         if error is not None and (own or error is violation):
             earlier = displaced(error, dict(self.monitor.raised_at[::-1]) if error is violation else {})
+            earlier = self._overtaken if earlier is None and error is violation else earlier
             if earlier is not None and earlier is not violation and not self._is_ours(earlier):
                 if violation is not None:
                     _add_note(earlier, str(violation))

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from .._current import current
 from .._ending.ending import EndException, trim
-from .._judge.standing import ages, name_of, suspended_tasks
+from .._judge.standing import ages, mains, name_of, suspended_tasks
 from .._judge.unhandled import ASYNCIO, SOCKETSERVER
 from .._system import number_of
 from .._whose import whose
@@ -117,16 +117,20 @@ def _run_until_complete(self: Any, future: Any) -> Any:
     if world is None or world.is_over or self.is_running() or self.is_closed():
         return real(self, future)
     main: Any = sys.modules["asyncio"].ensure_future(future, loop=self)
-    mains = world.stopping.mains
-    mains.append((main, lambda: self.call_soon_threadsafe(main.cancel)))
+    mains.add(main)
+    running = world.stopping.mains
+    running.append((main, lambda: self.call_soon_threadsafe(main.cancel)))
     try:
         return real(self, main)
-    except BaseException:
-        if main is not future and main.done() and not main.cancelled():
-            main.exception()  # it is known by what comes out
+    except BaseException as error:
+        found = error is world.monitor.violation
+        if (found or main is not future) and main.done() and not main.cancelled():
+            own = main.exception()  # it is known by what comes out
+            if found and own is not error:
+                world.ending.overtakes(own)
         raise
     finally:
-        mains.pop()
+        running.pop()
 
 
 def _run_forever(self: Any) -> Any:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import gc
 import sys
-from weakref import WeakKeyDictionary
+from weakref import WeakKeyDictionary, WeakSet
 
 from .._system import number_of, real_socket
 from .._text import shown
@@ -33,6 +33,9 @@ DEEP: Final = 200
 
 ages: Final[WeakKeyDictionary[Any, int]] = WeakKeyDictionary()
 """The tasks that scenarios' programs have made: in which order."""
+
+mains: Final[WeakSet[Any]] = WeakSet()
+"""What event loops were run for: whoever runs one is told what that has died of."""
 
 _NUMBERED: Final = "Task-"
 """How a name begins that asyncio has given, by a counter of the whole process."""
@@ -89,7 +92,7 @@ def failed_tasks(outer: int) -> list[Reason]:
     loop = running_loop()
     if loop is None or id(loop) == outer:
         return []
-    errors = [exception_of(one) for one in dead_tasks((loop,))]
+    errors = [exception_of(one) for one in dead_tasks((loop,)) if one not in mains]
     own = __package__  # what a run is ended with, or has found, is told otherwise
     return [reason(error) for error in errors if isinstance(error, BaseException) and type(error).__module__ != own]
 
