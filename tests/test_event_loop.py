@@ -528,9 +528,11 @@ from mockselector import Scenario, ScenarioError
 {mark}
 
 async def answer(reader, writer):
-    while line := await reader.readline():
-        writer.write(line.upper())
-    writer.close()
+    try:
+        while line := await reader.readline():
+            writer.write(line.upper())
+    finally:
+        writer.close()
 
 async def serve():
     async with await asyncio.start_server(answer, "localhost", 8888) as server:
