@@ -180,8 +180,9 @@ def test_in_an_async_test_it_is_told_too() -> None:
         with Scenario():
             await asyncio.start_server(print, *ANY_PORT)
 
-    with pytest.raises(NotImplementedError, match=TOLD):
+    with pytest.raises(NotImplementedError, match=TOLD) as caught:
         asyncio.run(test())
+    assert "In a coroutine, enter the block by `async with Scenario() as net:`" in str(caught.value)
 
 
 def test_it_is_the_violation_of_the_innermost_block() -> None:

@@ -69,9 +69,9 @@ def _listen(self: real_socket, *args: Any) -> None:
         self.close()  # not everybody does who gets an error, and nobody can do anything with it
         world.refuse(
             "listen() is called on a real socket: a scenario's block is open, but this code runs outside of it, and"
-            f" clients of the scenario will not find it. {_what_to_write(world, sys._getframe(1))}, and without a"
-            " thread of its own. What is only to be made beforehand goes into `with net.installed():`. A real server"
-            " beside the scenario is to be started before the block"
+            f" clients of the scenario will not find it. {_what_to_write(world, sys._getframe(1))}. What is only to be"
+            " made beforehand goes into `with net.installed():`. A real server beside the scenario is to be started"
+            " before the block"
         )
     before = _before.get(0, _NOTHING)  # a test may have put something of its own there
     (before if callable(before) else _real_listen)(self, *args)
@@ -85,9 +85,21 @@ def _is_right(frame: FrameType) -> bool:
 
 _RUN_THREADS: Final = ("threading", "concurrent.futures.thread", __name__)
 
+CO_COROUTINE: Final = 0x80
+"""Of a code object: it is that of an `async def`."""
+
 
 def _what_to_write(world: World, frame: FrameType) -> str:
-    """The call of the test's own by which the server was reached, as it should be."""
+    """How the block is to be entered; or how the call of the test's own should be by which the server was reached."""
+    if world.ending.outside.co_flags & CO_COROUTINE:
+        return (
+            "In a coroutine, enter the block by `async with Scenario() as net:`, on a mockselector.EventLoop; or make"
+            " the test a plain function (`def`), and write net.run(main)"
+        )
+    return f"{_call_to_write(world, frame)}, and without a thread of its own"
+
+
+def _call_to_write(world: World, frame: FrameType) -> str:
     one: FrameType | None = frame
     while one is not None:
         before = one.f_back
