@@ -579,3 +579,42 @@ def test_the_clock_is_the_scenarios() -> None:
 
     with Scenario() as net:
         assert 3 == net.run(server)
+
+
+def watching(mask: int, most: int, waits_for_listener: int = IN) -> None:
+    """An echo by epoll, that accepts and reads once per event, at most so many bytes."""
+    with socket.create_server(("127.0.0.1", 0)) as listener, select.epoll() as poller:
+        clients = dict[int, socket.socket]()
+        poller.register(listener, waits_for_listener)
+        while True:
+            for number, _ in poller.poll():
+                if number == listener.fileno():
+                    client, _ = listener.accept()
+                    clients[client.fileno()] = client
+                    poller.register(client, mask)
+                elif data := clients[number].recv(most):
+                    clients[number].sendall(data)
+                else:
+                    poller.unregister(number)
+                    clients.pop(number).close()
+
+
+EDGE, ONE_SHOT = 1 << 31, 1 << 30
+TOLD_ONCE = [
+    ((IN | EDGE, 2), "something to read from bob, and epoll has told of it, and does not again. bob was registered with"
+     " EPOLLET: read again and again"),
+    ((IN | ONE_SHOT, 9), "something to read from bob, and epoll has told of it, and does not again. bob was registered"
+     " with EPOLLONESHOT"),
+    ((IN, 9, IN | EDGE), "Somebody waits to be accepted, and epoll has told of it, and does not again. listener was"
+     " registered with EPOLLET: accept() again and again"),
+    ((IN | EDGE, 9), "See whether the server waits for the same"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("given", "said"), TOLD_ONCE)
+def test_who_waits_for_what_epoll_tells_only_once_is_told_why(given: tuple[Any, ...], said: str) -> None:
+    with pytest.raises(ScenarioError, match=r"^\[stuck\] bob waits in vain") as caught, Scenario() as net:
+        net.client("alice").sends(b"x").expects(b"x").closes()
+        net.client("bob").sends(b"y").expects(b"y").sends(b"hello").expects(b"hello, bob")
+        net.run(watching, *given)
+    assert said in " ".join(str(caught.value).split())

@@ -150,6 +150,14 @@ class Epoll(Descriptor):
         """Whether it watches another, at whatever depth."""
         return any(one is other or one.reaches(other) for one in self.watched.values() if isinstance(one, Epoll))
 
+    def keeps_back(self, target: Descriptor) -> int:
+        """Why it says no more of something that can be read: EDGE or ONE_SHOT, as it has told of it; 0: it does."""
+        for number, one in self.watched.items():
+            if one is target and number not in self._candidates and target.polled() & POLLIN:
+                mask = self._masks[number]
+                return mask & EDGE if mask & ~OF_EPOLL else ONE_SHOT
+        return 0
+
     # -- the ready list -------------------------------------------------------------------------
 
     def _says(self, number: int) -> int:
@@ -180,3 +188,9 @@ class Epoll(Descriptor):
             elif not mask & EDGE:
                 self._candidates.again(number)
         return found
+
+
+def kept_back(target: Descriptor) -> int:
+    """The same of whatever watches it."""
+    owners = (getattr(candidates, "owner", None) for candidates, _ in target.watchers)
+    return next((why for one in owners if one is not None and (why := one.keeps_back(target))), 0)

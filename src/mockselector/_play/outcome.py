@@ -14,6 +14,8 @@ from .._judge.rules import GONE
 from .._judge.standing import standing
 from .._judge.trace import WIDTH, seconds_text
 from .._judge.witness import TIDYING
+from .._kernel.bits import ONE_SHOT
+from .._kernel.epolls import kept_back
 from .._kernel.streams import Stream
 from .._text import several, value_text
 from .._whose import whose
@@ -304,6 +306,9 @@ class Outcome:
                 " is in the connection. After a recv() from TLS read on until SSLWantReadError, or as long as pending()"
                 " says that there is something."
             )
+        told_once = self._told_once(peer)
+        if told_once:
+            return told_once
         if peer.turn.waits_for == ROOM:
             return (
                 f"Both sides wait to be read: the script sends more than the {peer.endpoint.buffer} bytes that fit, and"
@@ -314,6 +319,24 @@ class Outcome:
             "See whether the server waits for the same as the script: for more input than there is,"
             " for an event for which it is not registered, or for another connection."
         )
+
+    def _told_once(self, peer: Player) -> str:
+        """What an epoll object has told of, and tells no more; "": nothing of the kind."""
+        there = (one for one in self._records if one.stream is not None and one.stream.other.peer is peer)
+        descriptor = next(there, None)
+        listener = self._network.listener(peer.endpoint.to) if descriptor is None else None
+        watched = descriptor or listener
+        why = 0 if watched is None else kept_back(watched)
+        if watched is None or not why:
+            return ""
+        name = self._records[watched].name
+        what = "Somebody waits to be accepted" if listener is not None else f"There is something to read from {name}"
+        if why == ONE_SHOT:
+            cure = f"{name} was registered with EPOLLONESHOT, and has to be modified after each event"
+        else:
+            call = "accept()" if listener is not None else "read"
+            cure = f"{name} was registered with EPOLLET: {call} again and again, until BlockingIOError"
+        return f"{what}, and epoll has told of it, and does not again. {cure}."
 
     def not_returned(self, call: tuple[str, str], termination: Termination) -> Finding:
         """A program is run until it returns; this one does not."""
