@@ -200,6 +200,22 @@ def test_who_is_told_to_stop_and_goes_on_has_no_more_than_grace() -> None:
     assert net.now == 130
 
 
+def test_who_goes_on_and_is_to_return_is_told_of_the_signal() -> None:
+    async def main() -> None:
+        async with await asyncio.start_server(print, "localhost", PORT):
+            while True:
+                try:
+                    await asyncio.sleep(1000)
+                except asyncio.CancelledError:
+                    continue
+
+    with pytest.raises(ScenarioError, match=r"^\[stuck\] the program has not returned") as caught, Scenario() as net:
+        net.interrupts(at=7)
+        net.run_until_complete(main)
+    if sys.version_info >= (3, 11):  # before, it is no cancellation
+        assert "told to stop by a signal, at 7 s, and goes on" in str(caught.value)
+
+
 def test_an_exit_with_a_text_comes_out() -> None:
     def main() -> None:
         signal.signal(signal.SIGTERM, lambda _number, _frame: sys.exit("the disk is full"))

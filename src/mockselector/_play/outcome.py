@@ -349,6 +349,12 @@ class Outcome:
             "Let it return. If it is to be stopped, net.on_end() or net.interrupts() does that; if it is right to go on"
             " for longer, give the Scenario a larger patience=."
         )
+        if termination.signalled_at is not None:
+            when = seconds_text(termination.signalled_at)
+            advice = (
+                f"It was told to stop by a signal, at {when}, and goes on: does it catch KeyboardInterrupt or"
+                " CancelledError, and wait again? Does nobody look at what its handler has set?"
+            )
         if not termination.listened and any(not peer.is_backend for peer in self._peers):
             advice = f"It has never listened, so that no client could connect. {advice}"
         hangs = "whoever waits for this program hangs."

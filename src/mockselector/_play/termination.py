@@ -51,9 +51,10 @@ class Termination:
         """Whether a function of `on_end` is running."""
         self.is_left = False
         """Whether the block of the test is out, which is all of the program that is waited for."""
+        self.signalled_at: Nanoseconds | None = None
+        """When it was last told to stop by a signal."""
         self.stopped = False
         """Whether it is being stopped, as all else is done."""
-        self._signalled_at: Nanoseconds | None = None  # when it was last told to stop by a signal
         self._playing = 0  # clients whose script is not at its end; less one for each backend whose script is
         self._begun_at = 0  # when the program was run
         self._over_at: Nanoseconds | None = (
@@ -119,7 +120,7 @@ class Termination:
         if serves and ((rests and self._has_clients()) or not self._connects_again()):
             none_yet = self._over_at is None  # only backends, or none
             due = over + self._grace if self._dialling.alive or self.asked or none_yet else over
-            return due if self._signalled_at is None else max(due, self._signalled_at + self._grace)
+            return due if self.signalled_at is None else max(due, self.signalled_at + self._grace)
         return over + (self._grace if asks else max(self._patience, self._grace))
 
     def _has_clients(self) -> bool:
@@ -152,7 +153,7 @@ class Termination:
 
     def signalled(self) -> None:
         """A signal tells the program to stop: it has `grace` for that, also where all scripts are at their end."""
-        self._signalled_at = self._clock.now
+        self.signalled_at = self._clock.now
 
     def stops(self) -> None:
         """The program is being stopped: it has `grace` to come to its end."""
