@@ -254,6 +254,19 @@ def test_a_finding_leaves_no_task_behind(caplog: pytest.LogCaptureFixture) -> No
     assert "Fatal write error" in "".join(SAID)  # asyncio catches it, and says so
 
 
+def test_a_task_that_a_loop_has_never_come_to_is_not_complained_of(caplog: pytest.LogCaptureFixture) -> None:
+    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(await reader.readline())
+
+    async def main() -> None:
+        await asyncio.start_server(answer, "localhost", 8888)  # and is not served
+
+    with pytest.raises(ScenarioError, match=r"\A\[unmet-expectation\] alice"), Scenario() as net:
+        net.client("alice").sends(b"hi\n").expects(b"hi\n")
+        net.run(main)
+    assert not caplog.records
+
+
 def test_a_task_that_awaits_whatever_is_raised_in_it_leaves_nothing_behind() -> None:
     async def stays() -> None:
         while True:

@@ -69,6 +69,8 @@ def _loop_call_exception_handler(self: Any, context: dict[str, Any]) -> None:
             task = context.get("task", context.get("future"))
             monitor.unhandled.heard(error, _who_died(context, record), ASYNCIO, record, task)
         trim(error)
+    elif world is not None and error is None and "task" in context and self.is_closed() and world.is_over:
+        return  # it is gone, and was pending: it was ended
     if world is not None:  # in its debug mode, asyncio tells where a task or a callback was made
         for keeps in (context.get("source_traceback"), getattr(handle, "_source_traceback", None)):
             if keeps:
