@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import gc
+import inspect
 import logging
 import sys
 from typing import TYPE_CHECKING, Any
@@ -21,6 +22,14 @@ if TYPE_CHECKING:
 
 SAID: list[str] = []
 
+OF_PYTHON = (
+    "Exception in callback StreamReaderProtocol.connection_made"
+    if ".exception()" in (made := inspect.getsource(asyncio.StreamReaderProtocol.connection_made))
+    and ".cancelled()" not in made
+    else "\0"
+)
+"""What 3.11.7 and 3.12.1 say by themselves of a handler that is cancelled: with real sockets, too."""
+
 
 @pytest.fixture(autouse=True)
 def nothing_is_said(caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch) -> Generator[None]:
@@ -32,7 +41,8 @@ def nothing_is_said(caplog: pytest.LogCaptureFixture, monkeypatch: pytest.Monkey
         yield
         gc.collect()
     assert not said
-    assert [record.getMessage() for record in caplog.get_records("call")] == SAID
+    told = [record.getMessage() for record in caplog.get_records("call")]
+    assert [one for one in told if not one.startswith(OF_PYTHON)] == SAID
 
 
 async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
