@@ -381,19 +381,12 @@ DOORS: list[Door] = [
         "signal.sigwaitinfo([signal.SIGURG])",
         "signal.sigtimedwait([signal.SIGURG], 60)",
         "time.clock_settime(time.CLOCK_REALTIME, 0)",
-        "threading.Thread(target=escapes).start()",
-        "threading.Timer(0, escapes).start()",
-        "_thread.start_new_thread(escapes, ())",
-        "_thread.start_new(escapes, ())",
         "alive.join()",
         "alive.join(60)",
         "pool.submit(escapes)",
         "pool.map(escapes, [1])",
-        "concurrent.futures.ThreadPoolExecutor().submit(escapes)",
         "concurrent.futures.ProcessPoolExecutor().submit(print)",
-        "asyncio.run(in_thread(None))",
         "asyncio.run(in_thread(pool))",
-        "asyncio.run(asyncio.to_thread(escapes))",
         "multiprocessing.Process(target=print).start()",
         "multiprocessing.get_context('spawn').Process(target=print).start()",
         "multiprocessing.get_context('forkserver').Process(target=print).start()",
@@ -404,8 +397,20 @@ DOORS: list[Door] = [
         "asyncio.run(asyncio.create_subprocess_exec('true'))",
         "class Forks(socketserver.ForkingMixIn, socketserver.TCPServer): pass\n"
         "Forks(('', 1), None).process_request(sock, None)",
+    ),
+    # -- threads are the scenario's
+    *passes(
+        "threading.Thread(target=stays).start()",
+        "threading.Timer(0, stays).start()",
+        "_thread.start_new_thread(stays, ())",
+        "_thread.start_new(stays, ())",
+        "concurrent.futures.ThreadPoolExecutor().submit(stays).result()",
+        "asyncio.run(in_thread(None))",
+        "asyncio.run(asyncio.to_thread(stays))",
         "class Threads(socketserver.ThreadingMixIn, socketserver.TCPServer): pass\n"
-        "Threads(('', 1), None).process_request(sock, None)",
+        "Threads(('', 1), stays).process_request(sock, None)",
+        "import threading as t, time as z; a = t.Thread(target=z.sleep, args=(500,)); a.start(); a.join();"
+        " assert z.monotonic() == 1500",
     ),
     # -- time
     *passes(
@@ -444,8 +449,8 @@ DOORS: list[Door] = [
     ),
     Door(
         "a pool comes late",
-        "import concurrent.futures.thread as t; t.ThreadPoolExecutor().submit(escapes)",
-        REFUSED,
+        "import concurrent.futures.thread as t; t.ThreadPoolExecutor().submit(stays).result()",
+        PASSES,
         ("concurrent.futures.thread",),
     ),
     Door("another socket module comes", "import socket; socket.create_connection(tcp)", REFUSED, ("socket",)),
@@ -474,7 +479,7 @@ async def connection(address: Any) -> None:
 
 
 async def in_thread(executor: Any) -> None:
-    await asyncio.get_running_loop().run_in_executor(executor, escapes)
+    await asyncio.get_running_loop().run_in_executor(executor, stays)
 
 
 async def process(command: str) -> None:
@@ -485,8 +490,15 @@ async def pipe_of(number: int) -> None:
     await asyncio.get_running_loop().connect_read_pipe(asyncio.Protocol, HasNumber(number))
 
 
+def stays(*_: object) -> None:
+    """What a thread does that is the scenario's: all that it reaches is."""
+    assert socket.socket.__init__ is not socket.SocketType.__init__
+    assert time.monotonic() >= 1000
+    time.sleep(100)
+
+
 def escapes(*_: object) -> None:
-    """What a thread would do, if one could be started: it is under no scenario."""
+    """What a thread would do that is under no scenario."""
     with contextlib.suppress(OSError):
         socket.create_connection(OUTSIDE["tcp"]).close()
 

@@ -379,8 +379,8 @@ def test_the_time_to_clean_up_has_an_end() -> None:
 # -- refusals ---------------------------------------------------------------------------------------
 
 
-def starts_a_thread(_: object) -> None:
-    threading.Thread(target=print).start()
+def forks_a_terminal(_: object) -> None:
+    os.forkpty()
 
 
 def forks(_: object) -> None:
@@ -391,7 +391,7 @@ def waits_for_real_sockets(real: selectors.BaseSelector) -> None:
     real.select()
 
 
-@pytest.mark.parametrize("refused", [starts_a_thread, forks, waits_for_real_sockets])
+@pytest.mark.parametrize("refused", [forks_a_terminal, forks, waits_for_real_sockets])
 @FOR_EVER
 def test_who_swallows_a_refusal_for_ever_is_ended(refused: Callable[[object], None], loop: Loop) -> None:
     with socket.socket() as sock, selectors.DefaultSelector() as real:

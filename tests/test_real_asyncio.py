@@ -189,14 +189,14 @@ def test_the_name_of_a_host_is_resolved_without_a_thread() -> None:
         net.run(asyncio.run, serve(upper, "localhost"))
 
 
-def test_a_thread_is_refused_aloud() -> None:
-    async def main() -> None:
-        await asyncio.get_running_loop().run_in_executor(None, print)
+def test_threads_beside_the_loop_wait_in_virtual_time() -> None:
+    async def main() -> float:
+        await asyncio.gather(*[asyncio.to_thread(time.sleep, seconds) for seconds in (1, 3, 2)])
+        await asyncio.get_running_loop().run_in_executor(None, time.sleep, 1)
+        return net.now
 
-    with pytest.raises(NotImplementedError, match="threads and processes are not simulated"):
-        with Scenario() as net:
-            net.client("alice", to=8888).closes()
-            net.run(asyncio.run, main())
+    with Scenario() as net:
+        assert net.run(asyncio.run, main()) == 4
 
 
 def test_the_same_scenario_has_the_same_trace() -> None:

@@ -325,11 +325,13 @@ def test_a_generator_reads_a_body_as_long_as_its_head_says() -> None:
     assert bodies == [b"you want /short", b"you want /somewhat/longer"]
 
 
-# -- refused ------------------------------------------------------------------------------------
+# -- threads ------------------------------------------------------------------------------------
 
 
-def test_a_threading_server_is_refused_aloud() -> None:
-    with pytest.raises(NotImplementedError, match="Use the class without ThreadingMixIn"):
-        with Scenario() as net:
-            net.client("alice").sends(b"GET / HTTP/1.0\r\n\r\n").closes()
-            net.run(serve, Greets, ThreadingHTTPServer)
+def test_a_threading_server_serves_one_beside_the_other() -> None:
+    with Scenario() as net:
+        for name in ("alice", "bob"):
+            client = net.client(name).sends(b"GET / HTTP/1.0\r\n").waits(5)
+            client.sends(b"\r\n").expects(re.compile(rb"HTTP/1.1 200 .*", re.DOTALL), until="eof")
+        net.run(serve, Greets, ThreadingHTTPServer)
+        assert net.now == 5

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
 
 HEADER = 40  # bytes
 SERPENT = serializers["serpent"]
+NOTED: list[str] = []
 
 
 @expose
@@ -39,6 +41,9 @@ class Calculator:
 
     def reverse(self, text: str) -> str:
         return text[::-1]
+
+    def note(self, _: int) -> None:
+        NOTED.append(threading.current_thread().name)
 
     def divide(self, one: int, other: int) -> float:
         return one / other
@@ -139,11 +144,12 @@ def test_what_a_method_raises_comes_back() -> None:
     assert isinstance(SERPENT.loads(replies[0].data), ZeroDivisionError)
 
 
-def test_a_oneway_call_is_refused_aloud_as_pyro5_starts_a_thread_for_it() -> None:
-    with pytest.raises(NotImplementedError, match="threads and processes are not simulated"):
-        with Scenario() as net:
-            net.client("alice").plays(session([])).sends(call(1, "add", 1, 2, flags=FLAGS_ONEWAY)).closes()
-            net.run(serve)
+def test_a_oneway_call_is_done_in_a_thread_of_its_own() -> None:
+    with Scenario() as net:
+        net.client("alice").plays(session([])).sends(call(1, "note", 1, flags=FLAGS_ONEWAY)).closes()
+        net.run(serve)
+    (noted,) = NOTED
+    assert noted != threading.current_thread().name
 
 
 def test_a_ping_is_answered() -> None:
@@ -244,9 +250,11 @@ def test_shutdown_wakes_the_daemon_by_a_connection_to_itself() -> None:
         assert net.run(main) == "returned"
 
 
-def test_a_daemon_of_threads_is_refused_aloud(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_daemon_of_threads_serves_two_clients(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(config, "SERVERTYPE", "thread")
-    with pytest.raises(NotImplementedError, match="threads and processes are not simulated"):
-        with Scenario() as net:
-            net.client("alice").sends(connect()).closes()
-            net.run(serve)
+    replies: list[object] = []
+    with Scenario() as net:
+        for name in ("alice", "bob"):
+            net.client(name).plays(session(replies, ("add", 2, 3))).closes()
+        net.run(serve)
+    assert replies == [5, 5]

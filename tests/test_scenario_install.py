@@ -60,7 +60,6 @@ def everything() -> dict[str, object]:
         kept["fcntl.fcntl"] = fcntl.fcntl
     for owner in (
         threading.Thread,
-        threading.Condition,
         imported_socket,
         selectors.EpollSelector,
         selectors.SelectSelector,
@@ -147,8 +146,10 @@ def test_everything_is_replaced_meanwhile() -> None:
         "time.sleep",
         "imported_socket",
         "DefaultSelector",
-        f"{threading.Thread!r}.start",
-        f"{threading.Condition!r}.wait",
+        "threading.Lock",
+        "threading._CRLock",
+        "threading.excepthook",
+        f"{threading.Thread!r}.join",
     }
     assert set() == wanted - names
 
@@ -249,12 +250,13 @@ def test_a_thread_is_started_by_a_stand_in_that_was_kept() -> None:
     assert not thread.is_alive()
 
 
-def test_a_wait_that_was_kept_is_a_real_one_afterwards() -> None:
+def test_locks_that_were_kept_are_real_ones_afterwards() -> None:
     with scenario():
-        kept = threading.Condition.wait
-    condition = threading.Condition()
+        kept = threading.Lock
+        condition = threading.Condition()
     with condition:
-        assert kept(condition, 0) is False
+        assert condition.wait(0) is False
+    assert type(kept()) is type(threading.Lock())
 
 
 def test_a_module_level_selector_is_replaced_and_put_back(tmp_path: Path) -> None:
@@ -572,7 +574,7 @@ ANYWHERE = ("127.0.0.1", 1)
 
 # -- refused aloud --------------------------------------------------------------------------------------
 
-THREADS = r"^threads and processes are not simulated: a scenario runs in one thread\. "
+PROCESSES = r"^processes are not simulated: a scenario runs in one\. "
 
 
 def udp() -> None:
@@ -583,9 +585,7 @@ def udp() -> None:
 @pytest.mark.parametrize(
     ("call", "text"),
     [
-        (lambda: threading.Thread(target=print).start(), THREADS),
-        (lambda: sys.modules["_thread"].start_new_thread(print, ()), THREADS),
-        (lambda: os.fork(), THREADS),
+        (lambda: os.fork(), PROCESSES),
         (udp, r"^sendto\(\) is called on a UDP socket: UDP is not simulated"),
         (
             lambda: select.epoll.fromfd(0),
@@ -594,7 +594,7 @@ def udp() -> None:
         (lambda: socket.socket(type=socket.SOCK_RAW), r"^a scenario has TCP and AF_UNIX stream sockets only; socket\("),
         (lambda: socket.socket(99), r"^a scenario has TCP and AF_UNIX stream sockets only; socket\(99, -1\)"),
     ],
-    ids=["thread", "bare thread", "fork", "UDP", "epoll from before", "raw", "family"],
+    ids=["fork", "UDP", "epoll from before", "raw", "family"],
 )
 def test_what_is_not_simulated_is_refused_aloud(call: Callable[[], object], text: str) -> None:
     with scenario() as net:

@@ -18,6 +18,8 @@ from ._ending.watchdog import Watchdog
 from ._install.installing import Installed
 from ._install.loops import tidy
 from ._install.open_blocks import check_surroundings, closed
+from ._install.threads import end_threads, wait_for_threads
+from ._play.threads import running_thread
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -63,7 +65,7 @@ class Run:
         world.outcome.returned = False
         world.begins()
         under, thread = Installed(world, function), StateOfThread()
-        watch = Watchdog(self._watchdog, world.pulse, world.too_long)
+        watch = Watchdog(self._watchdog, world.pulse, world.too_long, self._running_thread)
         result: R | None = None
         error: BaseException | None = None
         try:
@@ -73,11 +75,13 @@ class Run:
                         watch.begin()
                         try:
                             result = server()
+                            wait_for_threads(world)
                         except BaseException as one:
                             if world.is_over or self._is_own(one):
                                 tidy(world, forced=world.ending.times > PATIENCE or world.frozen)
                             raise
                     finally:
+                        end_threads(world)
                         world.comes_back()
             finally:
                 watch.end()
@@ -105,6 +109,9 @@ class Run:
         if self.finished:
             raise RuntimeError("this scenario is at its end: a script is played once; make a new Scenario")
 
+    def _running_thread(self) -> int:
+        return running_thread(self._world)
+
     def _afterwards(self, error: BaseException | None) -> None:
         """The server is out: steps that are left are taken, the end is judged, and what it leaves behind goes."""
         world = self._world
@@ -125,7 +132,7 @@ class Run:
         """Do what may call code of the user's when the server is out, and look whether that ends."""
         world = self._world
         before, world.ending.outside = world.ending.outside, sys._getframe().f_code
-        watch = Watchdog(self._watchdog, world.pulse, world.too_long)
+        watch = Watchdog(self._watchdog, world.pulse, world.too_long, self._running_thread)
         try:
             try:
                 watch.begin()
@@ -157,7 +164,7 @@ class Run:
             under = Installed(world)
             self.blocks.append(under)
             under.__enter__()
-            self._watch = Watchdog(self._watchdog, world.pulse, world.too_long)
+            self._watch = Watchdog(self._watchdog, world.pulse, world.too_long, self._running_thread)
             self._watch.begin()
         except BaseException:
             self._goes()
@@ -239,6 +246,7 @@ class Run:
     def let_go(self) -> None:
         """Leave nothing behind; does nothing when that is done."""
         world = self._world
+        end_threads(world)
         closed(world)
         if self._watch is not None:
             self._watch.end()

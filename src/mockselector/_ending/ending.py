@@ -87,7 +87,9 @@ def _chain(error: BaseException) -> Iterator[BaseException]:
 class Ending:
     """How far a run has come in being ended."""
 
-    __slots__ = ("_overtaken", "_repeated", "_run", "escape", "is_answer", "monitor", "outside", "polls", "times")
+    __slots__ = (
+        "_overtaken", "_run", "escape", "is_answer", "monitor", "outside", "polls", "repeated", "times",
+    )  # fmt: skip
 
     def __init__(self, monitor: Monitor, outside: CodeType) -> None:
         self.monitor = monitor
@@ -95,7 +97,8 @@ class Ending:
         """Whose frames are the test's, and are left alone."""
         self.times = 0
         """How often the run was ended by an exception."""
-        self._repeated = False  # whether the violation was raised once more
+        self.repeated = False
+        """Whether the violation was raised once more."""
         self._overtaken: BaseException | None = None  # what was on its way out, and not out yet, when it was found
         self.polls = 0
         """How many were answered since the end, or since something was last done."""
@@ -113,8 +116,8 @@ class Ending:
         if timeout is not None and timeout <= 0 and self.polls < POLLS:
             self.polls += 1
             return
-        if violation is not None and not self._repeated:
-            self._repeated, self.monitor.unraised = True, False
+        if violation is not None and not self.repeated:
+            self.repeated, self.monitor.unraised = True, False
             raise violation
         self.end(run)
 
@@ -133,14 +136,14 @@ class Ending:
         self.monitor.ended = True
         self._run = run
         self.times += 1
-        self._repeated = True
+        self.repeated = True
         self.escape.harsh = self.escape.begun
         self.escape.unheard = is_dropping(frame, self.outside)
         self.escape.begin_in(thread, frame, self.outside)
 
     def overtakes(self, earlier: BaseException | None) -> None:
         """The program was out by an exception, of which its event loop has not heard before something was found."""
-        if not self._repeated:  # else it may have come of that
+        if not self.repeated:  # else it may have come of that
             self._overtaken = earlier
 
     def _is_ours(self, error: BaseException) -> bool:

@@ -33,6 +33,8 @@ _tool: int | None = None  # the number under which `sys.monitoring` knows us, wh
 _OUTSIDE: Final = ("_pytest", "pluggy", "pytest", "unittest", "doctest", "threading", "runpy")
 """Packages that call tests, and threads' code: what stands outside of their frames is no server."""
 
+_RUN_THREADS: Final = ("_bootstrap", "_bootstrap_inner", "run")
+
 DEEP: Final = 100
 """So many exceptions, each raised while another was handled, have handlers that call on and on."""
 
@@ -221,6 +223,8 @@ def _outer_frames(innermost: FrameType, stop: CodeType) -> frozenset[FrameType]:
 
 def _is_outside(frame: FrameType) -> bool:
     module = str(frame.f_globals.get("__name__", "")).partition(".")[0]
+    if module == "threading" and frame.f_code.co_name not in _RUN_THREADS:
+        return False  # the server waits for, or starts, another one
     return module in _OUTSIDE and frame.f_code.co_filename not in INSIDE
 
 

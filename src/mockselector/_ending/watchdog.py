@@ -40,9 +40,13 @@ LINGERS: Final = 5
 _STDLIB: Final = os.path.dirname(os.__file__)
 
 _AT_WORK: Final = frozenset(
-    file for file in INSIDE if not file.startswith(_STDLIB) and os.path.basename(os.path.dirname(file)) != "_install"
+    file
+    for file in INSIDE
+    if not file.startswith(_STDLIB)
+    and os.path.basename(os.path.dirname(file)) != "_install"
+    and os.path.basename(file) not in ("threads.py", "strands.py")
 )
-"""Our own files, but for those whose functions pass calls on to the system."""
+"""Our own files, but for those whose functions pass calls on to the system, or from one thread to another."""
 
 _lock: Any = RLock()  # Any: the stubs do not tell of the method that tells who holds it
 _bell = allocate_lock()  # held while nobody has rung
@@ -56,13 +60,15 @@ class Watchdog:
     """One run that is looked after."""
 
     def __init__(
-        self, seconds: float | None, pulse: Callable[[], object], too_long: Callable[[float, FrameType, int], None]
-    ) -> None:
+        self, seconds: float | None, pulse: Callable[[], object], too_long: Callable[[float, FrameType, int], None],
+        running: Callable[[], int],
+    ) -> None:  # fmt: skip
         self.seconds: Final = seconds
         self.interrupted = False
         """Whether it was got out of a call by a signal, so that a KeyboardInterrupt is the guard's."""
         self._pulse: Callable[[], object] = pulse
         self._too_long: Callable[[float, FrameType, int], object] = too_long
+        self._running: Callable[[], int] = running
         self._thread = 0
         self._last: object = None
         self._idle = 0  # how often nothing had changed
@@ -101,7 +107,8 @@ class Watchdog:
             else:
                 _watched.pop(self._thread, None)
             self._thread = 0
-            self._pulse = self._too_long = _over  # what they belong to is not kept alive by the thread that looks
+            self._pulse = self._too_long = _over
+            self._running = _nobody  # what they belong to is not kept alive by the thread that looks
             self._stands = None
         finally:
             _unlock()
@@ -109,34 +116,41 @@ class Watchdog:
     def look(self) -> None:
         """Called by the thread that looks, every now and then."""
         pulse = self._pulse()
-        frame = sys._current_frames().get(self._thread)
-        if pulse != self._last or frame is None or _is_debugged(frame):
+        thread = self._running() or self._thread
+        frame = sys._current_frames().get(thread)
+        if pulse != self._last or _is_debugged(frame):
             self._last, self._idle = pulse, 0
             return
+        if frame is None:
+            return  # a thread that has just ended
         if frame.f_code.co_filename in _AT_WORK and not self._fired:
             return  # it is we who are at work, however long
         self._idle += 1
         if self._fired and self._idle == LOOKS and self._stands == (frame, frame.f_lasti):
-            self._is_blocked(frame)
+            self._is_blocked(frame, thread)
         if self._idle >= self._needed:  # again, if it makes a home in what handles its end
             self._fired = True
             self._stands = (frame, frame.f_lasti)
             self._idle = 0
-            self._too_long(self.seconds or 0.0, frame, self._thread)
+            self._too_long(self.seconds or 0.0, frame, thread)
 
-    def _is_blocked(self, frame: FrameType) -> None:
+    def _is_blocked(self, frame: FrameType, thread: int) -> None:
         """What was raised does not come to pass, as the thread does not come back to Python."""
         self._signals += 1
         if self._signals == 1:
             lines = "\n".join(f"  {shown_path(one.file)}:{one.line} in {one.function}" for one in stack_of(frame, None))
             text = f"the server waits in a call that is none of the scenario's, and does not end:\n{lines}"
             os.write(2, f"\nmockselector: {text}\n".encode("utf-8", "backslashreplace"))
-        if self._signals <= 2 and self._thread == main_thread().ident and _interrupts_raise():
+        if self._signals <= 2 and thread == main_thread().ident and _interrupts_raise():
             self.interrupted = True
-            signal.pthread_kill(self._thread, signal.SIGINT)
+            signal.pthread_kill(thread, signal.SIGINT)
 
 
 def _over(*_: object) -> None: ...
+
+
+def _nobody() -> int:
+    return 0
 
 
 def stack_of(frame: FrameType | None, stop: CodeType | None) -> list[Place]:

@@ -7,6 +7,8 @@ In reading order; a file imports only from those above it:
     names.py       what asks for hosts
     descriptors.py what takes a descriptor by its number
     processes.py   processes, signals and the machine
+    locks.py       what threads wait for each other with
+    pools.py       pools of threads
     threads.py     what starts a thread, and what waits for one
     polling.py     selectors, and what they are made of
     guards.py      what a real socket may still do

@@ -23,7 +23,7 @@ from .._system import real_socket
 from .doors import for_a_tool
 from .guards import refuse_real
 from .stand_ins import LATE
-from .threads import THREADS
+from .threads import start_again
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -135,9 +135,8 @@ def _is_plain(value: object) -> bool:
 
 def _start_stand_in(real: Callable[..., Any]) -> Callable[..., Any]:
     def start(function: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
-        world = current()
-        if world is not None:
-            world.refuse(THREADS)
+        if current() is not None:
+            return start_again(function, *args, **kwargs)
         blocks = _of_thread.get(get_ident())
         if not blocks:
             return real(function, *args, **kwargs)

@@ -38,6 +38,7 @@ from .._simulated.kinds import KINDS
 from .._system import REAL_SELECTORS
 from .._whose import whose
 from .doors import LEFT_ALONE
+from .locks import MANY
 from .stand_ins import REPLACEMENTS
 
 if TYPE_CHECKING:
@@ -55,7 +56,7 @@ _SELECTORS: Final = frozenset(id(kind) for kind in (*REAL_SELECTORS.values(), *K
 """The classes of which a program may hold an instance by name."""
 
 _REALS: Final = frozenset(REPLACEMENTS)
-_COUNTED: Final = (*(real for real, _ in REPLACEMENTS.values()), *KINDS.values())
+_COUNTED: Final = (*(real for real, _ in REPLACEMENTS.values() if real not in MANY), *KINDS.values())
 _STDLIB: Final = sys.stdlib_module_names
 _names_of: Callable[[Any], Space] = vars(ModuleType)["__dict__"].__get__  # a lazy module is not loaded by that
 

@@ -1,59 +1,209 @@
-"""What starts a thread, a fork or a worker, and what waits for one.
+"""What starts a thread, and what waits for one; what forks, or starts a worker, is refused.
 
-Owns that a scenario runs in one thread: a start is refused, a wait is one of virtual time.
+Owns that the threads of a program are its scenario's: how one begins and ends for the program that has started it,
+what is seen of it afterwards, and what is waited for at the end of a run. Which of them runs is `_play/threads.py`'s
+business, what they wait for each other with is in `locks`.
 """
 
 from __future__ import annotations
 
-import _queue
 import _thread
 import os
-import queue
 import sys
 import threading
+from _thread import get_ident
 from typing import TYPE_CHECKING, Any, Final
 
-from .._current import current
-from .._judge.holding_up import judge_held_up
-from .doors import DoorType, for_a_tool, named
+from .._current import current, enter, leave
+from .._ending.ending import EndException
+from .._judge.errors import ScenarioError
+from .._play.threads import Threads
+from . import pools
+from .doors import for_a_tool, named
+from .locks import Lock
 from .processes import NOT_SIMULATED
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
+    from .._play.strands import Strand
+    from .._play.world import World
     from .doors import Late, Method, Pair
 
 __tracebackhide__ = True  # pytest: end tracebacks at the server's own line
 
-THREADS: Final = (
-    "threads and processes are not simulated: a scenario runs in one thread. Use the class without ThreadingMixIn"
-    " or ForkingMixIn (socketserver.TCPServer, http.server.HTTPServer), or tell the framework to do without"
-    " (Flask: app.run(threaded=False); asyncio: no to_thread() or run_in_executor()). A Thread,"
-    " a Timer or an executor of the program's own: leave it out of this test, by a switch or a patch, and test what it"
-    " does by itself; or, where the server only hands work to it, patch it with what does the work at once: a class"
-    " whose start() calls run(), an executor whose submit() calls the function and returns a Future that is done"
+PROCESSES: Final = (
+    "processes are not simulated: a scenario runs in one. Use the class without ForkingMixIn (with ThreadingMixIn, if"
+    " need be), or tell the framework to do with threads. A process or a pool of the program's own: leave it out of"
+    " this test, by a switch or a patch, and test what it does by itself; or, where the server only hands work to it,"
+    " patch it with what does the work at once: an executor whose submit() calls the function and returns a Future"
+    " that is done"
 )
 
 
+# -- a thread begins ---------------------------------------------------------------------------------
+
+
 def _starts() -> Iterable[Pair]:
-    starts = [(_thread, "start_new_thread"), (_thread, "start_new"), (_thread, "start_joinable_thread")]
-    starts += [(os, "fork"), (os, "forkpty")]
-    for owner, name in starts:
+    for name in ("start_new_thread", "start_new"):
+        yield getattr(_thread, name), named(_start_new_thread(getattr(_thread, name)), getattr(_thread, name))
+    for owner, name in ((os, "fork"), (os, "forkpty")):
         if hasattr(owner, name):
-            yield getattr(owner, name), thread_stand_in(getattr(owner, name))
+            yield getattr(owner, name), process_stand_in(getattr(owner, name))
+    real: Any = getattr(_thread, "start_joinable_thread", None)  # Any: of Python 3.13
+    if real is not None:
+        yield real, named(_start_joinable_thread, real)
+    real = getattr(_thread, "_set_sentinel", None)
+    if real is not None:  # pragma: no cover  (up to Python 3.12)
+        yield real, named(_set_sentinel, real)
 
 
-def thread_stand_in(real: Callable[..., Any]) -> Callable[..., Any]:
-    """What starts a thread or a process: refused in a scenario, to whoever calls it."""
+def process_stand_in(real: Callable[..., Any]) -> Callable[..., Any]:
+    """What starts a process, or a worker: refused in a scenario, to whoever calls it."""
 
     def stand_in(*args: Any, **kwargs: Any) -> Any:
         world = current()
         if world is not None:
-            world.refuse(THREADS)
+            world.refuse(PROCESSES)
         return real(*args, **kwargs)
 
     return named(stand_in, real)
 
+
+def _start_new_thread(real: Callable[..., Any]) -> Callable[..., Any]:
+    def start(*given: Any) -> int:
+        world = current()
+        right = [callable, _is_tuple, _is_dict]
+        if world is None or len(given) < 2 or not all(asks(one) for asks, one in zip(right, given, strict=False)):
+            ident: int = real(*given)  # it refuses what is not right
+            return ident
+        return _begin(world, given[0], given[1], given[2] if len(given) > 2 else {}, Lock()).ident
+
+    return start
+
+
+def _is_tuple(thing: object) -> bool:
+    return isinstance(thing, tuple)
+
+
+def _is_dict(thing: object) -> bool:
+    return isinstance(thing, dict)
+
+
+def start_again(*given: Any, **more: Any) -> Any:
+    """What starts a thread in a scenario, by whatever name it was called."""
+    return _start_joinable_thread(*given, **more) if more else _start_new(*given)
+
+
+_start_new: Final = _start_new_thread(_thread.start_new_thread)
+_real_joinable: Final[Any] = getattr(_thread, "start_joinable_thread", None)  # Any: of Python 3.13
+
+
+def _start_joinable_thread(function: Any, handle: Any = None, daemon: bool = True) -> Any:
+    """As `_thread.start_joinable_thread`, of Python 3.13."""
+    world = current()
+    if world is None:
+        return _real_joinable(function, handle, daemon)
+    if not callable(function):
+        return _real_joinable(function, handle, daemon)  # it refuses it
+    ours = Handle()
+    thread: Any = getattr(function, "__self__", None)  # Any: mostly a `threading.Thread`
+    if handle is not None and getattr(thread, "_handle", None) is handle:
+        thread._handle = ours  # its own one knows nothing of a scenario, and is not kept: a thread is started once
+    ours.strand = _begin(world, function, (), {}, ours.ended, daemon=daemon)
+    ours.ident = ours.strand.ident
+    return ours
+
+
+class Handle:
+    """As `_thread._ThreadHandle`, of Python 3.13: what is known of a thread that was started."""
+
+    __slots__ = ("ended", "ident", "strand")
+
+    def __init__(self) -> None:
+        self.ident = 0
+        self.strand: Strand | None = None
+        self.ended: Final = Lock()
+        self.ended.acquire()
+
+    def is_done(self) -> bool:
+        """Whether it has ended."""
+        if self.ended.locked():
+            world = current()
+            if world is not None:
+                world.spinning.looks()
+            return self.ended.locked()
+        return True
+
+    def join(self, timeout: float | None = None) -> None:
+        """Wait until it has ended."""
+        if self.ident == get_ident() and self.ended.locked():
+            raise RuntimeError("Cannot join current thread")
+        if self.ended.acquire(True, -1 if timeout is None else timeout):
+            self.ended.release()
+
+    def _set_done(self) -> None:
+        if self.ended.locked():
+            self.ended.release()
+
+
+def _begin(
+    world: World, function: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any], ended: Lock, *,
+    daemon: bool = True,
+) -> Strand:  # fmt: skip
+    """A thread of the program; `ended` is let go of when it ends."""
+    world.check_not_acting("start a thread")
+    key = object()
+    box: list[Any] = [function, args, kwargs]
+    sentinels: list[Lock] = []
+
+    def work() -> None:
+        enter(world, key)
+        _sentinels[get_ident()] = sentinels
+        function, args, kwargs = box
+        box.clear()
+        try:
+            function(*args, **kwargs)
+        except EndException as error:
+            if error.args[0] is not world:
+                raise
+        except SystemExit:
+            pass  # as the interpreter does
+        except ScenarioError as error:
+            if error is not world.monitor.violation:
+                raise
+        finally:
+            del function, args, kwargs
+            _sentinels.pop(get_ident(), None)
+            for lock in (*sentinels, ended):
+                if lock.locked():
+                    lock.release()
+            leave(get_ident(), key)
+
+    return Threads.of(world).start(work, daemon=daemon)
+
+
+_sentinels: Final[dict[int, list[Lock]]] = {}  # of the threads of scenarios
+
+
+def _set_sentinel() -> Any:  # Any: one of both kinds  # pragma: no cover  (up to Python 3.12)
+    """As `_thread._set_sentinel`, up to Python 3.12: a lock that is let go of when the thread ends."""
+    mine = _sentinels.get(get_ident())
+    if mine is None:
+        return _real_sentinel()
+    mine.append(Lock())
+    begun: dict[Any, threading.Thread] = vars(threading)["_limbo"]
+    thread = next((one for one in begun.values() if one.ident == get_ident()), None)
+    world = current()
+    if world is not None and world.crew is not None and thread is not None:
+        world.crew.alive[get_ident()].daemon = thread.daemon
+    return mine[-1]
+
+
+_real_sentinel: Final[Any] = getattr(_thread, "_set_sentinel", None)  # Any: up to Python 3.12
+
+
+# -- somebody waits for one ---------------------------------------------------------------------------
 
 _real_join: Final = threading.Thread.join
 
@@ -63,73 +213,71 @@ def _join(self: threading.Thread, timeout: float | None = None) -> None:
     waits = timeout is None or timeout > 0
     others = waits and self is not threading.current_thread() and self.is_alive()
     if world is not None and others and not for_a_tool(sys._getframe(1)):
-        world.refuse(NOT_SIMULATED.format("Thread.join", "it waits in real time for a thread that was started before"))
+        ours = world.crew is not None and self.ident in world.crew.alive
+        if not ours:
+            world.refuse(
+                NOT_SIMULATED.format("Thread.join", "it waits in real time for a thread that was started before")
+            )
     _real_join(self, timeout)
 
 
-_RealQueue: Final[Any] = _queue.SimpleQueue  # Any: of whatever
-_OurQueue: Final[Any] = vars(queue)["_PySimpleQueue"]  # Any: the stubs do not tell of it
+# -- the end ------------------------------------------------------------------------------------------
 
 
-class SimpleQueue(metaclass=DoorType):
-    """What stands in for `queue.SimpleQueue`: in a scenario, Python's own one, which waits in virtual time."""
-
-    real, ours = _RealQueue, _OurQueue
-
-    def __new__(cls) -> Any:  # Any: one of both kinds
-        """A queue."""
-        if current() is None:
-            return _RealQueue()
-        return _OurQueue()
-
-
-_real_wait: Final = threading.Condition.wait
-
-
-def wait(self: threading.Condition, timeout: float | None = None) -> bool:
-    """As `threading.Condition.wait` (and so `Event.wait`); in a scenario, of virtual time."""
-    world = current()
-    if world is None:
-        return _real_wait(self, timeout)
-    inside: Any = self  # Any: what the class has of its own
-    waiter = _thread.allocate_lock()
-    waiter.acquire()
-    inside._waiters.append(waiter)
-    saved = inside._release_save()
-    since = world.clock.now
+def wait_for_threads(world: World) -> None:
+    """The program has returned: as the interpreter does, wait for its threads."""
+    if world.threads is None:
+        return
+    before = pools.shutting_down(True)
     try:
-        notified = world.wait_for(lambda: not waiter.locked(), timeout)
-        if world.monitor.pedantic:
-            judge_held_up(world.monitor, since, "wait", "threading")
-        return notified
+        pools.shut_down(world.threads)
+        world.threads.finish()
     finally:
-        inside._acquire_restore(saved)
-        if waiter.locked():
-            inside._waiters.remove(waiter)
+        pools.shutting_down(before)
+
+
+def end_threads(world: World) -> None:
+    """The program is out: what of its threads is left is ended."""
+    if world.crew is not None:
+        world.crew.close()
+        pools.put_away(world)
+
+
+_real_excepthook: Final = threading.excepthook
+
+
+def _excepthook(args: Any, /) -> Any:  # Any: what it is given has no public name
+    """As `threading.excepthook`; that a scenario has ended a thread is nothing to be told."""
+    world = current()
+    error = args.exc_value
+    if world is not None and (isinstance(error, EndException) or error is world.monitor.violation):
+        return
+    _real_excepthook(args)
+
+
+# -- all of it ----------------------------------------------------------------------------------------
 
 
 def _of_pools(name: str, *methods: str) -> Callable[[Any], list[Method]]:
     def wanted(module: Any) -> list[Method]:
         kind = getattr(module, name)
-        return [(kind, method, thread_stand_in(getattr(kind, method))) for method in methods if hasattr(kind, method)]
+        return [(kind, method, process_stand_in(getattr(kind, method))) for method in methods if hasattr(kind, method)]
 
     return wanted
 
 
 def pairs() -> list[Pair]:
     """What is replaced wherever a module has it."""
-    return [(_RealQueue, SimpleQueue), *_starts()]
+    return [*_starts()]
 
 
 def in_classes() -> list[Method]:
-    """Methods that are replaced in their class."""
-    start = thread_stand_in(threading.Thread.start)
-    return [(threading.Thread, "start", start), (threading.Thread, "join", _join), (threading.Condition, "wait", wait)]
+    """Methods that are replaced in their class, and a hook in its module."""
+    return [(threading.Thread, "join", _join), (threading, "excepthook", _excepthook)]
 
 
 LATE: Final[Late] = {
     "concurrent.futures.process": _of_pools("ProcessPoolExecutor", "submit"),
-    "concurrent.futures.thread": _of_pools("ThreadPoolExecutor", "submit"),
-    "multiprocessing.pool": _of_pools("Pool", "_check_running"),
+    "multiprocessing.pool": _of_pools("Pool", "__init__", "_check_running"),
     "multiprocessing.process": _of_pools("BaseProcess", "start"),
 }

@@ -65,6 +65,7 @@ if TYPE_CHECKING:
         records: list[Record]
         pedantic: bool
         level_triggered: bool
+        has_threads: bool
 
         @property
         def events(self) -> int:

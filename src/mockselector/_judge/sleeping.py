@@ -93,7 +93,12 @@ class Sleeping:
                 self._judge_asleep(record, since, (watch,), "select", watch.name)
 
     def pause(self) -> None:
-        """The server sleeps by `time.sleep()`: judge what a loop that polls has had time to do."""
+        """The server sleeps by `time.sleep()`: judge what a loop that polls has had time to do.
+
+        One that has threads may sleep in one of them, and that says nothing of the others.
+        """
+        if self._door.has_threads:
+            return
         operations, names = self._door.rows[self._paused_at :: WIDTH], self._door.rows[self._paused_at + 1 :: WIDTH]
         polled = {name for operation, name in zip(operations, names, strict=True) if operation == "select"}
         self._selects += operations.count("select")
@@ -117,6 +122,8 @@ class Sleeping:
             ever_registered=record.ever_registered,
             interest=interest(record, watches),
         )
+        if rule == "accepted-not-registered" and self._door.has_threads:
+            return None  # it may be another thread's, or wait in a queue for one
         return rule if rule is not None and self._door.in_force(rule, record) else None
 
     def _judge_asleep(self, record: Record, since: int, watches: tuple[Watch, ...], call: str, name: str) -> None:

@@ -43,6 +43,8 @@ class Holdings:
         """Event loops of asyncio that have run."""
         self.left: list[Any] = []
         """Tasks of theirs that were ended; kept until they are done with."""
+        self.pools: Final[dict[Any, bool]] = {}
+        """Of threads, that it has used, and whether it has made them itself."""
         self._foreign: Final[dict[int, Record]] = {}
         self._selectors: Final[dict[str, int]] = {}
         self._tasks = 0  # of asyncio

@@ -33,6 +33,11 @@ if TYPE_CHECKING:
     from .termination import Termination
     from .turns import Turns
 
+    class Others(Protocol):
+        """Other threads, if there are any."""
+
+        def until(self, done: None, deadline: Nanoseconds, call: tuple[str, str]) -> object: ...
+
     class Course(Protocol):
         """What it takes of the world to let time pass, and to end a run."""
 
@@ -53,6 +58,8 @@ if TYPE_CHECKING:
 
         @property
         def termination(self) -> Termination: ...
+        @property
+        def threads(self) -> Others | None: ...
         @property
         def is_over(self) -> bool: ...
 
@@ -84,6 +91,9 @@ IN_REAL_TIME: Final = (
     "It computes, or waits for something real, and lets no peer act meanwhile. If that takes so long for a good"
     " reason: Scenario(watchdog=...) says how many seconds a turn may take, and None that nobody looks."
 )
+
+LOOKS: Final = ("look", "time")
+"""What a thread does that waits because it has looked so often, for the trace."""
 
 STEP: Final = nanoseconds(0.001)
 LONGEST_STEP: Final = nanoseconds(16)
@@ -171,7 +181,7 @@ class Spinning:
             what = f"select() returned {self.wakes - 1} times in a row ({events}), and no byte was moved in between"
             fields = {"what": what, "moment": "returned again"}
             self._course.monitor.raise_violation(Finding("busy-loop", reported[0][0], fields))
-        elif self._course.turns.due() is not None:
+        elif self._course.turns.due() is not None and self._course.threads is None:
             self._course.advance()
         else:
             self._creep()  # the end does not come sooner for that
@@ -203,6 +213,10 @@ class Spinning:
         longer = self._course.choices.choose(2, "time passes by a little, or by more")
         now = self._course.clock.now + (LONGEST_STEP if longer else self._step)
         self._step = min(self._step + self._step // 8, LONGEST_STEP)
+        if self._course.threads is not None:  # others may go on meanwhile
+            self._course.threads.until(None, now, LOOKS)
+            self._looked_at = self.progress
+            return
         then = self._course.comes_next()
         if then is not None and then <= now:
             self._course.advance()
@@ -235,6 +249,9 @@ class Spinning:
         operation, name = monitor.rows[-WIDTH : 2 - WIDTH]
         if monitor.in_force("busy-loop"):
             monitor.raise_violation(_endless(calls, f"{operation.partition(':')[0]}()", name, idle=idle))
+        if course.threads is not None:
+            course.threads.until(None, course.clock.now + self._step, LOOKS)
+            return
         course.play()
         course.advance()
 

@@ -10,12 +10,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from .._kernel.epolls import Epoll
-from .netstat import SocketRow, interest_text
+from .netstat import SocketRow, SocketTable, interest_text
 from .player import Player
 
 if TYPE_CHECKING:
     import selectors
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Mapping, Sequence
     from typing import Any, Protocol
 
     from .._judge.monitor import Monitor
@@ -198,3 +198,15 @@ class SimulatedStack:
 def progress(peer: Player) -> str:
     """How far a peer is in its script."""
     return f"{peer.script.progress(peer.position)}: {peer.doing()}"
+
+
+def table(stack: Stack, records: Mapping[Descriptor, Record], peers: Sequence[Player]) -> SocketTable:
+    """All open sockets, in the order in which they came to be, and the peers without one."""
+    rows = [stack.row(descriptor, record) for descriptor, record in records.items() if not descriptor.closed]
+    accepted = {row.name for row in rows}
+    for peer in peers:
+        if peer.stream is None or (peer.name not in accepted and not peer.stream.other.closed):
+            state = "not connected" if peer.stream is None else "not accepted"
+            unread = 0 if peer.stream is None else peer.stream.other.size
+            rows.append(SocketRow(peer.name, state, "", unread, 0, progress(peer)))
+    return SocketTable(rows)

@@ -24,13 +24,13 @@ from .dialling import Dialling
 from .dropped import Dropped
 from .holdings import Holdings
 from .log import Log
-from .netstat import SocketRow, SocketTable
 from .outcome import Outcome
 from .player import GivenUp, Player
 from .spinning import Spinning
-from .stack import progress
+from .stack import table
 from .stopping import Stopping
 from .termination import Termination
+from .threads import ending_of
 from .turns import Turns
 
 if TYPE_CHECKING:
@@ -45,7 +45,9 @@ if TYPE_CHECKING:
     from .._kernel.descriptors import Descriptor
     from .._kernel.streams import Stream
     from .expecting import Difference
+    from .netstat import SocketTable
     from .stack import Stack
+    from .threads import Threads
 
 T = TypeVar("T")
 
@@ -68,6 +70,8 @@ class World:
     completed = False  # the last function that was run has returned
     frozen = False
     """Whether a turn of the server has taken too long in real time."""
+    threads: Threads | None = None  # if there is more than one
+    crew: Threads | None = None  # if there ever was
     call: tuple[str, str] = ("select", "selector")
     """The last that has waited, for the trace."""
     stirs = 0
@@ -90,7 +94,7 @@ class World:
         self.monitor.life = ON_A_NETWORK
         self.monitor.level_triggered = True
         self.monitor.give_up = lambda: self.give_up
-        self.ending: Final = Ending(self.monitor, outside)
+        self.ending = Ending(self.monitor, outside)
         self.script: Final = script
         self.patience: Final = nanoseconds(patience)
         self.grace: Final = nanoseconds(grace)
@@ -235,6 +239,8 @@ class World:
         rows = self._begins_to_wait(call)
         if rows > self.monitor.limit:
             self.spinning.endless()
+        if self.threads is not None:
+            return self.threads.until(done if done is not _never else None, deadline, call)
         began = self.clock.now
         while True:
             self.play()
@@ -248,6 +254,8 @@ class World:
                     self.spinning.looks()  # it has not waited at all
                 return None
             self.advance(deadline, never)
+            if self.crew is not None and len(self.crew.alive) > 1:  # what was called back has started one
+                return self.crew.until(done, deadline, call)
             if deadline is not None and self.clock.now >= deadline and not self.turns.runnable:
                 return None  # nobody has done anything since `done()` was asked
 
@@ -256,7 +264,7 @@ class World:
         if self.turns.acting is not None:
             self.check_not_acting("call select()")
         self._begins_to_wait(call)
-        self.play()
+        (self.play if self.threads is None else self.threads.lets_others)()
         self.spinning.polls()
 
     def _begins_to_wait(self, call: tuple[str, str]) -> int:
@@ -364,7 +372,7 @@ class World:
             if self.monitor.violation is None and not self.monitor.finished:
                 self.monitor.found(self.spinning.frozen(seconds, stack_of(frame, self.ending.outside)))
         finally:
-            self.ending.force(self, thread, frame)
+            ending_of(self, thread).force(self, thread, frame)
 
     # -- how it ends ----------------------------------------------------------------------------------
 
@@ -391,11 +399,15 @@ class World:
 
     def give_up(self) -> NoReturn:
         """End the run by an exception."""
+        if self.threads is not None:
+            self.threads.end(self.threads.running)
         self.ending.end(self)
 
     def check_running(self, timeout: float | None) -> bool:
         """Before a call that may wait. Raises if the run has ended; False: it is a poll, which finds nothing."""
         if self.monitor.violation is None and not self.ending.times:
+            return True
+        if self.threads is not None and self.threads.lets_clean_up():
             return True
         if timeout is None or timeout <= 0 or not self._passes(timeout):
             if self.spinning.progress != self._ending_at:
@@ -472,22 +484,9 @@ class World:
         self.holdings.under_way = True
         self.stack.release()
 
-    # -- to look at -------------------------------------------------------------------------------------
-
     def table(self) -> SocketTable:
         """All open sockets, in the order in which they came to be, and the peers without one."""
-        rows = [
-            self.stack.row(descriptor, record)
-            for descriptor, record in self.holdings.records.items()
-            if not descriptor.closed
-        ]
-        accepted = {row.name for row in rows}
-        for peer in self.peers:
-            if peer.stream is None or (peer.name not in accepted and not peer.stream.other.closed):
-                state = "not connected" if peer.stream is None else "not accepted"
-                unread = 0 if peer.stream is None else peer.stream.other.size
-                rows.append(SocketRow(peer.name, state, "", unread, 0, progress(peer)))
-        return SocketTable(rows)
+        return table(self.stack, self.holdings.records, self.peers)
 
 
 def _never() -> bool:

@@ -1,0 +1,298 @@
+"""Locks, and queues without one: what threads wait for each other with.
+
+Owns the stand-ins for what `_thread` and `_queue` have in C. All else of `threading`, `queue` and `concurrent.futures`
+is made of these. A lock that is free, or that nobody else waits for, is the real one below it, so that it is a lock
+for whoever knows nothing of a scenario as well, and when one is over; where somebody has to wait for it in a scenario,
+that is the scenario's wait, and whoever has waited longest is given it.
+"""
+
+from __future__ import annotations
+
+import _queue
+import _thread
+import queue
+import sys
+from _thread import allocate_lock, get_ident
+from collections import deque
+from typing import TYPE_CHECKING, Any, Final
+
+from .._current import current
+from .._judge.holding_up import judge_held_up
+from .._play.strands import Waiter
+from .._play.threads import parks
+from .doors import DoorType, named
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+    from types import GenericAlias
+
+    from .._play.world import World
+    from .doors import Pair
+
+__tracebackhide__ = True  # pytest: end tracebacks at the server's own line
+
+_RealLock: Final[Any] = type(allocate_lock())  # Any: in Python 3.13 it is called otherwise
+_RealRLock: Final[Any] = _thread.RLock  # Any: the stubs know a class of their own
+RealQueue: Final[Any] = _queue.SimpleQueue  # Any: of whatever
+
+
+def _is_foreign(holder: int, world: World) -> bool:
+    """Whether it is a thread that is none of the program's: of another scenario, or of what runs the test."""
+    if holder in (0, get_ident()) or (world.crew is not None and holder in world.crew.alive):
+        return False
+    return holder in sys._current_frames()
+
+
+class Lock:
+    """As `_thread.lock`."""
+
+    __slots__ = ("__weakref__", "_holder", "_real", "_waiters")
+
+    def __init__(self) -> None:
+        self._real: Any = allocate_lock()  # Any: the stubs have two names for its class
+        self._holder = 0  # who has taken it last
+        self._waiters: deque[Waiter] = deque()
+
+    def acquire(self, blocking: bool = True, timeout: float = -1) -> bool:
+        """As `threading.Lock.acquire`."""
+        if blocking is not True or timeout != -1:
+            allocate_lock().acquire(blocking, timeout)  # it knows which arguments are right
+        if self._real.acquire(False):
+            self._holder = get_ident()
+            return True
+        return self._waits(bool(blocking) and timeout != 0, None if timeout < 0 else timeout)
+
+    def __enter__(self) -> bool:
+        if self._real.acquire(False):
+            self._holder = get_ident()
+            return True
+        return self._waits(True, None)
+
+    def _waits(self, blocking: bool, timeout: float | None) -> bool:
+        """It is not free."""
+        world = current()
+        if world is None or (blocking and _is_foreign(self._holder, world)):
+            got: bool = self._real.acquire(blocking, -1 if timeout is None or not blocking else timeout)
+        elif blocking:
+            got = self._is_given(world, timeout)
+        else:
+            if self._holder != get_ident():  # else it asks whether it has it, as conditions do
+                world.spinning.looks()
+            got = self._real.acquire(False)
+        if got:
+            self._holder = get_ident()
+        return got
+
+    def _is_given(self, world: World, timeout: float | None) -> bool:
+        waiter, since = Waiter(), world.clock.now
+        self._waiters.append(waiter)
+        try:
+            parks(world, waiter, timeout, ("wait", "threading"))
+        except BaseException:
+            if waiter.released:
+                self.release()
+            raise
+        finally:
+            if not waiter.released:
+                self._waiters.remove(waiter)
+        if world.monitor.pedantic:
+            judge_held_up(world.monitor, since, "wait", "threading")
+        return waiter.released
+
+    def release(self) -> None:
+        """As `threading.Lock.release`."""
+        if self._waiters:
+            self._waiters.popleft().release()  # who has it now
+        else:
+            self._real.release()
+
+    def __exit__(self, *_: object) -> None:
+        self.release()
+
+    def locked(self) -> bool:
+        """As `threading.Lock.locked`."""
+        locked: bool = self._real.locked()
+        return locked
+
+    acquire_lock, release_lock, locked_lock = acquire, release, locked
+
+    def _at_fork_reinit(self) -> None:
+        self.__init__()  # type: ignore[misc]  # as the one in C does
+
+    def __repr__(self) -> str:
+        return repr(self._real)
+
+
+class RLock:
+    """As `_thread.RLock`."""
+
+    __slots__ = ("__weakref__", "_count", "_lock", "_owner")
+
+    def __init__(self) -> None:
+        self._lock = Lock()
+        self._owner = 0
+        self._count = 0
+
+    def acquire(self, blocking: bool = True, timeout: float = -1) -> bool:
+        """As `threading.RLock.acquire`."""
+        me = get_ident()
+        if self._owner == me:
+            self._count += 1
+            return True
+        if self._lock.acquire(blocking, timeout):
+            self._owner, self._count = me, 1
+            return True
+        return False
+
+    __enter__ = acquire
+
+    def release(self) -> None:
+        """As `threading.RLock.release`."""
+        if self._owner != get_ident():
+            raise RuntimeError("cannot release un-acquired lock")
+        self._count -= 1
+        if not self._count:
+            self._owner = 0
+            self._lock.release()
+
+    def __exit__(self, *_: object) -> None:
+        self.release()
+
+    def locked(self) -> bool:
+        """As `threading.RLock.locked`."""
+        return self._lock.locked()
+
+    # What `threading.Condition` asks of it.
+
+    def _is_owned(self) -> bool:
+        return self._owner == get_ident()
+
+    def _recursion_count(self) -> int:
+        return self._count if self._is_owned() else 0
+
+    def _release_save(self) -> tuple[int, int]:
+        if not self._count:
+            raise RuntimeError("cannot release un-acquired lock")
+        state = self._count, self._owner
+        self._count = self._owner = 0
+        self._lock.release()
+        return state
+
+    def _acquire_restore(self, state: tuple[int, int]) -> None:
+        self._lock.acquire()
+        self._count, self._owner = state
+
+    def _at_fork_reinit(self) -> None:
+        self.__init__()  # type: ignore[misc]  # as the one in C does
+
+    def __repr__(self) -> str:
+        state = "locked" if self._count else "unlocked"
+        return f"<{state} _thread.RLock object owner={self._owner} count={self._count} at {hex(id(self))}>"
+
+
+class Queue:
+    """As `queue.SimpleQueue`, that may be put into from wherever the interpreter comes to call a function."""
+
+    __slots__ = ("__weakref__", "_getters", "_things")
+
+    def __init__(self) -> None:
+        self._things: deque[Any] = deque()
+        self._getters: deque[Lock] = deque()
+
+    def put(self, item: Any, block: bool = True, timeout: float | None = None) -> None:
+        """As `queue.SimpleQueue.put`."""
+        self._things.append(item)
+        try:
+            getter = self._getters.popleft()
+        except IndexError:
+            return
+        getter.release()
+
+    def put_nowait(self, item: Any) -> None:
+        """As `queue.SimpleQueue.put_nowait`."""
+        self.put(item)
+
+    def get(self, block: bool = True, timeout: float | None = None) -> Any:
+        """As `queue.SimpleQueue.get`."""
+        if block and timeout is not None and timeout < 0:
+            raise ValueError("'timeout' must be a non-negative number")
+        world = current()
+        end = None if timeout is None or world is None else world.clock.now / 1e9 + timeout
+        while True:
+            try:
+                return self._things.popleft()
+            except IndexError:
+                pass
+            if not block:
+                if world is not None:
+                    world.spinning.looks()
+                raise queue.Empty
+            left = timeout if end is None or world is None else max(end - world.clock.now / 1e9, 0)
+            if not self._waits(left) and not self._things:
+                raise queue.Empty
+
+    def _waits(self, timeout: float | None) -> bool:
+        getter = Lock()
+        getter.acquire()
+        self._getters.append(getter)
+        got = False
+        try:
+            got = getter.acquire(True, -1 if timeout is None else timeout)
+        finally:
+            if not got and getter in self._getters:
+                self._getters.remove(getter)
+        return got
+
+    def get_nowait(self) -> Any:
+        """As `queue.SimpleQueue.get_nowait`."""
+        return self.get(False)
+
+    def empty(self) -> bool:
+        """As `queue.SimpleQueue.empty`."""
+        return not self._things
+
+    def qsize(self) -> int:
+        """As `queue.SimpleQueue.qsize`."""
+        return len(self._things)
+
+    def __class_getitem__(cls, item: Any) -> GenericAlias:
+        """As `queue.SimpleQueue`."""
+        return RealQueue[item]  # type: ignore[no-any-return]  # of its own class
+
+
+def _class_door(real: Any, ours: Any) -> Any:  # Any: classes
+    """What stands in for a class of locks or queues: in a scenario it makes ours, else a real one."""
+
+    class Door(metaclass=DoorType):
+        __doc__ = real.__doc__
+
+        def __new__(cls, *args: Any, **kwargs: Any) -> Any:  # Any: one of both kinds
+            return (real if current() is None else ours)(*args, **kwargs)
+
+    Door.__name__ = Door.__qualname__ = real.__name__
+    Door.__module__ = real.__module__
+    Door.real, Door.ours = real, ours
+    return Door
+
+
+def _allocate_lock() -> Any:  # Any: one of both kinds
+    return allocate_lock() if current() is None else Lock()
+
+
+MANY: Final = (_RealLock, _RealRLock, RealQueue)
+"""Classes of which there are instances everywhere, that come and go."""
+
+
+def pairs() -> Iterable[Pair]:
+    """What is replaced wherever a module has it."""
+    yield from ((_RealLock, _class_door(_RealLock, Lock)), (_RealRLock, _class_door(_RealRLock, RLock)))
+    yield RealQueue, _class_door(RealQueue, Queue)
+    for real in {allocate_lock, getattr(_thread, "allocate", allocate_lock)}:
+        yield real, named(_named_alike(), real)
+
+
+def _named_alike() -> Any:  # Any: a function
+    def allocate_lock() -> Any:
+        return _allocate_lock()
+
+    return allocate_lock

@@ -1,0 +1,110 @@
+"""Pools of threads: those of `concurrent.futures`.
+
+Owns that a pool's threads are gone through in the order in which they came, that one from before a scenario is used in
+it if it has no thread yet, that pools end with the program as they do with an interpreter, and that one which is kept
+beyond that says so. Knows of pools what the standard library's own module has of them.
+"""
+
+from __future__ import annotations
+
+import sys
+from _thread import allocate_lock
+from threading import Semaphore
+from typing import TYPE_CHECKING, Any, Final
+
+from .._current import current
+from .doors import named
+from .locks import Lock, Queue, RealQueue
+from .processes import NOT_SIMULATED
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from types import ModuleType
+
+    from .._play.threads import Threads
+    from .._play.world import World
+    from .doors import Late, Method
+
+__tracebackhide__ = True  # pytest: end tracebacks at the server's own line
+
+_MODULE: Final = "concurrent.futures.thread"
+_BEFORE: Final = "its threads were started before the scenario began, and work in real time: make the pool in the run"
+
+
+class InOrder(set[Any]):
+    """A set that is gone through in the order in which things came into it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._order: dict[Any, None] = {}
+
+    def add(self, thing: Any, /) -> None:
+        """As a set's."""
+        super().add(thing)
+        self._order[thing] = None
+
+    def __iter__(self) -> Iterator[Any]:
+        return iter([*self._order])
+
+
+def _of_pools(module: Any) -> list[Method]:
+    kind = module.ThreadPoolExecutor
+    real = kind.submit
+
+    def submit(self: Any, /, *args: Any, **kwargs: Any) -> Any:
+        world = current()
+        if world is not None and self not in _used(world):
+            _begin_to_use(world, self)
+        return real(self, *args, **kwargs)
+
+    return [(module, "set", InOrder), (kind, "submit", named(submit, real))]  # a set in which a pool keeps its threads
+
+
+def _used(world: World) -> dict[Any, bool]:
+    """Pools that a scenario's program has used, and whether each was made in it."""
+    pools: dict[Any, bool] = world.holdings.pools
+    return pools
+
+
+def _begin_to_use(world: World, pool: Any) -> None:
+    made_here = isinstance(pool._work_queue, Queue)
+    if not made_here and any(thread.is_alive() for thread in pool._threads):
+        world.refuse(NOT_SIMULATED.format("ThreadPoolExecutor.submit", _BEFORE))
+    if not made_here:
+        pool._work_queue, pool._shutdown_lock, pool._threads = Queue(), Lock(), InOrder()
+        pool._idle_semaphore = Semaphore(0)
+    _used(world)[pool] = made_here
+
+
+def shut_down(threads: Threads) -> None:
+    """The program has returned: let what its pools have been given be done, and their threads then end."""
+    module: ModuleType | None = sys.modules.get(_MODULE)
+    if module is not None:
+        for thread, queue in [*vars(module)["_threads_queues"].items()]:
+            if thread.ident in threads.alive:
+                queue.put(None)
+
+
+def shutting_down(value: bool | None) -> bool | None:
+    """Say to all pools whether the interpreter shuts down; returns what was said before. None: nobody asks."""
+    module: Any = sys.modules.get(_MODULE)
+    if module is None or value is None:
+        return None
+    before: bool = module._shutdown
+    module._shutdown = value
+    return before
+
+
+def put_away(world: World) -> None:
+    """The program is out: what it leaves of pools is of no use any more, but for those from before."""
+    pools = _used(world)
+    while pools:
+        pool, made_here = pools.popitem()
+        if made_here:
+            pool._shutdown = pool._shutdown or bool(pool._threads)
+        elif not pool._shutdown:
+            pool._work_queue, pool._shutdown_lock, pool._threads = RealQueue(), allocate_lock(), set()
+            pool._idle_semaphore = Semaphore(0)
+
+
+LATE: Final[Late] = {_MODULE: _of_pools}

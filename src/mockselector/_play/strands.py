@@ -1,0 +1,153 @@
+"""A thread of a program as its scenario knows it, and how the system begins one and is rid of it.
+
+Owns what is known of a thread: what it waits for, and how its run is ended. Knows nothing of who goes on when.
+"""
+
+from __future__ import annotations
+
+import _thread
+from _thread import allocate_lock
+from typing import TYPE_CHECKING, Any, Final
+
+if TYPE_CHECKING:
+    from collections import deque
+    from collections.abc import Callable
+    from typing import TypeAlias
+
+    from .._ending.ending import Ending
+    from .._judge.trace import Nanoseconds
+
+    Ready: TypeAlias = "deque[tuple[Strand, int]]"
+    """Threads, and which of its waits each is in: one that does not wait for that any more is none of it."""
+
+__tracebackhide__ = True  # pytest: end tracebacks at the server's own line
+
+LINGERS: Final = 5.0
+"""Seconds of real time in which a thread that has ended is gone."""
+
+
+class Waiter:
+    """Somebody that waits until somebody else lets it go on."""
+
+    __slots__ = ("_ready", "_strand", "_wait", "released")
+
+    def __init__(self) -> None:
+        self.released = False
+        """Whether somebody has."""
+        self._ready: Ready | None = None
+        self._strand: Strand | None = None
+        self._wait = 0
+
+    def waits(self, ready: Ready, strand: Strand) -> None:
+        """It is a thread that waits, from now on; `ready`: where it goes on."""
+        self._ready, self._strand, self._wait = ready, strand, strand.wait
+
+    def release(self) -> None:
+        """Let it go on."""
+        self.released = True
+        if self._ready is not None and self._strand is not None:
+            self._ready.append((self._strand, self._wait))
+
+    def is_released(self) -> bool:
+        """The same as a question to be asked."""
+        return self.released
+
+
+class Strand:
+    """One thread of a program, as its scenario knows it; its attributes are many: most say what it waits for."""
+
+    __slots__ = (
+        "begun", "call", "daemon", "deadline", "done", "ended", "ending", "error", "found", "goes_on", "ident", "join",
+        "returned", "serial", "since", "turn", "wait", "work",
+    )  # fmt: skip
+
+    def __init__(self, serial: int, ending: Ending) -> None:
+        self.serial: Final = serial
+        self.ending: Final = ending
+        self.turn: Final = allocate_lock()
+        """Held but for the moment in which it gets the baton."""
+        self.turn.acquire()
+        self.ident = 0
+        self.daemon = True
+        """Whether the program does not wait for its end."""
+        self.begun = False
+        self.work: Callable[[], object] | None = None
+        """What it does, if it has not begun to."""
+        self.join: Callable[[], object] = _nothing
+        """Waits, in real time, until the system is rid of it."""
+        self.wait = 0
+        """The number of its wait; 0: it does not wait."""
+        self.done: Callable[[], object] | None = None
+        self.deadline: Nanoseconds | None = None
+        self.call: tuple[str, str] = ("", "")
+        self.since: Nanoseconds = 0
+        self.found: object = None
+        self.error: BaseException | None = None
+        """What its question has raised."""
+        self.goes_on = False
+        """Whether it was chosen: what it waits for is there, or its time is up."""
+        self.ended = False
+        """Whether it is to be ended where it waits."""
+        self.returned = False  # of the `Monitor`: whether its last select() returned anything
+
+    def state(self) -> tuple[Any, ...]:
+        """What it waits for, to be waited for again."""
+        return self.wait, self.done, self.deadline, self.call, self.since
+
+    def restore(self, state: tuple[Any, ...]) -> None:
+        """Wait for that again."""
+        self.wait, self.done, self.deadline, self.call, self.since = state
+
+
+class _Bootstrap:
+    """The function of a thread of the system; called what the program's own is, where that is told."""
+
+    __slots__ = ("_runs", "_strand")
+
+    def __init__(self, runs: Callable[[Strand], object], strand: Strand) -> None:
+        self._runs: Callable[[Strand], object] = runs
+        self._strand: Strand | None = strand
+
+    def __call__(self) -> None:
+        runs, strand = self._runs, self._strand
+        self._runs, self._strand = _nothing, None  # what it has had goes before the thread does
+        if strand is not None:
+            runs(strand)
+
+
+def _nothing(*_: object) -> None: ...
+
+
+def _joins(strand: Strand, handle: Any) -> Callable[[], object]:  # Any: of Python 3.13
+    return lambda: handle.join(LINGERS)
+
+
+_start_new: Final = _thread.start_new_thread
+_start_joinable: Final[Any] = getattr(_thread, "start_joinable_thread", None)  # Any: of Python 3.13
+_sentinel: Final[Any] = getattr(_thread, "_set_sentinel", None)  # Any: up to Python 3.12
+
+if _start_joinable is not None:
+
+    def begin(runs: Callable[[Strand], object], strand: Strand) -> None:
+        """A thread of the system."""
+        handle = _start_joinable(_Bootstrap(runs, strand), daemon=True)
+        strand.ident = handle.ident
+        strand.join = _joins(strand, handle)
+
+else:  # pragma: no cover  (up to Python 3.12)
+
+    class _WithSentinel(_Bootstrap):
+        """Likewise, with a lock that the system lets go of when the thread is gone."""
+
+        __slots__ = ()
+
+        def __call__(self) -> None:
+            if self._strand is not None:
+                gone = _sentinel()
+                gone.acquire()
+                self._strand.join = lambda: gone.acquire(True, LINGERS)
+            super().__call__()
+
+    def begin(runs: Callable[[Strand], object], strand: Strand) -> None:
+        """A thread of the system."""
+        strand.ident = _start_new(_WithSentinel(runs, strand), ())

@@ -1,0 +1,467 @@
+"""The threads of a program: which there are, which of them runs, and who goes on.
+
+Owns the baton. Each is a thread of the system, so that what belongs to a thread (its locals, its name, its tracebacks)
+is as ever; and one of them runs, until it waits for something simulated, or ends. All others wait for their turn, in
+real locks. Who goes on is decided by whoever gives the baton up: what was let go on comes first, in the order in which
+that happened; then, if peers can act, the thread that has begun the run lets them; then whoever finds what it waits
+for. Only where nobody can go on does time, and that as well is done in the first thread: what comes up meanwhile (the
+end, an interrupt, what a step raises) is its business, as it is where there is no other.
+
+Knows what threads wait for only as a question to be asked, or not at all, where somebody lets them go on (`Waiter`).
+Knows nothing of how threads are started by name, nor of locks.
+"""
+
+from __future__ import annotations
+
+from _thread import get_ident
+from collections import deque
+from heapq import heappop, heappush
+from typing import TYPE_CHECKING, Any, Final, TypeVar
+
+from .._ending.ending import EndException, Ending
+from .._judge.trace import WIDTH
+from .clock import AT_ONE_INSTANT, nanoseconds
+from .strands import Strand, begin
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from typing import Protocol
+
+    from .._choices import Choices
+    from .._judge.monitor import Monitor
+    from .._judge.trace import Nanoseconds
+    from .clock import Clock
+    from .dialling import Dialling
+    from .dropped import Dropped
+    from .spinning import Spinning
+    from .strands import Waiter
+    from .termination import Termination
+    from .turns import Turns
+
+    class Course(Protocol):
+        """What it takes of the world."""
+
+        ending: Ending
+        under: int
+        threads: Threads | None
+        crew: Threads | None
+
+        @property
+        def monitor(self) -> Monitor: ...
+        @property
+        def choices(self) -> Choices: ...
+        @property
+        def clock(self) -> Clock: ...
+        @property
+        def turns(self) -> Turns: ...
+        @property
+        def dialling(self) -> Dialling: ...
+        @property
+        def dropped(self) -> Dropped: ...
+        @property
+        def spinning(self) -> Spinning: ...
+        @property
+        def termination(self) -> Termination: ...
+        @property
+        def grace(self) -> Nanoseconds: ...
+        def play(self) -> None: ...
+        def advance(self, deadline: Nanoseconds | None = None) -> None: ...
+        def pass_to(self, when: Nanoseconds) -> None: ...
+        def wait_for(self, done: Callable[[], bool], timeout: float | None) -> bool: ...
+        def check_running(self, timeout: float | None) -> bool: ...
+
+
+T = TypeVar("T")
+
+__tracebackhide__ = True  # pytest: end tracebacks at the server's own line
+
+AT_THE_END: Final = 10_000
+"""So often threads may give each other the baton when the run is over, before each wait is refused."""
+
+PATIENCE: Final = 50
+"""So often a thread is told to end when the program is out; one that goes on nevertheless never runs again."""
+
+
+class Threads:
+    """All threads of one scenario's program, and the baton. Its attributes are many: it has a queue for each reason."""
+
+    def __init__(self, course: Course) -> None:
+        self._course: Final = course
+        self.main: Final = Strand(0, course.ending)
+        """The one that was there before; of all that goes on, it bears what does not come from the program."""
+        self.main.ident, self.main.begun, self.main.daemon = get_ident(), True, False
+        self.running = self.main
+        """Who has the baton."""
+        self.alive: Final[dict[int, Strand]] = {self.main.ident: self.main}
+        """All that have not ended, by their number in the system, in the order in which they were started."""
+        self.ready: Final[deque[tuple[Strand, int]]] = deque()
+        """Who was let go on, and in which of its waits."""
+        self._asking: Final[dict[Strand, None]] = {}  # who has a question to be asked
+        self._yielded: Final[deque[tuple[Strand, int]]] = deque()  # who goes on once all others wait
+        self._timers: Final[list[tuple[Nanoseconds, int, Strand]]] = []  # a heap
+        self._gone: Final[list[Strand]] = []  # who has ended, and may still be there
+        self._serials = 0
+        self._waits = 0
+        self._in_a_row = 0  # how often somebody went on since the peers, and who has a question, had a chance
+        self._at_once = 0  # how often somebody did not have to wait since anybody has
+        self.over = False
+        """Whether the run is over: each is ended where it waits."""
+        self._turns_at_the_end = 0
+        self._ended_at: Nanoseconds = 0
+        self.switches: Final[list[int]] = []
+        """How long the rows of the trace were when the baton was given, and to whom: two numbers in turn."""
+
+    @classmethod
+    def of(cls, course: Course) -> Threads:
+        """Those of a world, which has none as long as there is but one thread."""
+        if course.crew is None:
+            course.crew = cls(course)
+        return course.crew
+
+    # -- a thread begins, and ends ------------------------------------------------------------------
+
+    def start(self, work: Callable[[], object], *, daemon: bool) -> Strand:
+        """A new thread. It begins when its turn comes."""
+        course = self._course
+        self._serials += 1
+        strand = Strand(self._serials, Ending(course.monitor, Threads.runs.__code__))
+        strand.work, strand.daemon = work, daemon
+        self._waits += 1
+        strand.wait = self._waits
+        begin(self.runs, strand)
+        self.alive[strand.ident] = strand
+        self.ready.append((strand, strand.wait))
+        course.threads = self
+        course.monitor.has_threads = True
+        return strand
+
+    def runs(self, strand: Strand) -> None:
+        """What a thread does, from its first moment to its last."""
+        strand.turn.acquire()
+        self._has_turn(strand)
+        work, strand.work, strand.wait, strand.begun = strand.work, None, 0, True
+        try:
+            if work is not None and not strand.ended:
+                work()
+        finally:
+            del work  # what it has goes while it has the baton
+            strand.ending.left()
+            self._ends(strand)
+
+    def _ends(self, me: Strand) -> None:
+        """A thread has the baton for the last time."""
+        if self._course.monitor.violation is not None and not self.over:
+            self.end(me)
+        self.alive.pop(me.ident, None)
+        if len(self.alive) == 1:
+            self._course.threads = None
+        self._gone.append(me)
+        following = self._next()
+        self.running = following
+        following.turn.release()
+
+    def _has_turn(self, me: Strand) -> None:
+        """A thread has got the baton."""
+        while self._gone:
+            self._gone.pop().join()
+        course, monitor = self._course, self._course.monitor
+        self.running = me
+        course.ending, course.under, course.dropped.thread = me.ending, me.ident, me.ident
+        monitor.returned, monitor.calm = me.returned, None
+        rows = len(monitor.rows) // WIDTH
+        if self.switches[-2:-1] == [rows]:
+            self.switches[-1] = me.serial
+        else:
+            self.switches.extend((rows, me.serial))
+
+    def _hand(self, me: Strand, following: Strand) -> None:
+        """Give the baton to another one, and wait for it."""
+        me.returned = self._course.monitor.returned
+        self.running = following
+        self._at_once = 0
+        following.turn.release()
+        me.turn.acquire()
+        self._has_turn(me)
+
+    # -- it waits -----------------------------------------------------------------------------------
+
+    def until(self, done: Callable[[], T] | None, deadline: Nanoseconds | None, call: tuple[str, str]) -> T | None:
+        """A thread waits until `done()`, and returns that; None: `deadline` came first. Without `done`: until then."""
+        course = self._course
+        found: T | None = None
+        if done is not None:
+            if self.running is self.main and not self.over:
+                course.play()
+            found = done()
+            if found and self._at_once < AT_ONE_INSTANT:
+                self._at_once += 1
+                return found
+        if found or (deadline is not None and deadline <= course.clock.now):
+            self._at_once = 0
+            self.lets_others()
+            found = None if done is None else done()
+            if not found:
+                course.spinning.looks()
+            return found
+        return self._waits_for(done, deadline, call, None)  # type: ignore[no-any-return]  # it is what `done` returns
+
+    def parks(self, waiter: Waiter, deadline: Nanoseconds | None, call: tuple[str, str]) -> None:
+        """A thread waits until somebody lets it go on, or the time is up."""
+        if self._course.termination.calling_back:
+            self.lets_others()
+            return
+        self._waits_for(None, deadline, call, waiter)
+
+    def lets_others(self) -> None:
+        """All others go on that can, before this one does."""
+        me = self.running
+        self._waits += 1
+        before, me.wait, me.done, me.deadline = me.state(), self._waits, None, None
+        self._yielded.append((me, me.wait))
+        try:
+            self._passes_on(me)
+        finally:
+            me.restore(before)
+
+    def _waits_for(
+        self, done: Callable[[], T] | None, deadline: Nanoseconds | None, call: tuple[str, str], waiter: Waiter | None
+    ) -> Any:  # Any: what `done` returns
+        me = self.running
+        before = me.state()
+        self._waits += 1
+        me.wait, me.done, me.deadline, me.call, me.since = self._waits, done, deadline, call, self._course.clock.now
+        if waiter is not None:
+            waiter.waits(self.ready, me)
+        if deadline is not None:
+            heappush(self._timers, (deadline, me.wait, me))
+        if done is not None:
+            self._asking.pop(me, None)  # to the end
+            self._asking[me] = None
+        try:
+            self._passes_on(me)
+            found, error = me.found, me.error
+            if error is not None:
+                raise error
+            return found
+        finally:
+            me.found = me.error = error = None
+            self._asking.pop(me, None)
+            me.restore(before)
+            if me.wait and me.done is not None:
+                self._asking[me] = None
+
+    def _passes_on(self, me: Strand) -> None:
+        """Give the baton up until it comes back because this thread can go on."""
+        if self._course.monitor.violation is not None and not self.over:
+            self.end(me)
+        if me is self.main:
+            while not me.goes_on:
+                following = self._next_at_the_end(me) if self.over else self._goes_on()
+                if following is me:
+                    break
+                self._hand(me, following)
+        else:
+            following = self._next_at_the_end(me) if self.over else self._next()
+            if following is not me:
+                self._hand(me, following)
+        me.goes_on = False
+        if me.ended:
+            me.ended = False
+            me.ending.again(self._course, None)
+
+    # -- who goes on --------------------------------------------------------------------------------
+
+    def _next(self) -> Strand:
+        """Whoever can go on; else the first one, which lets peers act, and time pass."""
+        following = self._released()
+        if following is None and not self._peers_can_act():
+            self._in_a_row = 0
+            following = self._found() or self._released() or self._last()
+        return self.main if following is None else following
+
+    def _goes_on(self) -> Strand:
+        """In the first thread: let all go on until there is a thread that can."""
+        course = self._course
+        while True:
+            following = self._released()
+            if following is None:
+                self._in_a_row = 0
+                course.play()
+                following = self._found() or self._released()
+                if following is None and not course.turns.runnable:
+                    following = self._last() or self._due()
+            if following is not None:
+                return following
+            if not course.turns.runnable:
+                try:
+                    course.advance(self._earliest())
+                except EndException:
+                    self.end(self.main)
+                    raise
+
+    def _peers_can_act(self) -> bool:
+        return bool(self._course.turns.runnable or self._course.dialling.begun)
+
+    def _released(self) -> Strand | None:
+        """The next one that was let go on, unless others have had to wait for that for long."""
+        if self._in_a_row > AT_ONE_INSTANT:
+            return None
+        self._in_a_row += 1
+        return self._first_of(self.ready, "which thread goes on")
+
+    def _first_of(self, queue: deque[tuple[Strand, int]], label: str) -> Strand | None:
+        if self._course.choices.decide is not None and len(queue) > 1:
+            still = [one for one in queue if one[0].wait == one[1]]
+            queue.clear()
+            queue.extend(still)
+            queue.rotate(-self._course.choices.choose(len(queue), label))
+        while queue:
+            strand, wait = queue.popleft()
+            if strand.wait == wait:
+                strand.goes_on = True
+                return strand
+        return None
+
+    def _found(self) -> Strand | None:
+        """The first one that finds what it waits for."""
+        if self._course.choices.decide is not None:
+            return self._any_found()
+        for strand in self._asking:
+            if self._asks(strand):
+                strand.goes_on = True
+                return strand
+        return None
+
+    def _any_found(self) -> Strand | None:
+        found = [strand for strand in self._asking if self._asks(strand)]
+        if not found:
+            return None
+        strand = found[self._course.choices.choose(len(found), "which thread goes on")]
+        strand.goes_on = True
+        return strand
+
+    @staticmethod
+    def _asks(strand: Strand) -> bool:
+        done = strand.done
+        try:
+            strand.found = None if done is None else done()
+        except Exception as error:
+            strand.error = error
+            return True
+        return bool(strand.found)
+
+    def _last(self) -> Strand | None:
+        """The first of those that go on once all others wait."""
+        return self._first_of(self._yielded, "which thread goes on")
+
+    def _earliest(self) -> Nanoseconds | None:
+        """When the next one's time is up."""
+        timers = self._timers
+        while timers and timers[0][2].wait != timers[0][1]:
+            heappop(timers)
+        return timers[0][0] if timers else None
+
+    def _due(self) -> Strand | None:
+        """The next one whose time is up."""
+        earliest = self._earliest()
+        if earliest is None or earliest > self._course.clock.now:
+            return None
+        strand = heappop(self._timers)[2]
+        strand.goes_on = True
+        strand.found = None
+        return strand
+
+    # -- the end ------------------------------------------------------------------------------------
+
+    def end(self, me: Strand) -> None:
+        """The run is over, as `me` knows already: all others are ended where they wait, the first one first."""
+        if self.over:
+            return
+        self.over, self._ended_at, self._turns_at_the_end = True, self._course.clock.now, 0
+        for strand in self.alive.values():
+            if strand is not me:
+                strand.ending.repeated = True  # it is `me` that has raised the violation
+        self._tells(me)
+
+    def _tells(self, me: Strand | None) -> None:
+        for strand in (*self.alive.values(),):
+            if strand is not me and strand.wait:
+                strand.ended = True
+                self.ready.append((strand, strand.wait))
+
+    def _next_at_the_end(self, me: Strand) -> Strand:
+        """When the run is over: whoever can go on; else `me`, which is ended."""
+        self._turns_at_the_end += 1
+        following = self._first_of(self.ready, "which thread goes on")
+        if following is None and self._turns_at_the_end < AT_THE_END:
+            following = self._found() or self._last()
+            earliest = self._earliest()
+            if following is None and earliest is not None and earliest <= self._ended_at + self._course.grace:
+                self._course.pass_to(earliest)
+                following = self._due()
+        if following is None:
+            me.ended = True
+            return me
+        return following
+
+    def finish(self) -> None:
+        """The program has returned: as the interpreter does, wait for all threads but daemons."""
+        if len(self.alive) > 1:
+            self.until(self._no_more, None, ("join", "threading"))
+
+    def _no_more(self) -> bool:
+        return all(strand.daemon for strand in self.others())
+
+    def lets_clean_up(self) -> bool:
+        """The run is over, and a thread waits once more: it may be for another one, which gets the time to end."""
+        self.end(self.running)
+        return True
+
+    def others(self) -> Iterator[Strand]:
+        """All but the first one."""
+        return (strand for strand in self.alive.values() if strand is not self.main)
+
+    def close(self) -> None:
+        """The program is out: end what is left. Called by the first thread; does nothing when that is done."""
+        if get_ident() != self.main.ident or len(self.alive) == 1:
+            return
+        under = self._course.under
+        self.end(self.main)
+        for _ in range(PATIENCE):
+            if len(self.alive) == 1:
+                break
+            self._turns_at_the_end = 0
+            self._tells(self.main)
+            while (following := self._first_of(self.ready, "which thread goes on")) is not None:
+                self._hand(self.main, following)
+        for strand in [*self.others()]:
+            del self.alive[strand.ident]  # it never gets the baton again
+        self._course.threads = None
+        self.over = False
+        self.main.goes_on = self.main.ended = False
+        for queue in (self.ready, self._yielded, self._asking, self._timers):
+            queue.clear()
+        self._has_turn(self.main)
+        self._course.under = under
+
+
+def running_thread(course: Course) -> int:
+    """The number in the system of the thread that runs; 0: the only one."""
+    return 0 if course.threads is None else course.threads.running.ident
+
+
+def ending_of(course: Course, thread: int) -> Ending:
+    """How the run is ended in a thread."""
+    strand = None if course.crew is None else course.crew.alive.get(thread)
+    return course.ending if strand is None else strand.ending
+
+
+def parks(course: Course, waiter: Waiter, timeout: float | None, call: tuple[str, str]) -> None:
+    """A program waits until somebody else lets it go on, or for so many seconds."""
+    threads = course.threads
+    if threads is None:
+        course.wait_for(waiter.is_released, timeout)
+    elif course.check_running(timeout):
+        course.monitor.idling.has_waited()
+        deadline = None if timeout is None else course.clock.now + nanoseconds(max(timeout, 0))
+        threads.parks(waiter, deadline, call)

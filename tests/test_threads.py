@@ -1,0 +1,549 @@
+"""Threads of a program in a scenario: one at a time, in virtual time, the same in every run."""
+
+from __future__ import annotations
+
+import _thread
+import asyncio
+import concurrent.futures
+import contextvars
+import faulthandler
+import functools
+import http.client
+import http.server
+import queue
+import socket
+import socketserver
+import sys
+import threading
+import time
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from mockselector import Scenario
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+FIRST = 1000.0
+"""What time.monotonic() says when a scenario begins."""
+
+
+@pytest.fixture(autouse=True)
+def never_for_ever() -> Iterator[None]:
+    """Whatever goes wrong here may hang."""
+    faulthandler.dump_traceback_later(120, exit=True)
+    yield
+    faulthandler.cancel_dump_traceback_later()
+
+
+def run(function: Callable[[], Any]) -> Any:
+    """Run a program in a scenario without peers; afterwards all is as it was."""
+    before = threading.enumerate(), [*vars(threading)["_limbo"]], _thread._count()
+    with Scenario() as net:
+        result = net.run(function)
+    assert before == (threading.enumerate(), [*vars(threading)["_limbo"]], _thread._count())
+    return result
+
+
+def start(*functions: Callable[..., object], daemon: bool = False) -> list[threading.Thread]:
+    threads = [threading.Thread(target=function, daemon=daemon) for function in functions]
+    for thread in threads:
+        thread.start()
+    return threads
+
+
+def together(*functions: Callable[..., object]) -> None:
+    """Let them run in a thread each, and wait for them."""
+    for thread in start(*functions):
+        thread.join()
+
+
+# -- time ---------------------------------------------------------------------------------------
+
+
+def test_sleeping_threads_wake_when_their_time_has_come() -> None:
+    def sleeps(seconds: float) -> None:
+        time.sleep(seconds)
+        woken.append((seconds, time.monotonic() - FIRST))
+
+    def main() -> float:
+        together(*[functools.partial(sleeps, seconds) for seconds in (3, 1, 2, 1.5)])
+        return time.monotonic() - FIRST
+
+    woken: list[tuple[float, float]] = []
+    assert run(main) == 3
+    assert woken == [(1, 1), (1.5, 1.5), (2, 2), (3, 3)]
+
+
+def test_a_join_gives_up_when_its_time_has_come() -> None:
+    def main() -> list[float | bool]:
+        (thread,) = start(lambda: time.sleep(5))
+        thread.join(2)
+        found: list[float | bool] = [time.monotonic() - FIRST, thread.is_alive()]
+        thread.join()
+        return [*found, time.monotonic() - FIRST, thread.is_alive()]
+
+    assert run(main) == [2, True, 5, False]
+
+
+def test_a_thousand_threads() -> None:
+    def main() -> float:
+        together(*[functools.partial(time.sleep, number) for number in range(1000)])
+        return time.monotonic() - FIRST
+
+    assert run(main) == 999
+
+
+def test_a_timer_comes_when_it_is_due_unless_it_is_cancelled() -> None:
+    def main() -> None:
+        called.append(time.monotonic() - FIRST)
+        timers = [threading.Timer(seconds, lambda: called.append(time.monotonic() - FIRST)) for seconds in (2, 3, 4)]
+        for timer in timers:
+            timer.start()
+        time.sleep(2.5)
+        timers[1].cancel()
+
+    called: list[float] = []
+    run(main)
+    assert called == [0, 2, 4]
+
+
+# -- what threads wait for each other with --------------------------------------------------------
+
+
+def test_a_lock_is_given_to_whoever_has_waited_longest() -> None:
+    def holds(name: str) -> None:
+        with lock:
+            order.append((name, time.monotonic() - FIRST))
+            time.sleep(1)
+
+    lock = threading.Lock()  # made before
+
+    def main() -> None:
+        together(*[functools.partial(holds, name) for name in "abc"])
+        inner = threading.Lock()
+        with inner:
+            assert not inner.acquire(timeout=2)
+            assert not inner.acquire(blocking=False)
+        order.append(("main", time.monotonic() - FIRST))
+
+    order: list[tuple[str, float]] = []
+    global_lock.append(lock)
+    run(lambda: main())
+    assert order == [("a", 0), ("b", 1), ("c", 2), ("main", 5)]
+
+
+global_lock: list[Any] = []
+
+
+def test_a_lock_that_its_own_thread_has_is_taken_again() -> None:
+    def main() -> float:
+        lock = threading.RLock()
+
+        def nests() -> None:
+            with lock, lock:
+                time.sleep(1)
+
+        together(nests, nests)
+        return time.monotonic() - FIRST
+
+    assert run(main) == 2
+
+
+def test_a_condition_wakes_one_or_all() -> None:
+    def main() -> None:
+        condition = threading.Condition()
+
+        def waits(name: str) -> None:
+            with condition:
+                came.append((name, condition.wait(10), time.monotonic() - FIRST))
+
+        threads = start(*[functools.partial(waits, name) for name in "abcd"])
+        for many in (1, 2):
+            time.sleep(1)
+            with condition:
+                condition.notify(many)
+        for thread in threads:
+            thread.join()
+
+    came: list[tuple[str, bool, float]] = []
+    run(main)
+    assert came == [("a", True, 1), ("b", True, 2), ("c", True, 2), ("d", False, 10)]
+
+
+def test_events_semaphores_and_barriers() -> None:
+    def main() -> None:
+        event, semaphore, barrier = threading.Event(), threading.BoundedSemaphore(2), threading.Barrier(3)
+
+        def works(seconds: float) -> None:
+            assert event.wait()
+            with semaphore:
+                time.sleep(seconds)
+            barrier.wait()
+            met.append((seconds, time.monotonic() - FIRST))
+
+        threads = start(*[functools.partial(works, seconds) for seconds in (1, 2, 3)])
+        time.sleep(1)
+        event.set()
+        for thread in threads:
+            thread.join()
+
+    met: list[tuple[float, float]] = []
+    run(main)
+    assert sorted(met) == [(1, 5), (2, 5), (3, 5)]
+
+
+@pytest.mark.parametrize("kind", [queue.Queue, queue.LifoQueue, queue.SimpleQueue])
+def test_a_queue(kind: type[Any]) -> None:
+    def main() -> None:
+        things = kind() if kind is not queue.SimpleQueue else queue.SimpleQueue()  # what stands in for it
+
+        def produces() -> None:
+            for number in range(3):
+                time.sleep(1)
+                things.put(number)
+            things.put(None)
+
+        def consumes() -> None:
+            while (thing := things.get()) is not None:
+                got.append((thing, time.monotonic() - FIRST))
+
+        together(produces, consumes)
+        with pytest.raises(queue.Empty):
+            things.get(timeout=2)
+        got.append(("empty", time.monotonic() - FIRST))
+
+    got: list[tuple[object, float]] = []
+    run(main)
+    assert got == [(0, 1), (1, 2), (2, 3), ("empty", 5)]
+
+
+def test_a_full_queue_lets_its_producer_wait() -> None:
+    def main() -> float:
+        things: queue.Queue[int] = queue.Queue(1)
+
+        def consumes() -> None:
+            for _ in range(3):
+                time.sleep(1)
+                things.get()
+                things.task_done()
+
+        start(consumes)
+        for number in range(3):
+            things.put(number)
+        things.join()
+        return time.monotonic() - FIRST
+
+    assert run(main) == 3
+
+
+def test_what_was_made_before_the_run_serves_in_it() -> None:
+    event, things = threading.Event(), queue.Queue[str]()
+
+    def main() -> float:
+        start(lambda: (time.sleep(2), event.set()), lambda: (time.sleep(3), things.put("thing")))
+        assert event.wait()
+        assert things.get() == "thing"
+        return time.monotonic() - FIRST
+
+    assert run(main) == 3
+
+
+def test_locks_of_a_run_serve_after_it() -> None:
+    made: list[Any] = []
+    run(lambda: made.extend((threading.Lock(), threading.RLock(), threading.Event(), queue.SimpleQueue())))
+    lock, again, event, things = made
+    with lock, again, again:
+        assert not lock.acquire(timeout=0.01)
+    threads = start(lambda: event.wait() and things.put(1))
+    event.set()
+    assert things.get() == 1
+    threads[0].join()
+
+
+# -- pools, and event loops -----------------------------------------------------------------------
+
+
+def test_a_pool_works_on_as_much_as_it_has_threads() -> None:
+    def main() -> list[Any]:
+        def works(seconds: float) -> tuple[str, float]:
+            time.sleep(seconds)
+            return threading.current_thread().name, time.monotonic() - FIRST
+
+        with concurrent.futures.ThreadPoolExecutor(2, "worker") as pool:
+            return list(pool.map(works, (2, 1, 3)))
+
+    assert run(main) == [("worker_0", 2), ("worker_1", 1), ("worker_1", 4)]
+
+
+def test_a_pool_that_nobody_shuts_down_ends_with_the_program() -> None:
+    def main() -> concurrent.futures.ThreadPoolExecutor:
+        pool = concurrent.futures.ThreadPoolExecutor(1)
+        for _ in range(2):
+            pool.submit(lambda: (time.sleep(1), done.append(time.monotonic() - FIRST)))
+        return pool
+
+    done: list[float] = []
+    pool = run(main)
+    assert done == [1, 2]
+    with pytest.raises(RuntimeError, match="cannot schedule new futures after shutdown"):
+        pool.submit(int)
+
+
+def test_a_pool_from_before_without_a_thread_serves_in_a_run_and_after_it() -> None:
+    pool = concurrent.futures.ThreadPoolExecutor(2)
+    for _ in range(2):
+        assert run(lambda: pool.submit(time.monotonic).result()) == FIRST
+    assert pool.submit(int).result() == 0
+    with pytest.raises(NotImplementedError, match="its threads were started before the scenario began"):
+        run(lambda: pool.submit(int))
+    pool.shutdown()
+
+
+def test_futures_are_waited_for() -> None:
+    def main() -> tuple[int, float]:
+        with concurrent.futures.ThreadPoolExecutor(3) as pool:
+            futures = [pool.submit(time.sleep, seconds) for seconds in (1, 2, 3)]
+            done, _ = concurrent.futures.wait(futures, 2.5)
+            with pytest.raises(concurrent.futures.TimeoutError):
+                futures[2].result(0.25)
+            return len(done), time.monotonic() - FIRST
+
+    assert run(main) == (2, 2.75)
+
+
+def test_a_loop_hands_work_to_threads_and_is_called_from_them() -> None:
+    async def main() -> float:
+        loop, event = asyncio.get_running_loop(), asyncio.Event()
+        context.set("of the task")
+        await asyncio.gather(*[asyncio.to_thread(time.sleep, seconds) for seconds in (1, 2)])
+        assert await asyncio.to_thread(context.get) == "of the task"
+
+        def calls() -> None:
+            time.sleep(1)
+            assert asyncio.run_coroutine_threadsafe(asyncio.sleep(2, "slept"), loop).result() == "slept"
+            loop.call_soon_threadsafe(event.set)
+
+        (thread,) = start(calls)
+        await event.wait()
+        thread.join()
+        return loop.time() - FIRST
+
+    context = contextvars.ContextVar[str]("context")
+    assert run(lambda: asyncio.run(main())) == 5
+
+
+def test_a_loop_in_a_thread() -> None:
+    def main() -> float:
+        loop = asyncio.new_event_loop()
+        (thread,) = start(loop.run_forever)
+        future = asyncio.run_coroutine_threadsafe(asyncio.sleep(3), loop)
+        future.result()
+        loop.call_soon_threadsafe(loop.stop)
+        thread.join()
+        loop.close()
+        return time.monotonic() - FIRST
+
+    assert run(main) == 3
+
+
+# -- sockets --------------------------------------------------------------------------------------
+
+
+class Upper(socketserver.StreamRequestHandler):
+    def handle(self) -> None:
+        for line in self.rfile:
+            time.sleep(1)
+            self.wfile.write(line.upper())
+
+
+@pytest.mark.parametrize("daemons", [False, True])
+def test_a_threading_server_serves_clients_beside_each_other(daemons: bool) -> None:
+    class Server(socketserver.ThreadingTCPServer):
+        daemon_threads = daemons
+
+    def serve() -> None:
+        with Server(("localhost", 8888), Upper) as server:
+            server.serve_forever()
+
+    with Scenario() as net:
+        for name in ("alice", "bob", "carol"):
+            net.client(name).sends(b"a\n").expects(b"A\n").waits(2).sends(b"b\n").expects(b"B\n").closes()
+        net.run(serve)
+        assert net.now == 4
+    assert threading.active_count() == 1
+
+
+def test_both_ends_may_be_the_programs() -> None:
+    def main() -> list[Any]:
+        handler = type("Handler", (http.server.BaseHTTPRequestHandler,), {"do_GET": answer, "log_message": quiet})
+        server = http.server.ThreadingHTTPServer(("localhost", 0), handler)
+        (thread,) = start(server.serve_forever)
+
+        def asks() -> None:
+            connection = http.client.HTTPConnection("localhost", server.server_port)
+            connection.request("GET", "/")
+            response = connection.getresponse()
+            answers.append((response.status, response.read(), time.monotonic() - FIRST))
+            connection.close()
+
+        together(asks, asks, asks)
+        server.shutdown()
+        server.server_close()
+        thread.join()
+        return answers
+
+    answers: list[Any] = []
+    assert run(main) == [(200, b"hello", 2)] * 3
+
+
+def answer(self: http.server.BaseHTTPRequestHandler) -> None:
+    time.sleep(2)
+    self.send_response(200)
+    self.send_header("Content-Length", "5")
+    self.end_headers()
+    self.wfile.write(b"hello")
+
+
+def quiet(self: object, *_: object) -> None: ...
+
+
+def test_two_threads_wait_for_one_connection() -> None:
+    def main() -> list[tuple[str, float]]:
+        listener = socket.create_server(("localhost", 0))
+
+        def accepts(name: str) -> None:
+            conn, _ = listener.accept()
+            accepted.append((name, time.monotonic() - FIRST))
+            conn.close()
+
+        threads = start(functools.partial(accepts, "a"), functools.partial(accepts, "b"))
+        for _ in threads:
+            time.sleep(1)
+            socket.create_connection(listener.getsockname()).close()
+        for thread in threads:
+            thread.join()
+        listener.close()
+        return accepted
+
+    accepted: list[tuple[str, float]] = []
+    assert run(main) == [("a", 1), ("b", 2)]
+
+
+# -- what is a thread's own -----------------------------------------------------------------------
+
+
+def test_a_thread_has_what_is_its_own() -> None:
+    def main() -> None:
+        local = threading.local()
+
+        def looks(name: str) -> None:
+            local.name = name
+            time.sleep(1)
+            found.append((local.name, threading.current_thread().name, threading.active_count()))
+
+        threads = [threading.Thread(target=looks, args=(name,), name=f"called {name}") for name in "ab"]
+        for thread in threads:
+            thread.start()
+        assert threading.enumerate() == [threading.main_thread(), *threads]
+        for thread in threads:
+            thread.join()
+        assert threading.current_thread() is threading.main_thread()
+
+    found: list[tuple[str, str, int]] = []
+    run(main)
+    assert found == [("a", "called a", 3), ("b", "called b", 2)]
+
+
+def test_a_bare_thread() -> None:
+    def main() -> None:
+        done = _thread.allocate_lock()
+        done.acquire()
+
+        def works(first: int, *, second: int) -> None:
+            time.sleep(1)
+            got.append((first, second, _thread.get_ident() == ident[0]))
+            done.release()
+
+        ident = [_thread.start_new_thread(works, (1,), {"second": 2})]
+        assert done.acquire()
+        with pytest.raises(TypeError, match="first arg must be callable"):
+            _thread.start_new_thread(1, ())  # type: ignore[call-overload]  # on purpose
+
+    got: list[tuple[int, int, bool]] = []
+    run(main)
+    assert got == [(1, 2, True)]
+
+
+def test_a_thread_that_was_made_before_is_started_in_a_run_and_the_other_way_round() -> None:
+    before, made = threading.Thread(target=time.sleep, args=(2,)), list[threading.Thread]()
+
+    def main() -> float:
+        before.start()
+        made.append(threading.Thread(target=int))
+        before.join()
+        return time.monotonic() - FIRST
+
+    assert run(main) == 2
+    assert not before.is_alive()
+    made[0].start()
+    made[0].join()
+    assert not made[0].is_alive()
+
+
+# -- the same in every run ------------------------------------------------------------------------
+
+
+def busy() -> list[Any]:
+    """A program with everything in it."""
+    things, noted, lock = queue.Queue[Any](2), list[Any](), threading.Lock()
+
+    def note(*what: object) -> None:
+        with lock:
+            noted.append((*what, threading.current_thread().name, time.monotonic()))
+
+    def produces() -> None:
+        for number in range(5):
+            things.put(number)
+            note("put", number)
+            time.sleep(0.1 * number)
+        things.put(None)
+
+    def consumes() -> None:
+        while (thing := things.get()) is not None:
+            note("got", thing)
+        things.put(None)
+
+    with concurrent.futures.ThreadPoolExecutor(4) as pool:
+        futures = [pool.submit(consumes), pool.submit(consumes), pool.submit(produces), pool.submit(note, "pool")]
+        together(lambda: note("thread"), lambda: time.sleep(0.2) or note("slept"))
+        for future in concurrent.futures.as_completed(futures):
+            note("done", futures.index(future))
+    return noted
+
+
+def test_a_program_runs_the_same_every_time() -> None:
+    runs = [run(busy) for _ in range(100)]
+    assert all(one == runs[0] for one in runs)
+
+
+def test_so_does_a_server() -> None:
+    def serve() -> None:
+        with socketserver.ThreadingTCPServer(("localhost", 8888), Upper) as server:
+            server.serve_forever()
+
+    traces: list[Any] = []
+    for _ in range(50):
+        with Scenario() as net:
+            for number in range(4):
+                net.client(f"client {number}").sends(b"a\n").waits(0.3).sends(b"b\n").expects(b"A\nB\n").closes()
+            net.run(serve)
+        traces.append(list(map(str, net.trace)))
+    assert all(one == traces[0] for one in traces)
+
+
+def test_the_threads_of_the_interpreter_are_not_pinned_or_slowed() -> None:
+    before = sys.getswitchinterval()
+    run(lambda: together(int, int))
+    assert before == sys.getswitchinterval()
