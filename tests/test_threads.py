@@ -5,6 +5,7 @@ from __future__ import annotations
 import _thread
 import asyncio
 import concurrent.futures
+import contextlib
 import contextvars
 import faulthandler
 import functools
@@ -16,14 +17,16 @@ import socketserver
 import sys
 import threading
 import time
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from mockselector import Scenario
+from mockselector import Scenario, ScenarioError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+    from types import FrameType
 
 FIRST = 1000.0
 """What time.monotonic() says when a scenario begins."""
@@ -39,11 +42,25 @@ def never_for_ever() -> Iterator[None]:
 
 def run(function: Callable[[], Any]) -> Any:
     """Run a program in a scenario without peers; afterwards all is as it was."""
-    before = threading.enumerate(), [*vars(threading)["_limbo"]], _thread._count()
+    before = left()
     with Scenario() as net:
         result = net.run(function)
-    assert before == (threading.enumerate(), [*vars(threading)["_limbo"]], _thread._count())
+    assert before == left()
     return result
+
+
+def left() -> tuple[object, ...]:
+    """What there is of threads: what `threading` knows, and those of the system that are a scenario's."""
+    of_scenarios = [frame for frame in sys._current_frames().values() if "strands.py" in stack(frame)]
+    return threading.enumerate(), [*vars(threading)["_limbo"]], of_scenarios
+
+
+def stack(frame: FrameType | None) -> list[str]:
+    files: list[str] = []
+    while frame is not None:
+        files.append(Path(frame.f_code.co_filename).name)
+        frame = frame.f_back
+    return files
 
 
 def start(*functions: Callable[..., object], daemon: bool = False) -> list[threading.Thread]:
@@ -57,6 +74,11 @@ def together(*functions: Callable[..., object]) -> None:
     """Let them run in a thread each, and wait for them."""
     for thread in start(*functions):
         thread.join()
+
+
+def later(seconds: float, function: Callable[[], object]) -> None:
+    time.sleep(seconds)
+    function()
 
 
 # -- time ---------------------------------------------------------------------------------------
@@ -113,14 +135,14 @@ def test_a_timer_comes_when_it_is_due_unless_it_is_cancelled() -> None:
 
 
 def test_a_lock_is_given_to_whoever_has_waited_longest() -> None:
-    def holds(name: str) -> None:
-        with lock:
-            order.append((name, time.monotonic() - FIRST))
-            time.sleep(1)
-
-    lock = threading.Lock()  # made before
-
     def main() -> None:
+        lock = threading.Lock()
+
+        def holds(name: str) -> None:
+            with lock:
+                order.append((name, time.monotonic() - FIRST))
+                time.sleep(1)
+
         together(*[functools.partial(holds, name) for name in "abc"])
         inner = threading.Lock()
         with inner:
@@ -129,12 +151,53 @@ def test_a_lock_is_given_to_whoever_has_waited_longest() -> None:
         order.append(("main", time.monotonic() - FIRST))
 
     order: list[tuple[str, float]] = []
-    global_lock.append(lock)
-    run(lambda: main())
+    run(main)
     assert order == [("a", 0), ("b", 1), ("c", 2), ("main", 5)]
 
 
-global_lock: list[Any] = []
+LOCK, AGAIN, THINGS = threading.Lock(), threading.RLock(), queue.SimpleQueue[str]()
+
+
+def test_locks_that_are_globals_of_modules_are_the_scenarios_meanwhile() -> None:
+    def holds() -> None:
+        with LOCK, AGAIN:
+            time.sleep(1)
+        THINGS.put("done")
+
+    def main() -> float:
+        start(holds, holds)
+        assert [THINGS.get(), THINGS.get()] == ["done", "done"]
+        return time.monotonic() - FIRST
+
+    before = LOCK, AGAIN, THINGS
+    assert run(main) == 2
+    assert before == (LOCK, AGAIN, THINGS)
+    assert not LOCK.locked()
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(sys.platform != "linux", reason="it takes as long as the guard does")
+@pytest.mark.parametrize("main_holds", [False, True])
+def test_a_lock_from_before_that_is_held_by_a_thread_that_waits_is_told_of(main_holds: bool) -> None:
+    lock = threading.Lock()
+
+    def holds() -> None:
+        with lock:
+            time.sleep(1)
+
+    def main() -> None:
+        threads = start(holds)
+        if main_holds:
+            holds()
+        else:
+            start(holds)
+            threads[0].join()
+
+    text = r"waits in real time, at .*test_threads.py:\d+ in holds\(\), for a lock .* held by .*: .*Thread-1"
+    with pytest.raises(NotImplementedError, match=text):
+        run(main)
+    assert not lock.locked()
+    assert threading.active_count() == 1
 
 
 def test_a_lock_that_its_own_thread_has_is_taken_again() -> None:
@@ -194,10 +257,10 @@ def test_events_semaphores_and_barriers() -> None:
     assert sorted(met) == [(1, 5), (2, 5), (3, 5)]
 
 
-@pytest.mark.parametrize("kind", [queue.Queue, queue.LifoQueue, queue.SimpleQueue])
-def test_a_queue(kind: type[Any]) -> None:
+@pytest.mark.parametrize("kind", ["Queue", "SimpleQueue"])
+def test_a_queue(kind: str) -> None:
     def main() -> None:
-        things = kind() if kind is not queue.SimpleQueue else queue.SimpleQueue()  # what stands in for it
+        things: Any = getattr(queue, kind)()
 
         def produces() -> None:
             for number in range(3):
@@ -242,7 +305,7 @@ def test_what_was_made_before_the_run_serves_in_it() -> None:
     event, things = threading.Event(), queue.Queue[str]()
 
     def main() -> float:
-        start(lambda: (time.sleep(2), event.set()), lambda: (time.sleep(3), things.put("thing")))
+        start(lambda: later(2, event.set), lambda: later(3, lambda: things.put("thing")))
         assert event.wait()
         assert things.get() == "thing"
         return time.monotonic() - FIRST
@@ -252,7 +315,7 @@ def test_what_was_made_before_the_run_serves_in_it() -> None:
 
 def test_locks_of_a_run_serve_after_it() -> None:
     made: list[Any] = []
-    run(lambda: made.extend((threading.Lock(), threading.RLock(), threading.Event(), queue.SimpleQueue())))
+    run(lambda: made.extend([threading.Lock(), threading.RLock(), threading.Event(), queue.Queue[int]()]))
     lock, again, event, things = made
     with lock, again, again:
         assert not lock.acquire(timeout=0.01)
@@ -281,7 +344,7 @@ def test_a_pool_that_nobody_shuts_down_ends_with_the_program() -> None:
     def main() -> concurrent.futures.ThreadPoolExecutor:
         pool = concurrent.futures.ThreadPoolExecutor(1)
         for _ in range(2):
-            pool.submit(lambda: (time.sleep(1), done.append(time.monotonic() - FIRST)))
+            pool.submit(lambda: later(1, lambda: done.append(time.monotonic() - FIRST)))
         return pool
 
     done: list[float] = []
@@ -477,7 +540,7 @@ def test_a_bare_thread() -> None:
 
 
 def test_a_thread_that_was_made_before_is_started_in_a_run_and_the_other_way_round() -> None:
-    before, made = threading.Thread(target=time.sleep, args=(2,)), list[threading.Thread]()
+    before, made = threading.Thread(target=lambda: time.sleep(2)), list[threading.Thread]()
 
     def main() -> float:
         before.start()
@@ -517,7 +580,7 @@ def busy() -> list[Any]:
 
     with concurrent.futures.ThreadPoolExecutor(4) as pool:
         futures = [pool.submit(consumes), pool.submit(consumes), pool.submit(produces), pool.submit(note, "pool")]
-        together(lambda: note("thread"), lambda: time.sleep(0.2) or note("slept"))
+        together(lambda: note("thread"), lambda: later(0.2, lambda: note("slept")))
         for future in concurrent.futures.as_completed(futures):
             note("done", futures.index(future))
     return noted
@@ -547,3 +610,148 @@ def test_the_threads_of_the_interpreter_are_not_pinned_or_slowed() -> None:
     before = sys.getswitchinterval()
     run(lambda: together(int, int))
     assert before == sys.getswitchinterval()
+
+
+# -- the end --------------------------------------------------------------------------------------
+
+
+def test_threads_that_are_no_daemons_are_waited_for() -> None:
+    def main() -> str:
+        start(lambda: later(5, lambda: done.append(time.monotonic() - FIRST)))
+        start(lambda: later(6, lambda: done.append("daemon")), daemon=True)
+        return "returned"
+
+    done: list[object] = []
+    assert run(main) == "returned"
+    assert done == [5]
+
+
+def test_daemons_are_ended_where_they_wait() -> None:
+    def waits(name: str, wait: Callable[[], object]) -> None:
+        try:
+            wait()
+        finally:
+            ended.append(name)
+
+    def main() -> None:
+        listener, event, lock = socket.create_server(("localhost", 0)), threading.Event(), threading.Lock()
+        lock.acquire()
+        near, _ = socket.create_connection(listener.getsockname()), listener.accept()
+        waiting: dict[str, Callable[[], object]] = {
+            "sleep": lambda: time.sleep(100), "accept": listener.accept, "event": event.wait, "lock": lock.acquire,
+            "recv": lambda: near.recv(1), "queue": queue.Queue[int]().get, "simple": queue.SimpleQueue[int]().get,
+            "join": lambda: start(lambda: time.sleep(1000), daemon=True)[0].join(),
+            "barrier": threading.Barrier(2).wait, "future": concurrent.futures.Future[int]().result,
+        }  # fmt: skip
+        start(*[functools.partial(waits, name, wait) for name, wait in waiting.items()], daemon=True)
+        time.sleep(1)
+        kept.extend(waiting)
+
+    ended: list[str] = []
+    kept: list[str] = []
+    run(main)
+    assert ended == kept
+
+
+def test_what_a_thread_cleans_up_takes_its_time() -> None:
+    def works() -> None:
+        try:
+            time.sleep(100)
+        finally:
+            time.sleep(2)
+            cleaned.append(time.monotonic() - FIRST)
+
+    def main() -> None:
+        start(works, works, daemon=True)
+        time.sleep(1)
+
+    cleaned: list[float] = []
+    run(main)
+    assert cleaned == [3, 3]
+
+
+@pytest.mark.parametrize("wait", ["time.sleep(1)", "lock.acquire()", "conn.recv(1)", "things.get()", "sum(())"])
+def test_a_thread_that_swallows_its_end_is_got_rid_of(wait: str) -> None:
+    def main() -> None:
+        listener = socket.create_server(("localhost", 0))
+        conn, lock = socket.create_connection(listener.getsockname()), threading.Lock()
+        lock.acquire()
+        space = {"time": time, "conn": conn, "lock": lock, "things": queue.Queue[int]()}
+        start(lambda: exec(f"while True:\n  try: {wait}\n  except BaseException: pass", space), daemon=True)
+        time.sleep(1)
+
+    before = left()
+    with contextlib.suppress(ScenarioError), Scenario(watchdog=1) as net:
+        net.run(main)
+    assert before == left()
+
+
+def test_an_exception_of_the_program_ends_its_threads() -> None:
+    def main() -> None:
+        start(lambda: later(5, lambda: done.append("thread")))
+        raise LookupError("of the program")
+
+    done: list[str] = []
+    with pytest.raises(LookupError, match="of the program"):
+        run(main)
+    assert done == []
+
+
+def test_the_end_of_the_scripts_ends_a_server_in_a_thread() -> None:
+    def main() -> None:
+        server = socketserver.TCPServer(("localhost", 8888), Upper)
+        try:
+            (thread,) = start(server.serve_forever)
+            thread.join()
+        finally:
+            ended.append("main")
+            server.server_close()
+
+    ended: list[str] = []
+    before = left()
+    with Scenario() as net:
+        net.client("alice").sends(b"a\n").expects(b"A\n").closes()
+        net.run(main)
+    assert ended == ["main"]
+    assert before == left()
+
+
+def test_a_server_is_stopped_by_the_function_that_the_test_gives() -> None:
+    def main() -> str:
+        with socketserver.ThreadingTCPServer(("localhost", 8888), Upper) as server:
+            net.on_end(server.shutdown)
+            (thread,) = start(server.serve_forever)
+            thread.join()
+            return "returned"
+
+    with Scenario() as net:
+        net.client("alice").sends(b"a\n").expects(b"A\n").closes()
+        assert net.run(main) == "returned"
+
+
+def test_a_finding_in_a_thread_comes_out_of_the_run() -> None:
+    def main() -> None:
+        with socketserver.ThreadingTCPServer(("localhost", 8888), Upper) as server:
+            server.serve_forever()
+
+    before = left()
+    with pytest.raises(ScenarioError, match=r"alice was sent b'A\\n' where it expects b'B\\n'") as caught:
+        with Scenario() as net:
+            net.client("alice").sends(b"a\n").expects(b"B\n").closes()
+            net.run(main)
+    assert caught.value.rule == "unexpected-send"
+    assert before == left()
+
+
+def test_nothing_is_printed_of_how_threads_are_ended(capfd: pytest.CaptureFixture[str]) -> None:
+    def main() -> None:
+        pool = concurrent.futures.ThreadPoolExecutor(2)
+        pool.submit(lambda: time.sleep(100))
+        start(lambda: time.sleep(100), daemon=True)
+        _thread.start_new_thread(time.sleep, (100,))
+        time.sleep(1)
+        raise LookupError
+
+    with pytest.raises(LookupError):
+        run(main)
+    assert capfd.readouterr() == ("", "")

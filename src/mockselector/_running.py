@@ -19,6 +19,7 @@ from ._install.installing import Installed
 from ._install.loops import tidy
 from ._install.open_blocks import check_surroundings, closed
 from ._install.threads import end_threads, wait_for_threads
+from ._play.real_waits import judge
 from ._play.threads import running_thread
 
 if TYPE_CHECKING:
@@ -65,7 +66,7 @@ class Run:
         world.outcome.returned = False
         world.begins()
         under, thread = Installed(world, function), StateOfThread()
-        watch = Watchdog(self._watchdog, world.pulse, world.too_long, self._running_thread)
+        watch = self._guard()
         result: R | None = None
         error: BaseException | None = None
         try:
@@ -112,6 +113,13 @@ class Run:
     def _running_thread(self) -> int:
         return running_thread(self._world)
 
+    def _guard(self) -> Watchdog:
+        world = self._world
+        return Watchdog(
+            self._watchdog, world.pulse, world.too_long, lambda: running_thread(world),
+            lambda frame, thread: judge(world, frame, thread),
+        )  # fmt: skip
+
     def _afterwards(self, error: BaseException | None) -> None:
         """The server is out: steps that are left are taken, the end is judged, and what it leaves behind goes."""
         world = self._world
@@ -132,7 +140,7 @@ class Run:
         """Do what may call code of the user's when the server is out, and look whether that ends."""
         world = self._world
         before, world.ending.outside = world.ending.outside, sys._getframe().f_code
-        watch = Watchdog(self._watchdog, world.pulse, world.too_long, self._running_thread)
+        watch = self._guard()
         try:
             try:
                 watch.begin()
@@ -164,7 +172,7 @@ class Run:
             under = Installed(world)
             self.blocks.append(under)
             under.__enter__()
-            self._watch = Watchdog(self._watchdog, world.pulse, world.too_long, self._running_thread)
+            self._watch = self._guard()
             self._watch.begin()
         except BaseException:
             self._goes()

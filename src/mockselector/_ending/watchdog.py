@@ -61,14 +61,17 @@ class Watchdog:
 
     def __init__(
         self, seconds: float | None, pulse: Callable[[], object], too_long: Callable[[float, FrameType, int], None],
-        running: Callable[[], int],
+        running: Callable[[], int] | None = None, unmoved: Callable[[FrameType, int], None] | None = None,
     ) -> None:  # fmt: skip
         self.seconds: Final = seconds
         self.interrupted = False
         """Whether it was got out of a call by a signal, so that a KeyboardInterrupt is the guard's."""
         self._pulse: Callable[[], object] = pulse
         self._too_long: Callable[[float, FrameType, int], object] = too_long
-        self._running: Callable[[], int] = running
+        self._running: Callable[[], int] = running or _nobody
+        self._unmoved: Callable[[FrameType, int], object] = unmoved or _over
+        self._seen: object = None  # where it stood when it was last looked at
+        self._still = 0  # and how often it had not moved
         self._thread = 0
         self._last: object = None
         self._idle = 0  # how often nothing had changed
@@ -108,7 +111,10 @@ class Watchdog:
                 _watched.pop(self._thread, None)
             self._thread = 0
             self._pulse = self._too_long = _over
-            self._running = _nobody  # what they belong to is not kept alive by the thread that looks
+            self._running, self._unmoved = (
+                _nobody,
+                _over,
+            )  # what they belong to is not kept alive by the thread that looks
             self._stands = None
         finally:
             _unlock()
@@ -125,6 +131,11 @@ class Watchdog:
             return  # a thread that has just ended
         if frame.f_code.co_filename in _AT_WORK and not self._fired:
             return  # it is we who are at work, however long
+        stands = thread, frame.f_code, frame.f_lasti
+        self._still = self._still + 1 if stands == self._seen else 0
+        self._seen = stands
+        if self._still == LOOKS:
+            self._unmoved(frame, thread)
         self._idle += 1
         if self._fired and self._idle == LOOKS and self._stands == (frame, frame.f_lasti):
             self._is_blocked(frame, thread)

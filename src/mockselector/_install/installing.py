@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Final
 from .._current import enter, leave
 from .._ending.garbage import Held
 from .._simulated.kinds import of_kind
+from .locks import MANY, instead_of
 from .open_blocks import Watching, when_module_comes
 from .searching import Names, Places
 from .stand_ins import LATE, in_classes, in_late_classes
@@ -124,8 +125,13 @@ def _replace(places: Places, world: World) -> None:
     _put_names(places.names)
     _put_classes(places.classes)
     for space, key in places.selectors:
+
+    for space, key in places.made:
         value = space.get(key)
-        if _is_free(value, world):
+        lock = instead_of(value)
+        if lock is not None:
+            _put_names([Names(space, {key: value}, {key: lock})])
+        elif not isinstance(value, MANY) and _is_free(value, world):
             _put_names([Names(space, {key: value}, {key: of_kind(type(value), world)})])
 
 

@@ -14,6 +14,7 @@ import queue
 import sys
 from _thread import allocate_lock, get_ident
 from collections import deque
+from types import GenericAlias
 from typing import TYPE_CHECKING, Any, Final
 
 from .._current import current
@@ -24,7 +25,6 @@ from .doors import DoorType, named
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
-    from types import GenericAlias
 
     from .._play.world import World
     from .doors import Pair
@@ -255,10 +255,6 @@ class Queue:
         """As `queue.SimpleQueue.qsize`."""
         return len(self._things)
 
-    def __class_getitem__(cls, item: Any) -> GenericAlias:
-        """As `queue.SimpleQueue`."""
-        return RealQueue[item]  # type: ignore[no-any-return]  # of its own class
-
 
 def _class_door(real: Any, ours: Any) -> Any:  # Any: classes
     """What stands in for a class of locks or queues: in a scenario it makes ours, else a real one."""
@@ -269,6 +265,9 @@ def _class_door(real: Any, ours: Any) -> Any:  # Any: classes
         def __new__(cls, *args: Any, **kwargs: Any) -> Any:  # Any: one of both kinds
             return (real if current() is None else ours)(*args, **kwargs)
 
+        def __class_getitem__(cls, item: Any) -> GenericAlias:
+            return GenericAlias(cls, item)
+
     Door.__name__ = Door.__qualname__ = real.__name__
     Door.__module__ = real.__module__
     Door.real, Door.ours = real, ours
@@ -277,6 +276,24 @@ def _class_door(real: Any, ours: Any) -> Any:  # Any: classes
 
 def _allocate_lock() -> Any:  # Any: one of both kinds
     return allocate_lock() if current() is None else Lock()
+
+
+def instead_of(thing: object) -> object:
+    """What takes the place of a lock that a module has made before; None: nothing does."""
+    if isinstance(thing, _RealLock):
+        ours = Lock()
+        ours._real = thing
+        return ours
+    if isinstance(thing, _RealRLock):
+        real: Any = thing  # Any: the stubs do not tell whether it is held
+        free = not real._is_owned() and real.acquire(False)
+        if free:
+            real.release()
+        return RLock() if free else None
+    if isinstance(thing, RealQueue):
+        things: Any = thing  # Any: of whatever
+        return Queue() if things.empty() else None
+    return None
 
 
 MANY: Final = (_RealLock, _RealRLock, RealQueue)

@@ -7,6 +7,7 @@ beyond that says so. Knows of pools what the standard library's own module has o
 
 from __future__ import annotations
 
+import itertools
 import sys
 from _thread import allocate_lock
 from threading import Semaphore
@@ -14,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from .._current import current
 from .doors import named
-from .locks import Lock, Queue, RealQueue
+from .locks import Lock, Queue, RealQueue, instead_of
 from .processes import NOT_SIMULATED
 
 if TYPE_CHECKING:
@@ -57,11 +58,15 @@ def _of_pools(module: Any) -> list[Method]:
             _begin_to_use(world, self)
         return real(self, *args, **kwargs)
 
-    return [(module, "set", InOrder), (kind, "submit", named(submit, real))]  # a set in which a pool keeps its threads
+    before = module._global_shutdown_lock  # which is held while a thread is started
+    kept_in = (module, "set", InOrder)  # a pool its threads
+    locks = (module, "_global_shutdown_lock", instead_of(before) or before)
+    names = (kind, "_counter", itertools.count().__next__)  # the same in every run
+    return [locks, kept_in, names, (kind, "submit", named(submit, real))]
 
 
 def _used(world: World) -> dict[Any, bool]:
-    """Pools that a scenario's program has used, and whether each was made in it."""
+    """Pools that a scenario's program has used, and whether each is done with: it has made, or ended, it."""
     pools: dict[Any, bool] = world.holdings.pools
     return pools
 
@@ -76,8 +81,10 @@ def _begin_to_use(world: World, pool: Any) -> None:
     _used(world)[pool] = made_here
 
 
-def shut_down(threads: Threads) -> None:
+def shut_down(world: World, threads: Threads) -> None:
     """The program has returned: let what its pools have been given be done, and their threads then end."""
+    for pool in _used(world):
+        _used(world)[pool] |= pool._shutdown
     module: ModuleType | None = sys.modules.get(_MODULE)
     if module is not None:
         for thread, queue in [*vars(module)["_threads_queues"].items()]:
@@ -102,7 +109,8 @@ def put_away(world: World) -> None:
         pool, made_here = pools.popitem()
         if made_here:
             pool._shutdown = pool._shutdown or bool(pool._threads)
-        elif not pool._shutdown:
+        else:
+            pool._shutdown = False
             pool._work_queue, pool._shutdown_lock, pool._threads = RealQueue(), allocate_lock(), set()
             pool._idle_semaphore = Semaphore(0)
 

@@ -82,12 +82,22 @@ def _sends(real: Callable[..., Any], text: str) -> Callable[..., Any]:
         *to, number = args or (0,)
         if len(args) != (1 if here is None else 2) or not number:
             return real(*args)  # to be refused; or it only asks whether there is somebody
-        if here is not None and to != [here()]:
+        if here is not None and to != [here()] and not _is_main(world, to, here):
             world.refuse(text)
         world.signal(number)
         return None
 
     return named(stand_in, real)
+
+
+def _is_main(world: World, to: list[int], here: Callable[[], int]) -> bool:
+    """Whether it is the first thread, in which handlers are called, that another one sends a signal."""
+    return here is get_ident and world.crew is not None and to == [world.crew.main.ident]
+
+
+def _check_main(world: World, function: str) -> None:
+    if world.crew is not None and get_ident() != world.crew.main.ident:
+        raise ValueError(f"{function} only works in main thread of the main interpreter")
 
 
 def _interrupts_main(signum: signal.Signals = signal.SIGINT, /) -> None:
@@ -100,6 +110,7 @@ def _interrupts_main(signum: signal.Signals = signal.SIGINT, /) -> None:
 
 
 def _installs(world: World, signalnum: Any, handler: Any) -> Any:
+    _check_main(world, "signal")
     return world.stopping.signals.install(signalnum, handler)
 
 
@@ -121,6 +132,7 @@ def _pending(world: World) -> set[int]:
 
 
 def _wakes(world: World, number: int, *, warn_on_full_buffer: bool = True) -> int:
+    _check_main(world, "set_wakeup_fd")
     if world.stack.owns(number):
         world.refuse("signal.set_wakeup_fd() is not simulated on a scenario's socket; give it one of a socketpair()")
     return world.stopping.signals.wakes(number)

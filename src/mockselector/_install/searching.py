@@ -52,8 +52,8 @@ if TYPE_CHECKING:
 
 __tracebackhide__ = True  # pytest: end tracebacks at the server's own line
 
-_SELECTORS: Final = frozenset(id(kind) for kind in (*REAL_SELECTORS.values(), *KINDS.values()))
-"""The classes of which a program may hold an instance by name."""
+_MADE: Final = frozenset(id(kind) for kind in (*REAL_SELECTORS.values(), *KINDS.values(), *MANY))
+"""The classes of which a program may hold an instance by name: selectors, and locks."""
 
 _REALS: Final = frozenset(REPLACEMENTS)
 _COUNTED: Final = (*(real for real, _ in REPLACEMENTS.values() if real not in MANY), *KINDS.values())
@@ -195,6 +195,8 @@ class Places:
         self.classes: list[Method] = []
         self.selectors: list[tuple[Space, str]] = []
 
+        self.made: list[tuple[Space, str]] = []
+
     def everywhere(self) -> None:
         """In all modules."""
         global _found
@@ -242,8 +244,8 @@ class Places:
             pair = REPLACEMENTS.get(id(value))
             if pair is not None:
                 self.names.append(Names(space, {key: value}, {key: pair[1]}))
-            elif id(type(value)) in _SELECTORS:
-                self.selectors.append((space, key))
+            elif id(type(value)) in _MADE:
+                self.made.append((space, key))
 
 
 def _keys_in(space: Space, *, ours: bool) -> list[str]:
@@ -252,8 +254,8 @@ def _keys_in(space: Space, *, ours: bool) -> list[str]:
     keys: list[str] = []
     if not _REALS.isdisjoint(map(id, values)):
         keys = [key for key, value in tuple(space.items()) if id(value) in _REALS]
-    if ours and not _SELECTORS.isdisjoint(map(id, map(type, values))):
-        keys += [key for key, value in tuple(space.items()) if id(type(value)) in _SELECTORS]
+    if ours and not _MADE.isdisjoint(map(id, map(type, values))):
+        keys += [key for key, value in tuple(space.items()) if id(type(value)) in _MADE]
     return keys
 
 

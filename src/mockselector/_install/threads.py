@@ -8,6 +8,7 @@ business, what they wait for each other with is in `locks`.
 from __future__ import annotations
 
 import _thread
+import itertools
 import os
 import sys
 import threading
@@ -128,12 +129,10 @@ class Handle:
 
     def is_done(self) -> bool:
         """Whether it has ended."""
-        if self.ended.locked():
-            world = current()
-            if world is not None:
-                world.spinning.looks()
-            return self.ended.locked()
-        return True
+        world = current()
+        if world is not None and self.ended.locked():
+            world.spinning.looks()
+        return not self.ended.locked()
 
     def join(self, timeout: float | None = None) -> None:
         """Wait until it has ended."""
@@ -230,7 +229,7 @@ def wait_for_threads(world: World) -> None:
         return
     before = pools.shutting_down(True)
     try:
-        pools.shut_down(world.threads)
+        pools.shut_down(world, world.threads)
         world.threads.finish()
     finally:
         pools.shutting_down(before)
@@ -273,7 +272,8 @@ def pairs() -> list[Pair]:
 
 def in_classes() -> list[Method]:
     """Methods that are replaced in their class, and a hook in its module."""
-    return [(threading.Thread, "join", _join), (threading, "excepthook", _excepthook)]
+    names = (threading, "_counter", itertools.count(1).__next__)  # the same in every run
+    return [(threading.Thread, "join", _join), (threading, "excepthook", _excepthook), names]
 
 
 LATE: Final[Late] = {

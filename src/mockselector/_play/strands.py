@@ -58,7 +58,7 @@ class Strand:
 
     __slots__ = (
         "begun", "call", "daemon", "deadline", "done", "ended", "ending", "error", "found", "goes_on", "ident", "join",
-        "returned", "serial", "since", "turn", "wait", "work",
+        "lost", "native", "returned", "serial", "since", "turn", "wait", "work",
     )  # fmt: skip
 
     def __init__(self, serial: int, ending: Ending) -> None:
@@ -68,6 +68,9 @@ class Strand:
         """Held but for the moment in which it gets the baton."""
         self.turn.acquire()
         self.ident = 0
+        self.native = 0  # its number for the kernel
+        self.lost = False
+        """Whether the baton was taken away from it, while it waited for something real."""
         self.daemon = True
         """Whether the program does not wait for its end."""
         self.begun = False

@@ -13,15 +13,18 @@ Knows nothing of how threads are started by name, nor of locks.
 
 from __future__ import annotations
 
-from _thread import get_ident
+import sys
+from _thread import get_ident, get_native_id
 from collections import deque
-from heapq import heappop, heappush
+from time import sleep
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from .._ending.ending import EndException, Ending
 from .._judge.trace import WIDTH
 from .clock import AT_ONE_INSTANT, nanoseconds
-from .strands import Strand, begin
+from .real_signals import RealSignals
+from .strands import LINGERS, Strand, begin
+from .who_waits import WhoWaits
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -89,17 +92,17 @@ class Threads:
         self._course: Final = course
         self.main: Final = Strand(0, course.ending)
         """The one that was there before; of all that goes on, it bears what does not come from the program."""
-        self.main.ident, self.main.begun, self.main.daemon = get_ident(), True, False
+        self.main.ident, self.main.native = get_ident(), get_native_id()
+        self.main.begun, self.main.daemon = True, False
         self.running = self.main
         """Who has the baton."""
         self.alive: Final[dict[int, Strand]] = {self.main.ident: self.main}
         """All that have not ended, by their number in the system, in the order in which they were started."""
-        self.ready: Final[deque[tuple[Strand, int]]] = deque()
-        """Who was let go on, and in which of its waits."""
-        self._asking: Final[dict[Strand, None]] = {}  # who has a question to be asked
-        self._yielded: Final[deque[tuple[Strand, int]]] = deque()  # who goes on once all others wait
-        self._timers: Final[list[tuple[Nanoseconds, int, Strand]]] = []  # a heap
+        self.who: Final = WhoWaits(course.clock, course.choices)
         self._gone: Final[list[Strand]] = []  # who has ended, and may still be there
+        self.calls: Final[deque[Callable[[], object]]] = deque()
+        """What the first one is to do before all else, and wherever it waits: handle signals."""
+        self._signals: Final = RealSignals(self.calls, self._presses)
         self._serials = 0
         self._waits = 0
         self._in_a_row = 0  # how often somebody went on since the peers, and who has a question, had a chance
@@ -108,6 +111,8 @@ class Threads:
         """Whether the run is over: each is ended where it waits."""
         self._turns_at_the_end = 0
         self._ended_at: Nanoseconds = 0
+        self.abandoned = 0
+        """How many threads did not end, whatever was tried."""
         self.switches: Final[list[int]] = []
         """How long the rows of the trace were when the baton was given, and to whom: two numbers in turn."""
 
@@ -123,6 +128,8 @@ class Threads:
     def start(self, work: Callable[[], object], *, daemon: bool) -> Strand:
         """A new thread. It begins when its turn comes."""
         course = self._course
+        self.own()
+        self._signals.begin()
         self._serials += 1
         strand = Strand(self._serials, Ending(course.monitor, Threads.runs.__code__))
         strand.work, strand.daemon = work, daemon
@@ -130,13 +137,14 @@ class Threads:
         strand.wait = self._waits
         begin(self.runs, strand)
         self.alive[strand.ident] = strand
-        self.ready.append((strand, strand.wait))
+        self.who.ready.append((strand, strand.wait))
         course.threads = self
         course.monitor.has_threads = True
         return strand
 
     def runs(self, strand: Strand) -> None:
         """What a thread does, from its first moment to its last."""
+        strand.native = get_native_id()
         strand.turn.acquire()
         self._has_turn(strand)
         work, strand.work, strand.wait, strand.begun = strand.work, None, 0, True
@@ -146,7 +154,36 @@ class Threads:
         finally:
             del work  # what it has goes while it has the baton
             strand.ending.left()
-            self._ends(strand)
+            if strand.ident in self.alive:  # else nobody waits for it any more
+                self._ends(self.own())
+
+    def own(self) -> Strand:
+        """The thread that calls, which has the baton: one that has lost it waits for it."""
+        me = self.running
+        if me.ident == get_ident():
+            if me.lost:  # it was given it again meanwhile
+                me.lost = False
+                me.turn.acquire(False)
+            return me
+        strand = self.alive.get(get_ident())
+        if strand is None:
+            raise EndException(self._course)
+        before = strand.wait
+        self._waits += 1
+        strand.wait = self._waits
+        self.who.ready.append((strand, strand.wait))
+        strand.turn.acquire()
+        strand.lost, strand.wait, strand.goes_on = False, before, False
+        self._has_turn(strand)
+        return strand
+
+    def take_away(self, me: Strand) -> None:
+        """Another thread, that looks after the run, takes the baton away from one that waits for something real."""
+        me.lost = True
+        self.end(me)
+        following = self._next()
+        self.running = following
+        following.turn.release()
 
     def _ends(self, me: Strand) -> None:
         """A thread has the baton for the last time."""
@@ -156,7 +193,7 @@ class Threads:
         if len(self.alive) == 1:
             self._course.threads = None
         self._gone.append(me)
-        following = self._next()
+        following = (self._at_the_end() or self.main) if self.over else self._next()
         self.running = following
         following.turn.release()
 
@@ -187,10 +224,10 @@ class Threads:
 
     def until(self, done: Callable[[], T] | None, deadline: Nanoseconds | None, call: tuple[str, str]) -> T | None:
         """A thread waits until `done()`, and returns that; None: `deadline` came first. Without `done`: until then."""
-        course = self._course
+        course, me = self._course, self.own()
         found: T | None = None
         if done is not None:
-            if self.running is self.main and not self.over:
+            if me is self.main and not self.over:
                 course.play()
             found = done()
             if found and self._at_once < AT_ONE_INSTANT:
@@ -214,10 +251,10 @@ class Threads:
 
     def lets_others(self) -> None:
         """All others go on that can, before this one does."""
-        me = self.running
+        me = self.own()
         self._waits += 1
         before, me.wait, me.done, me.deadline = me.state(), self._waits, None, None
-        self._yielded.append((me, me.wait))
+        self.who.yielded.append((me, me.wait))
         try:
             self._passes_on(me)
         finally:
@@ -226,17 +263,16 @@ class Threads:
     def _waits_for(
         self, done: Callable[[], T] | None, deadline: Nanoseconds | None, call: tuple[str, str], waiter: Waiter | None
     ) -> Any:  # Any: what `done` returns
-        me = self.running
+        me = self.own()
         before = me.state()
         self._waits += 1
         me.wait, me.done, me.deadline, me.call, me.since = self._waits, done, deadline, call, self._course.clock.now
         if waiter is not None:
-            waiter.waits(self.ready, me)
+            waiter.waits(self.who.ready, me)
         if deadline is not None:
-            heappush(self._timers, (deadline, me.wait, me))
+            self.who.until(deadline, me)
         if done is not None:
-            self._asking.pop(me, None)  # to the end
-            self._asking[me] = None
+            self.who.asks(me)
         try:
             self._passes_on(me)
             found, error = me.found, me.error
@@ -245,10 +281,10 @@ class Threads:
             return found
         finally:
             me.found = me.error = error = None
-            self._asking.pop(me, None)
+            self.who.asking.pop(me, None)
             me.restore(before)
             if me.wait and me.done is not None:
-                self._asking[me] = None
+                self.who.asks(me)
 
     def _passes_on(self, me: Strand) -> None:
         """Give the baton up until it comes back because this thread can go on."""
@@ -256,10 +292,14 @@ class Threads:
             self.end(me)
         if me is self.main:
             while not me.goes_on:
+                if self.calls:
+                    self.calls.popleft()()
+                    continue
                 following = self._next_at_the_end(me) if self.over else self._goes_on()
-                if following is me:
+                if following is not me:
+                    self._hand(me, following)
+                elif not self.calls:
                     break
-                self._hand(me, following)
         else:
             following = self._next_at_the_end(me) if self.over else self._next()
             if following is not me:
@@ -273,28 +313,28 @@ class Threads:
 
     def _next(self) -> Strand:
         """Whoever can go on; else the first one, which lets peers act, and time pass."""
-        following = self._released()
+        following = self.main if self.calls else self._released()
         if following is None and not self._peers_can_act():
             self._in_a_row = 0
-            following = self._found() or self._released() or self._last()
+            following = self.who.found() or self._released() or self.who.last()
         return self.main if following is None else following
 
     def _goes_on(self) -> Strand:
         """In the first thread: let all go on until there is a thread that can."""
         course = self._course
         while True:
-            following = self._released()
+            following = self.main if self.calls else self._released()
             if following is None:
                 self._in_a_row = 0
                 course.play()
-                following = self._found() or self._released()
+                following = self.who.found() or self._released()
                 if following is None and not course.turns.runnable:
-                    following = self._last() or self._due()
+                    following = self.who.last() or self.who.due()
             if following is not None:
                 return following
             if not course.turns.runnable:
                 try:
-                    course.advance(self._earliest())
+                    course.advance(self.who.earliest())
                 except EndException:
                     self.end(self.main)
                     raise
@@ -307,69 +347,21 @@ class Threads:
         if self._in_a_row > AT_ONE_INSTANT:
             return None
         self._in_a_row += 1
-        return self._first_of(self.ready, "which thread goes on")
+        return self.who.first_of(self.who.ready)
 
-    def _first_of(self, queue: deque[tuple[Strand, int]], label: str) -> Strand | None:
-        if self._course.choices.decide is not None and len(queue) > 1:
-            still = [one for one in queue if one[0].wait == one[1]]
-            queue.clear()
-            queue.extend(still)
-            queue.rotate(-self._course.choices.choose(len(queue), label))
-        while queue:
-            strand, wait = queue.popleft()
-            if strand.wait == wait:
-                strand.goes_on = True
-                return strand
-        return None
+    def in_main(self, function: Callable[[], object]) -> None:
+        """Let the first one do something, wherever it waits, before it waits on."""
+        if self.own() is self.main:
+            function()
+        else:
+            self.calls.append(function)
 
-    def _found(self) -> Strand | None:
-        """The first one that finds what it waits for."""
-        if self._course.choices.decide is not None:
-            return self._any_found()
-        for strand in self._asking:
-            if self._asks(strand):
-                strand.goes_on = True
-                return strand
-        return None
-
-    def _any_found(self) -> Strand | None:
-        found = [strand for strand in self._asking if self._asks(strand)]
-        if not found:
-            return None
-        strand = found[self._course.choices.choose(len(found), "which thread goes on")]
-        strand.goes_on = True
-        return strand
-
-    @staticmethod
-    def _asks(strand: Strand) -> bool:
-        done = strand.done
-        try:
-            strand.found = None if done is None else done()
-        except Exception as error:
-            strand.error = error
-            return True
-        return bool(strand.found)
-
-    def _last(self) -> Strand | None:
-        """The first of those that go on once all others wait."""
-        return self._first_of(self._yielded, "which thread goes on")
-
-    def _earliest(self) -> Nanoseconds | None:
-        """When the next one's time is up."""
-        timers = self._timers
-        while timers and timers[0][2].wait != timers[0][1]:
-            heappop(timers)
-        return timers[0][0] if timers else None
-
-    def _due(self) -> Strand | None:
-        """The next one whose time is up."""
-        earliest = self._earliest()
-        if earliest is None or earliest > self._course.clock.now:
-            return None
-        strand = heappop(self._timers)[2]
-        strand.goes_on = True
-        strand.found = None
-        return strand
+    def _presses(self) -> None:
+        """The process is interrupted again, while the first one waits for another that does not come to an end."""
+        running = self.running
+        frame = sys._current_frames().get(running.ident)
+        if running is not self.main and frame is not None:
+            running.ending.force(self._course, running.ident, frame)
 
     # -- the end ------------------------------------------------------------------------------------
 
@@ -387,21 +379,27 @@ class Threads:
         for strand in (*self.alive.values(),):
             if strand is not me and strand.wait:
                 strand.ended = True
-                self.ready.append((strand, strand.wait))
+                self.who.ready.append((strand, strand.wait))
 
     def _next_at_the_end(self, me: Strand) -> Strand:
         """When the run is over: whoever can go on; else `me`, which is ended."""
-        self._turns_at_the_end += 1
-        following = self._first_of(self.ready, "which thread goes on")
-        if following is None and self._turns_at_the_end < AT_THE_END:
-            following = self._found() or self._last()
-            earliest = self._earliest()
-            if following is None and earliest is not None and earliest <= self._ended_at + self._course.grace:
-                self._course.pass_to(earliest)
-                following = self._due()
+        following = self._at_the_end()
         if following is None:
             me.ended = True
             return me
+        return following
+
+    def _at_the_end(self) -> Strand | None:
+        if self.calls and get_ident() != self.main.ident:
+            return self.main
+        self._turns_at_the_end += 1
+        following = self.who.first_of(self.who.ready)
+        if following is None and self._turns_at_the_end < AT_THE_END:
+            following = self.who.found() or self.who.last() or self.who.due()
+            earliest = self.who.earliest()
+            if following is None and earliest is not None and earliest <= self._ended_at + self._course.grace:
+                self._course.pass_to(earliest)
+                following = self.who.due()
         return following
 
     def finish(self) -> None:
@@ -423,24 +421,34 @@ class Threads:
 
     def close(self) -> None:
         """The program is out: end what is left. Called by the first thread; does nothing when that is done."""
-        if get_ident() != self.main.ident or len(self.alive) == 1:
+        if get_ident() != self.main.ident:
             return
+        if len(self.alive) > 1:
+            self._end_others()
+        self._signals.close()
+        while self.calls:
+            self.calls.popleft()()
+
+    def _end_others(self) -> None:
+        self.own()
         under = self._course.under
         self.end(self.main)
         for _ in range(PATIENCE):
             if len(self.alive) == 1:
                 break
+            if any(strand.lost for strand in self.others()):
+                sleep(LINGERS / PATIENCE)  # it may come back, as all others have let go of what they had
             self._turns_at_the_end = 0
             self._tells(self.main)
-            while (following := self._first_of(self.ready, "which thread goes on")) is not None:
+            while (following := self._at_the_end()) is not None:
                 self._hand(self.main, following)
         for strand in [*self.others()]:
             del self.alive[strand.ident]  # it never gets the baton again
+            self.abandoned += 1
         self._course.threads = None
         self.over = False
         self.main.goes_on = self.main.ended = False
-        for queue in (self.ready, self._yielded, self._asking, self._timers):
-            queue.clear()
+        self.who.clear()
         self._has_turn(self.main)
         self._course.under = under
 

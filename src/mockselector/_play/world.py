@@ -326,7 +326,9 @@ class World:
 
     def signal(self, number: int) -> None:
         """A signal is sent to the program: by itself at once; by a step, when it next waits."""
-        if self.turns.acting is None:
+        if self.threads is not None and self.turns.acting is None:
+            self.threads.in_main(lambda: self.stopping.send(number))
+        elif self.turns.acting is None:
             self.stopping.send(number)
         else:
             self.sends(number, self.clock.now)

@@ -1,0 +1,82 @@
+"""A thread that waits for something real while others wait for it: a lock from before the scenario.
+
+Owns how that is seen and told. Locks that were made before a run and lie in no global of a module are real; where one
+is held by a thread that waits in the scenario, whoever wants it would never come back. Called by the thread that looks
+after runs.
+"""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING, Any, Final
+
+from .._ending.watchdog import own_place, stack_of
+from .._judge.trace import shown_path
+from .._text import several
+
+if TYPE_CHECKING:
+    from types import FrameType
+
+    from .strands import Strand
+    from .threads import Course
+
+__tracebackhide__ = True  # pytest: end tracebacks at the server's own line
+
+_ASLEEP: Final = "S"
+_FUTEX: Final = frozenset(("202", "98", "240", "221", "422"))
+"""What a thread calls that waits for a lock, on the machines there are (man 2 futex)."""
+
+
+def judge(course: Course, frame: FrameType, thread: int) -> None:
+    """The thread that has the baton has not moved for a while; `frame`: where it stands."""
+    threads = course.threads
+    if threads is None or threads.running.ident != thread or not _waits_for_a_lock(threads.running.native):
+        return
+    take_away(course, frame, thread)
+
+
+def take_away(course: Course, frame: FrameType, thread: int) -> None:
+    """It does not come back by itself: all others are ended, which may let it."""
+    threads = course.threads
+    if threads is None or threads.running.ident != thread:
+        return
+    me = threads.running
+    others = [_standing(one) for one in threads.alive.values() if one is not me and one.wait]
+    if not others:
+        return
+    course.monitor.fails(
+        NotImplementedError(
+            f"{name_of(me)} waits in real time, {_at(frame)}, for a lock that was made before the scenario began, and"
+            f" is held by a thread that waits in it: {several(others)}. Make that lock in the function that is run, or"
+            " in a global of its module"
+        )
+    )
+    threads.take_away(me)
+
+
+def name_of(strand: Strand) -> str:
+    """What a thread is called."""
+    threading: Any = sys.modules.get("threading")  # Any: of whoever uses it
+    thread: Any = None if threading is None else threading._active.get(strand.ident)
+    return f"thread {strand.serial}" if thread is None else str(thread.name)
+
+
+def _standing(strand: Strand) -> str:
+    frame = sys._current_frames().get(strand.ident)
+    return name_of(strand) if frame is None else f"{name_of(strand)} {_at(frame)}"
+
+
+def _at(frame: FrameType) -> str:
+    where = own_place(stack_of(frame, None))
+    return "" if where is None else f"at {shown_path(where.file)}:{where.line} in {where.function}()"
+
+
+def _waits_for_a_lock(native: int) -> bool:
+    """Whether a thread sleeps in the kernel until somebody lets go of something; as far as that is told."""
+    try:
+        with open(f"/proc/self/task/{native}/stat", encoding="ascii", errors="replace") as file:
+            state = file.read().rpartition(")")[2].split()[0]
+        with open(f"/proc/self/task/{native}/syscall", encoding="ascii", errors="replace") as file:
+            return state == _ASLEEP and file.read().split()[0] in _FUTEX
+    except (OSError, IndexError):
+        return False
