@@ -156,13 +156,16 @@ def _begin(
     box: list[Any] = [function, args, kwargs]
     sentinels: list[Lock] = []
 
-    def work() -> None:
+    def work(begins: bool) -> None:
         enter(world, key)
         _sentinels[get_ident()] = sentinels
         function, args, kwargs = box
         box.clear()
         try:
-            function(*args, **kwargs)
+            if begins:
+                function(*args, **kwargs)
+            else:  # the run is over, and nobody is to take it for one that will
+                vars(threading)["_limbo"].pop(getattr(function, "__self__", None), None)
         except EndException as error:
             if error.args[0] is not world:
                 raise

@@ -74,7 +74,7 @@ class Strand:
         self.daemon = True
         """Whether the program does not wait for its end."""
         self.begun = False
-        self.work: Callable[[], object] | None = None
+        self.work: Callable[[bool], object] | None = None
         """What it does, if it has not begun to."""
         self.join: Callable[[], object] = _nothing
         """Waits, in real time, until the system is rid of it."""

@@ -125,8 +125,8 @@ class Threads:
 
     # -- a thread begins, and ends ------------------------------------------------------------------
 
-    def start(self, work: Callable[[], object], *, daemon: bool) -> Strand:
-        """A new thread. It begins when its turn comes."""
+    def start(self, work: Callable[[bool], object], *, daemon: bool) -> Strand:
+        """A new thread. It begins when its turn comes; `work` is told whether it may, as the run is not over."""
         course = self._course
         self.own()
         self._signals.begin()
@@ -149,8 +149,8 @@ class Threads:
         self._has_turn(strand)
         work, strand.work, strand.wait, strand.begun = strand.work, None, 0, True
         try:
-            if work is not None and not strand.ended:
-                work()
+            if work is not None:
+                work(not strand.ended)
         finally:
             del work  # what it has goes while it has the baton
             strand.ending.left()
