@@ -427,7 +427,8 @@ DOORS: list[Door] = [
         WRAPPED.format("ssl") + "assert type(tls) is not ssl.SSLSocket",
         "ended.join()",
     ),
-    *refused("SimpleQueue().get()", "select.select([], [], [])"),
+    Door("SimpleQueue().get()", "SimpleQueue().get()", "ScenarioError"),
+    *refused("select.select([], [], [])"),
     # -- what is imported when the server already runs
     Door(
         "ssl comes late",

@@ -118,6 +118,30 @@ SLEEPS = """
             writer.close()
 """
 
+IN_ANY_ORDER = """
+    import threading
+    import time
+
+    def serve(sel, listener):
+        first, second = threading.Lock(), threading.Lock()
+        threads = [
+            threading.Thread(target=move, args=(first, second), name="there"),
+            threading.Thread(target=move, args=(second, first), name="back"),
+        ]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        listener.close()
+        sel.close()
+
+    def move(source, target):
+        with source:
+            time.sleep(1)
+            with target:
+                pass
+"""
+
 LATER = 'net.client("alice").waits(2).sends(b"hi").expects(b"hi").closes()'
 
 SCENARIO_CASES = [
@@ -235,6 +259,13 @@ SCENARIO_CASES = [
         CAREFULLY,
         script('net.client("alice").sends(b"4x\\n").expects(b"a number, please").closes()'),
         at_fault='return b"%d" % (2 * int(line))',
+    ),
+    Case(
+        "deadlock",
+        IN_ANY_ORDER,
+        IN_ANY_ORDER.replace("args=(second, first)", "args=(first, second)"),
+        script("# without peers"),
+        at_fault="thread.join()",
     ),
     Case(
         "busy-loop",

@@ -261,7 +261,7 @@ def test_shutdown_from_a_handler_is_told_to_wait_for_itself() -> None:
         def handle(self) -> None:
             self.server.shutdown()  # its documentation: from another thread, else it deadlocks
 
-    with pytest.raises(NotImplementedError, match=r"\Athis waits for what another thread does"):
+    with pytest.raises(ScenarioError, match=r"\A\[deadlock\] the server waits for what another thread would do"):
         with Scenario() as net:
             net.client("alice").expects_eof()
             net.run(serve, Stops)

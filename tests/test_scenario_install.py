@@ -454,9 +454,9 @@ def test_a_wait_ends_when_the_script_sets_the_event() -> None:
         assert net.now == 3.0
 
 
-def test_a_wait_for_another_thread_is_refused_aloud() -> None:
+def test_a_wait_for_another_thread_that_is_not_there_is_found() -> None:
     with scenario() as net:
-        with pytest.raises(NotImplementedError, match=r"^this waits for what another thread does, and a scenario"):
+        with pytest.raises(ScenarioError, match=r"^\[deadlock\] the program waits for what another thread would do"):
             threading.Event().wait()
         forget(net)
 

@@ -755,3 +755,105 @@ def test_nothing_is_printed_of_how_threads_are_ended(capfd: pytest.CaptureFixtur
     with pytest.raises(LookupError):
         run(main)
     assert capfd.readouterr() == ("", "")
+
+
+# -- deadlocks ------------------------------------------------------------------------------------
+
+
+def order_of_locks() -> None:
+    one, other = threading.Lock(), threading.Lock()
+
+    def takes(first: Any, second: Any) -> None:
+        with first:
+            time.sleep(1)
+            with second:
+                pass
+
+    together(lambda: takes(one, other), lambda: takes(other, one))
+
+
+def no_sentinel() -> None:
+    things: queue.Queue[int] = queue.Queue()
+    together(lambda: [things.get() for _ in range(3)], lambda: [things.put(number) for number in range(2)])
+
+
+def lost_wake_up() -> None:
+    condition = threading.Condition()
+
+    def waits() -> None:
+        with condition:
+            condition.wait()
+
+    with condition:
+        condition.notify()  # nobody waits yet
+    together(waits)
+
+
+def join_of_each_other() -> None:
+    threads: list[threading.Thread] = []
+    waits = (lambda: later(1, threads[1].join), lambda: threads[0].join())
+    threads += [threading.Thread(target=wait) for wait in waits]
+    for thread in threads:
+        thread.start()
+
+
+def pool_too_small() -> None:
+    with concurrent.futures.ThreadPoolExecutor(1) as pool:
+        pool.submit(lambda: pool.submit(int).result()).result()
+
+
+def not_released() -> None:
+    lock = threading.Lock()
+    together(lambda: lock.acquire())
+    with lock:
+        pass
+
+
+def missing_party() -> None:
+    barrier = threading.Barrier(3)
+    together(lambda: barrier.wait(), lambda: barrier.wait())
+
+
+def event_that_nobody_sets() -> None:
+    threading.Event().wait()
+
+
+@pytest.mark.parametrize(
+    ("main", "lines"),
+    [
+        (order_of_locks, ["Thread.join() of Thread-1", "a lock that Thread-2 ", "a lock that Thread-1 "]),
+        (no_sentinel, ["Thread.join() of Thread-1", "Queue.get()"]),
+        (lost_wake_up, ["Thread.join() of Thread-1", "Condition.wait()"]),
+        (join_of_each_other, ["Thread.join() of Thread-2", "Thread.join() of Thread-1"]),
+        (pool_too_small, ["Future.result()", "Future.result()"]),
+        (not_released, ["a lock that a thread that has ended has"]),
+        (missing_party, ["Thread.join() of Thread-1", "Barrier.wait()", "Barrier.wait()"]),
+        (event_that_nobody_sets, ["Event.wait()"]),
+    ],
+)
+def test_a_deadlock_shows_what_each_thread_waits_for(main: Callable[[], None], lines: list[str]) -> None:
+    before = left()
+    with pytest.raises(ScenarioError) as caught, Scenario() as net:
+        net.run(main)
+    assert caught.value.rule == "deadlock"
+    shown = [line for line in str(caught.value).splitlines() if " waits in " in line]
+    for line in lines:
+        assert any(f" waits in {line}" in one and "test_threads.py:" in one for one in shown), (line, shown)
+    assert before == left()
+
+
+def test_what_a_step_or_time_lets_go_on_is_no_deadlock() -> None:
+    def main() -> None:
+        event, later_event = threading.Event(), threading.Event()
+        net.client("alice").waits(3).does(event.set)
+        listener = socket.create_server(("localhost", 8888))
+        timer = threading.Timer(5, later_event.set)
+        timer.start()
+        start(event.wait, later_event.wait)
+        assert event.wait()
+        assert later_event.wait()
+        listener.close()
+
+    with Scenario(allow={"unaccepted-connection"}) as net:
+        net.run(main)
+        assert net.now == 5

@@ -84,7 +84,7 @@ class Lock:
         return got
 
     def _is_given(self, world: World, timeout: float | None) -> bool:
-        waiter, since = Waiter(), world.clock.now
+        waiter, since = Waiter(self._has), world.clock.now
         self._waiters.append(waiter)
         try:
             parks(world, waiter, timeout, ("wait", "threading"))
@@ -98,6 +98,9 @@ class Lock:
         if world.monitor.pedantic:
             judge_held_up(world.monitor, since, "wait", "threading")
         return waiter.released
+
+    def _has(self) -> int:
+        return self._holder if self._real.locked() else 0
 
     def release(self) -> None:
         """As `threading.Lock.release`."""

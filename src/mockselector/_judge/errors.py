@@ -231,6 +231,12 @@ def told_stack(shown: Sequence[Place]) -> str:
     return "\n".join(line[2:] for line in _columns(labelled))
 
 
+def told_threads(standing: Sequence[tuple[str, Place | None]]) -> str:
+    """What each thread does, and where it stands, as far as that is known."""
+    lines = _columns([(what, where) for what, where in standing if where is not None])
+    return "\n".join([line[2:] for line in lines] + [what for what, where in standing if where is None])
+
+
 def _why(finding: Finding, around: Circumstances) -> list[str]:
     """Which exceptions have to do with it."""
     said: list[str] = []

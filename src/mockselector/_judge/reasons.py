@@ -132,6 +132,10 @@ def is_dropping(frame: FrameType | None = None, stop: CodeType | None = None) ->
     return any(one.f_code.co_name == "__del__" for one in outwards(frame, stop)) or is_the_collectors(frame, stop)
 
 
+PASSES_ON: Final = ("_join",)
+"""Functions of ours that call the real thing, which then calls us."""
+
+
 def called_from() -> Place | None:
     """The user's own line from which the call at hand comes; None: the call is the user's own, or nobody's."""
     frame: FrameType | None = sys._getframe(1)
@@ -151,7 +155,7 @@ def own_line(frame: FrameType | None) -> tuple[CodeType, int] | None:
         kind = whose(code.co_filename)
         if kind == "own":
             return code, frame.f_lasti
-        if kind == "ours" or (code.co_name == LOOP and kind == "stdlib"):
+        if (kind == "ours" and code.co_name not in PASSES_ON) or (code.co_name == LOOP and kind == "stdlib"):
             return None
         frame = frame.f_back
     return None

@@ -58,6 +58,7 @@ if TYPE_CHECKING:
         "unexpected-send",
         "unhandled-exception",
         "busy-loop",
+        "deadlock",
         "stuck",
         "unmet-expectation",
         "unscripted-connection",
@@ -481,6 +482,17 @@ RULES: Final[Mapping[RuleId, Rule]] = {
         proof=(("register", "registered"), ("modify", "modified"), ("select", "returned")),
         now="{moment}",
     ),
+    "deadlock": Rule(
+        "default",
+        means="Each thread waits for another one, or for what nobody will do: a lock, an event, a queue, the end of a"
+        " thread; and no peer, time or signal is left that would let one go on.",
+        says="{what}",
+        suffers="the program stands still for ever, and serves nobody.",
+        mend="{advice}",
+        proof=(),
+        now="waits",
+        only_in_scenarios=True,
+    ),
     "stuck": Rule(
         "default",
         means="The server sleeps while a peer waits in vain; or a program that is run until it returns does not.",
@@ -581,6 +593,7 @@ JUDGED: Final[Mapping[RuleId, tuple[str, ...]]] = {
     "blocking-read": ("LIFE",),
     "blocking-send": ("LIFE",),
     "send-without-room": ("LIFE",),
+    "deadlock": ("_play/deadlock",),
     "stuck": ("_play/outcome",),
     "unread-data": ("_lists/mock_socket", "_kernel/descriptors"),
     "unmet-expectation": ("_play/player", "_play/outcome"),  # while it runs; at its end

@@ -24,9 +24,10 @@ In reading order; a file imports only from those above it:
     spinning.py     a server that never waits: how it sees time pass, and `[busy-loop]` in time
     real_signals.py what becomes of signals to the process meanwhile
     strands.py      a thread of the program, as its scenario knows it
+    real_waits.py   a thread that waits for a lock from before the scenario
+    deadlock.py     threads of which none will ever go on
     who_waits.py    which threads wait, what for, and in which order they go on
     threads.py      the threads of a program: which of them runs, and who goes on
-    real_waits.py   a thread that waits for a lock from before the scenario
     stack.py        what carries the connections: the simulated network
     signals.py      which handlers the program has for signals, and what comes of one
     stopping.py     how a program is asked to stop, and how it is ended

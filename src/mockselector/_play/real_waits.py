@@ -15,10 +15,30 @@ from .._judge.trace import shown_path
 from .._text import several
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from types import FrameType
+    from typing import Protocol
 
+    from .._judge.monitor import Monitor
     from .strands import Strand
-    from .threads import Course
+
+    class Baton(Protocol):
+        """What it takes of those threads."""
+
+        @property
+        def running(self) -> Strand: ...
+        @property
+        def alive(self) -> Mapping[int, Strand]: ...
+        def take_away(self, me: Strand) -> None: ...
+
+    class Run(Protocol):
+        """What it takes of the world."""
+
+        @property
+        def monitor(self) -> Monitor: ...
+        @property
+        def threads(self) -> Baton | None: ...
+
 
 __tracebackhide__ = True  # pytest: end tracebacks at the server's own line
 
@@ -27,7 +47,7 @@ _FUTEX: Final = frozenset(("202", "98", "240", "221", "422"))
 """What a thread calls that waits for a lock, on the machines there are (man 2 futex)."""
 
 
-def judge(course: Course, frame: FrameType, thread: int) -> None:
+def judge(course: Run, frame: FrameType, thread: int) -> None:
     """The thread that has the baton has not moved for a while; `frame`: where it stands."""
     threads = course.threads
     if threads is None or threads.running.ident != thread or not _waits_for_a_lock(threads.running.native):
@@ -35,7 +55,7 @@ def judge(course: Course, frame: FrameType, thread: int) -> None:
     take_away(course, frame, thread)
 
 
-def take_away(course: Course, frame: FrameType, thread: int) -> None:
+def take_away(course: Run, frame: FrameType, thread: int) -> None:
     """It does not come back by itself: all others are ended, which may let it."""
     threads = course.threads
     if threads is None or threads.running.ident != thread:

@@ -29,9 +29,11 @@ LINGERS: Final = 5.0
 class Waiter:
     """Somebody that waits until somebody else lets it go on."""
 
-    __slots__ = ("_ready", "_strand", "_wait", "released")
+    __slots__ = ("_ready", "_strand", "_wait", "holder", "released")
 
-    def __init__(self) -> None:
+    def __init__(self, holder: Callable[[], int]) -> None:
+        self.holder: Final = holder
+        """Asks which thread, by its number in the system, has what is waited for; 0: nobody knows."""
         self.released = False
         """Whether somebody has."""
         self._ready: Ready | None = None
@@ -58,7 +60,7 @@ class Strand:
 
     __slots__ = (
         "begun", "call", "daemon", "deadline", "done", "ended", "ending", "error", "found", "goes_on", "ident", "join",
-        "lost", "native", "returned", "serial", "since", "turn", "wait", "work",
+        "lost", "native", "returned", "serial", "since", "turn", "wait", "waiter", "work",
     )  # fmt: skip
 
     def __init__(self, serial: int, ending: Ending) -> None:
@@ -84,6 +86,8 @@ class Strand:
         self.deadline: Nanoseconds | None = None
         self.call: tuple[str, str] = ("", "")
         self.since: Nanoseconds = 0
+        self.waiter: Waiter | None = None
+        """If it waits, or has last waited, for somebody to let it go on."""
         self.found: object = None
         self.error: BaseException | None = None
         """What its question has raised."""

@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 from .._ending.ending import EndException, Ending
 from .._judge.trace import WIDTH
 from .clock import AT_ONE_INSTANT, nanoseconds
+from .deadlock import deadlock, waiting_line
 from .real_signals import RealSignals
 from .strands import LINGERS, Strand, begin
 from .who_waits import WhoWaits
@@ -46,6 +47,7 @@ if TYPE_CHECKING:
 
         ending: Ending
         under: int
+        call: tuple[str, str]
         threads: Threads | None
         crew: Threads | None
 
@@ -267,6 +269,7 @@ class Threads:
         before = me.state()
         self._waits += 1
         me.wait, me.done, me.deadline, me.call, me.since = self._waits, done, deadline, call, self._course.clock.now
+        me.waiter = waiter
         if waiter is not None:
             waiter.waits(self.who.ready, me)
         if deadline is not None:
@@ -333,11 +336,28 @@ class Threads:
             if following is not None:
                 return following
             if not course.turns.runnable:
+                if self._nobody_will_go_on():
+                    self.judge_deadlock()
                 try:
                     course.advance(self.who.earliest())
                 except EndException:
                     self.end(self.main)
                     raise
+
+    def _nobody_will_go_on(self) -> bool:
+        """Whether all wait for each other only, and nothing else will happen."""
+        termination = self._course.termination
+        over = termination.asks and not termination.asked
+        asking = any(strand.done != self._no_more for strand in self.who.asking)
+        alone = asking or over or termination.signals or self._course.turns.due() is not None
+        return not alone and self.who.earliest() is None and not termination.calling_back
+
+    def judge_deadlock(self) -> None:
+        """None of the threads will ever go on."""
+        monitor = self._course.monitor
+        if monitor.in_force("deadlock"):
+            monitor.append("wait", "threading", None, waiting_line())
+            monitor.raise_violation(deadlock(self.alive, self._course.clock.now, monitor.witness.program))
 
     def _peers_can_act(self) -> bool:
         return bool(self._course.turns.runnable or self._course.dialling.begun)
@@ -405,7 +425,8 @@ class Threads:
     def finish(self) -> None:
         """The program has returned: as the interpreter does, wait for all threads but daemons."""
         if len(self.alive) > 1:
-            self.until(self._no_more, None, ("join", "threading"))
+            self._course.call = ("join", "threading")
+            self.until(self._no_more, None, self._course.call)
 
     def _no_more(self) -> bool:
         return all(strand.daemon for strand in self.others())
@@ -468,6 +489,8 @@ def parks(course: Course, waiter: Waiter, timeout: float | None, call: tuple[str
     """A program waits until somebody else lets it go on, or for so many seconds."""
     threads = course.threads
     if threads is None:
+        alone = Threads.of(course).main
+        alone.waiter, alone.since = waiter, course.clock.now
         course.wait_for(waiter.is_released, timeout)
     elif course.check_running(timeout):
         course.monitor.idling.has_waited()

@@ -30,7 +30,7 @@ from .spinning import Spinning
 from .stack import table
 from .stopping import Stopping
 from .termination import Termination
-from .threads import ending_of
+from .threads import Threads, ending_of
 from .turns import Turns
 
 if TYPE_CHECKING:
@@ -47,7 +47,6 @@ if TYPE_CHECKING:
     from .expecting import Difference
     from .netstat import SocketTable
     from .stack import Stack
-    from .threads import Threads
 
 T = TypeVar("T")
 
@@ -354,12 +353,9 @@ class World:
             return False
         self.monitor.sleeping.pause()
         deadline = None if timeout is None else self.clock.now + nanoseconds(max(timeout, 0))
-        never = self._nobody_notifies if timeout is None else None
+        never = Threads.of(self).judge_deadlock if timeout is None else None
         self.monitor.idling.has_waited()
         return bool(self.until(done, deadline, ("wait", "threading"), never))
-
-    def _nobody_notifies(self) -> NoReturn:
-        self.refuse("this waits for what another thread does, and a scenario has no other thread")
 
     # -- how it is looked after, from another thread ----------------------------------------------------
 
