@@ -59,24 +59,13 @@ LISTED: Final = [
     Listed(f"{PROCESSES}|{UDP}|{NO_UNIX_UDP}", "test_socketserver.SocketServerTest",
            "test_ForkingUDPServer test_ForkingUnixDatagramServer"),
     Listed(UDP, "test_socketserver.SocketServerTest",
-           "test_UDPServer test_ThreadingUDPServer test_UnixDatagramServer test_ThreadingUnixDatagramServer"
-           " test_ForkingUnixDatagramServer"),
-    Listed(THREADS, "test_socketserver.ErrorHandlerTest",
-           "test_threading_handled test_threading_not_handled test_forking_handled test_forking_not_handled"),
+           "test_UDPServer test_ThreadingUDPServer test_UnixDatagramServer test_ThreadingUnixDatagramServer"),
     # They wait in real time for what another process writes.
     Listed("EndException: the script is at its end", "test_select.SelectTestCase", "test_select"),
     Listed("EndException: the script is at its end", "test_poll.PollTests", "test_poll2"),
-    Listed(THREADS, "test_poll.PollTests", "test_poll_blocks_with_negative_ms test_threaded_poll"),
     # What is made in a scenario cannot be of a class in C.
     Listed("SimPoll.__init__", "test_select.SelectTestCase", "test_disallow_instantiation"),
-    Listed(THREADS, "test_socketserver.SocketWriterTest", "test_write"),
-    Listed(THREADS, "test_socketserver.MiscTestCase", "test_threads_reaped"),
-
-           "test_UDPServer test_ThreadingUDPServer test_UnixDatagramServer test_ThreadingUnixDatagramServer"),
     Listed(PROCESSES, "test_socketserver.ErrorHandlerTest", "test_forking_handled test_forking_not_handled"),
-    # Another thread sends the main one a signal, which is to come in the middle of a send().
-    Listed(r"NotImplementedError: signal\.pthread_kill\(\) is not simulated",
-           "test_socketserver.SocketWriterTest", "test_write"),
 ]  # fmt: skip
 
 

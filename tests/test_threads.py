@@ -774,7 +774,8 @@ def order_of_locks() -> None:
 
 def no_sentinel() -> None:
     things: queue.Queue[int] = queue.Queue()
-    together(lambda: [things.get() for _ in range(3)], lambda: [things.put(number) for number in range(2)])
+    things.put(1)
+    together(lambda: [things.get() for _ in range(2)])
 
 
 def lost_wake_up() -> None:

@@ -110,9 +110,6 @@ class Run:
         if self.finished:
             raise RuntimeError("this scenario is at its end: a script is played once; make a new Scenario")
 
-    def _running_thread(self) -> int:
-        return running_thread(self._world)
-
     def _guard(self) -> Watchdog:
         world = self._world
         return Watchdog(

@@ -42,6 +42,8 @@ _THROUGH: Final = (
 
 def _is_pair(sock: Any) -> bool:
     """Whether it is an end of a `socketpair()`: connected, and neither end has a name."""
+    if sock.fileno() < 0:
+        return True  # closed: it refuses everything by itself
     try:
         near, far = _Raw.getsockname(sock), _Raw.getpeername(sock)
     except OSError:

@@ -124,7 +124,6 @@ def _unlock() -> None:
 def _replace(places: Places, world: World) -> None:
     _put_names(places.names)
     _put_classes(places.classes)
-    for space, key in places.selectors:
 
     for space, key in places.made:
         value = space.get(key)

@@ -193,7 +193,6 @@ class Places:
     def __init__(self) -> None:
         self.names: list[Names] = []
         self.classes: list[Method] = []
-        self.selectors: list[tuple[Space, str]] = []
 
         self.made: list[tuple[Space, str]] = []
 

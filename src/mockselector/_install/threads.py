@@ -78,7 +78,7 @@ def _start_new_thread(real: Callable[..., Any]) -> Callable[..., Any]:
         if world is None or len(given) < 2 or not all(asks(one) for asks, one in zip(right, given, strict=False)):
             ident: int = real(*given)  # it refuses what is not right
             return ident
-        return _begin(world, given[0], given[1], given[2] if len(given) > 2 else {}, Lock()).ident
+        return _begin(world, given[0], given[1], given[2] if len(given) > 2 else {}, int).ident
 
     return start
 
@@ -111,7 +111,7 @@ def _start_joinable_thread(function: Any, handle: Any = None, daemon: bool = Tru
     thread: Any = getattr(function, "__self__", None)  # Any: mostly a `threading.Thread`
     if handle is not None and getattr(thread, "_handle", None) is handle:
         thread._handle = ours  # its own one knows nothing of a scenario, and is not kept: a thread is started once
-    ours.strand = _begin(world, function, (), {}, ours.ended, daemon=daemon)
+    ours.strand = _begin(world, function, (), {}, ours.ends, daemon=daemon)
     ours.ident = ours.strand.ident
     return ours
 
@@ -119,38 +119,45 @@ def _start_joinable_thread(function: Any, handle: Any = None, daemon: bool = Tru
 class Handle:
     """As `_thread._ThreadHandle`, of Python 3.13: what is known of a thread that was started."""
 
-    __slots__ = ("ended", "ident", "strand")
+    __slots__ = ("_done", "_ended", "ident", "strand")
 
     def __init__(self) -> None:
         self.ident = 0
         self.strand: Strand | None = None
-        self.ended: Final = Lock()
-        self.ended.acquire()
+        self._done = False
+        self._ended: Final = Lock()
+        self._ended.acquire()
+
+    def ends(self) -> None:
+        """It has ended: whoever waits for that goes on."""
+        if not self._done:
+            self._done = True
+            self._ended.release()
 
     def is_done(self) -> bool:
         """Whether it has ended."""
         world = current()
-        if world is not None and self.ended.locked():
+        if world is not None and not self._done:
             world.spinning.looks()
-        return not self.ended.locked()
+        return self._done
 
     def join(self, timeout: float | None = None) -> None:
         """Wait until it has ended."""
-        if self.ident == get_ident() and self.ended.locked():
+        if self.ident == get_ident() and not self._done:
             raise RuntimeError("Cannot join current thread")
-        if self.ended.acquire(True, -1 if timeout is None else timeout):
-            self.ended.release()
+        if not self._done and self._ended.acquire(True, -1 if timeout is None else timeout):
+            self._ended.release()
 
     def _set_done(self) -> None:
-        if self.ended.locked():
-            self.ended.release()
+        self.ends()
 
 
 def _begin(
-    world: World, function: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any], ended: Lock, *,
+    world: World, function: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any],
+    ended: Callable[[], object], *,
     daemon: bool = True,
 ) -> Strand:  # fmt: skip
-    """A thread of the program; `ended` is let go of when it ends."""
+    """A thread of the program; `ended` is called when it ends."""
     world.check_not_acting("start a thread")
     key = object()
     box: list[Any] = [function, args, kwargs]
@@ -177,9 +184,10 @@ def _begin(
         finally:
             del function, args, kwargs
             _sentinels.pop(get_ident(), None)
-            for lock in (*sentinels, ended):
+            for lock in sentinels:
                 if lock.locked():
                     lock.release()
+            ended()
             leave(get_ident(), key)
 
     return Threads.of(world).start(work, daemon=daemon)
@@ -215,8 +223,8 @@ def _join(self: threading.Thread, timeout: float | None = None) -> None:
     waits = timeout is None or timeout > 0
     others = waits and self is not threading.current_thread() and self.is_alive()
     if world is not None and others and not for_a_tool(sys._getframe(1)):
-        ours = world.crew is not None and self.ident in world.crew.alive
-        if not ours:
+        inside = vars(self)
+        if not isinstance(inside.get("_handle"), Handle) and not isinstance(inside.get("_tstate_lock"), Lock):
             world.refuse(
                 NOT_SIMULATED.format("Thread.join", "it waits in real time for a thread that was started before")
             )

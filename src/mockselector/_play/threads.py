@@ -48,6 +48,7 @@ if TYPE_CHECKING:
         ending: Ending
         under: int
         call: tuple[str, str]
+        calm: Nanoseconds
         threads: Threads | None
         crew: Threads | None
 
@@ -140,7 +141,7 @@ class Threads:
         begin(self.runs, strand)
         self.alive[strand.ident] = strand
         self.who.ready.append((strand, strand.wait))
-        course.threads = self
+        course.threads, course.calm = self, 0
         course.monitor.has_threads = True
         return strand
 

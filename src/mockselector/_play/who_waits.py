@@ -89,6 +89,8 @@ class WhoWaits:
         done = strand.done
         try:
             strand.found = None if done is None else done()
+        except OSError:  # what it waits for was closed meanwhile, and it sleeps on, as Linux has it
+            return False
         except Exception as error:
             strand.error = error
             return True

@@ -301,7 +301,7 @@ class World:
         signal = self.termination.next_signal()
         end = self.termination.due(rests=deadline is None)
         vain = self.turns.due_in_vain()
-        self.calm = 0 if self.peers or signal is not None else end or 0
+        self.calm = 0 if self.peers or signal is not None or self.threads is not None else end or 0
         moments = [when for when in (timer, deadline, signal, end) if when is not None]
         if vain is not None and (not moments or vain[0] < min(moments)):
             self.pass_to(vain[0] if moments else self.clock.now)

@@ -50,10 +50,11 @@ _epoll_checks: Final[Any] = None if _real_epoll is None else _closed_epoll()
 class SimPoll:
     """A poll object in a scenario; by `isinstance()`, a real one."""
 
-    __slots__ = ("__weakref__", "_below")
+    __slots__ = ("__weakref__", "_below", "_polls")
 
     def __init__(self, below: BelowPoll) -> None:
         self._below = below
+        self._polls = False
 
     if not TYPE_CHECKING:
 
@@ -82,7 +83,13 @@ class SimPoll:
 
     def poll(self, timeout: float | None = None, /) -> Pairs:
         """What is ready, or will be within so many milliseconds; None or less than 0: for ever."""
-        return self._below.select_bits(poll_seconds(timeout))
+        if self._polls:  # in another thread
+            raise RuntimeError("concurrent poll() invocation")
+        self._polls = True
+        try:
+            return self._below.select_bits(poll_seconds(timeout))
+        finally:
+            self._polls = False
 
 
 def _number_or(thing: Any) -> Any:  # Any: whatever was given
