@@ -306,9 +306,8 @@ def test_an_event_that_the_script_sets_is_waited_for() -> None:
         assert net.run(main) == (True, 8.0)
 
 
-def test_an_event_that_nobody_sets_is_refused_aloud() -> None:
-    text = r"\Athis waits for what another thread does, and a scenario has no other thread\Z"
-    with pytest.raises(NotImplementedError, match=text):
+def test_an_event_that_nobody_sets_is_found() -> None:
+    with pytest.raises(ScenarioError, match=r"\A\[deadlock\] the program waits for what another thread would do"):
         with Scenario() as net:
             net.run(lambda: threading.Event().wait())
 

@@ -350,7 +350,8 @@ class Scenario:
     @property
     def trace(self) -> Trace:
         """All that has happened, oldest first."""
-        return Trace(self._world.monitor.rows, others=self._world.log.others)
+        world = self._world
+        return Trace(world.monitor.rows, others=world.log.others, threads=world.monitor.thread_at)
 
     @property
     def now(self) -> float:

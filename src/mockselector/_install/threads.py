@@ -19,6 +19,8 @@ from .._current import current, enter, leave
 from .._ending.ending import EndException
 from .._judge.errors import ScenarioError
 from .._play.threads import Threads
+from .._text import shown
+from .._whose import whose
 from . import pools
 from .doors import for_a_tool, named
 from .locks import Lock
@@ -178,12 +180,16 @@ def _begin(
                 raise
         except SystemExit:
             pass  # as the interpreter does
-        except ScenarioError as error:
-            if error is not world.monitor.violation:
+        except Exception as error:  # only of a bare thread: `threading` has its hook
+            if not isinstance(error, ScenarioError) or error is not world.monitor.violation:
+                world.monitor.unhandled.heard(error, "a thread", BARE)
                 raise
         finally:
+            name = str(getattr(getattr(function, "__self__", None), "name", ""))
             del function, args, kwargs
             _sentinels.pop(get_ident(), None)
+            if world.crew is not None:
+                world.crew.running.name = name
             for lock in sentinels:
                 if lock.locked():
                     lock.release()
@@ -253,16 +259,28 @@ def end_threads(world: World) -> None:
         pools.put_away(world)
 
 
-_real_excepthook: Final = threading.excepthook
+THREADING: Final = ("threading.excepthook()", "a threading.excepthook of the program's own.")
+BARE: Final = ("sys.unraisablehook()", "a try in the function of the thread.")
+"""What tells of it, and how a program may deal with it."""
 
 
-def _excepthook(args: Any, /) -> Any:  # Any: what it is given has no public name
+def _excepthook(before: Callable[[Any], Any]) -> Callable[[Any], Any]:
     """As `threading.excepthook`; that a scenario has ended a thread is nothing to be told."""
-    world = current()
-    error = args.exc_value
-    if world is not None and (isinstance(error, EndException) or error is world.monitor.violation):
-        return
-    _real_excepthook(args)
+    code = getattr(before, "__code__", None)  # whoever has put one there deals with what it is told
+    deals = code is not None and whose(code.co_filename) == "own"
+
+    def excepthook(args: Any, /) -> Any:  # Any: what it is given has no public name
+        world = current()
+        error = args.exc_value
+        if world is not None:
+            if isinstance(error, EndException) or error is world.monitor.violation:
+                return
+            if not deals and error is not None and not isinstance(error, SystemExit):
+                who = "a thread" if args.thread is None else f"thread {shown(args.thread.name)}"
+                world.monitor.unhandled.heard(error, who, THREADING)
+        before(args)
+
+    return excepthook
 
 
 # -- all of it ----------------------------------------------------------------------------------------
@@ -284,7 +302,8 @@ def pairs() -> list[Pair]:
 def in_classes() -> list[Method]:
     """Methods that are replaced in their class, and a hook in its module."""
     names = (threading, "_counter", itertools.count(1).__next__)  # the same in every run
-    return [(threading.Thread, "join", _join), (threading, "excepthook", _excepthook), names]
+    hook = (threading, "excepthook", _excepthook(threading.excepthook))
+    return [(threading.Thread, "join", _join), hook, names]
 
 
 LATE: Final[Late] = {

@@ -72,7 +72,7 @@ class ScenarioError(AssertionError):
 class Circumstances:
     """What is known of a run beside its rows: who the program is, and what went before."""
 
-    __slots__ = ("called_from", "handled", "program", "reasons", "sent_by", "standing", "swallowed")
+    __slots__ = ("called_from", "handled", "program", "reasons", "sent_by", "standing", "swallowed", "threads")
 
     def __init__(self, program: str = "server", reasons: Mapping[str, tuple[int, str, Reason]] | None = None) -> None:
         self.program: Final = program  # "server", or "program" if it only connects
@@ -83,6 +83,7 @@ class Circumstances:
         self.handled = ""  # which exception is, or was, being handled, as a sentence
         self.swallowed: Sequence[Reason] = ()  # what handlers raised, and only a log has told
         self.standing: Sequence[tuple[str, Place]] = ()  # where tasks wait
+        self.threads: Callable[[int], str] | None = None  # asks whose a row was; None: there was but one thread
 
 
 USUAL: Final = {
@@ -197,7 +198,15 @@ def _text(
         + "\n"
         + _paragraph(rule.mend.format_map(finding.fields)),
         "\n".join(_also(also)),
-        "\n".join(tail(rows, at_end=finding.at_end, proof=[number for number, _ in proof], reasons=reasons)),
+        "\n".join(
+            tail(
+                rows,
+                at_end=finding.at_end,
+                proof=[number for number, _ in proof],
+                reasons=reasons,
+                threads=around.threads,
+            )
+        ),
         "\n".join(_footer(finding, script, made)),
     ]
     text = "\n\n".join(part for part in parts if part)
@@ -217,7 +226,7 @@ def told(error: BaseException, flat: Rows, around: Circumstances, scripts: Seque
     reasons = {number: reason_text(why) for number, _, why in around.reasons.values() if why != own}
     parts = [
         f"{TOLD}{around.program} did last:",
-        "\n".join(tail(rows, at_end=False, reasons=reasons)),
+        "\n".join(tail(rows, at_end=False, reasons=reasons, threads=around.threads)),
         *map(_indented, scripts),
         "\n".join(_standing(around.standing)),
     ]

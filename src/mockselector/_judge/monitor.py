@@ -72,7 +72,7 @@ class Monitor:
         self.calm: object = None  # the selector after whose last look all that was done was of the plainest
         self.returned = False  # whether the last select() returned anything
         self.ended = False  # whether the script came to its end, or was given up
-        self.has_threads = False  # whether the server has ever had more than one
+        self.thread_at: Callable[[int], str] | None = None  # of several, in which a row was
         self.thread = 0  # the server's
         self.spare_reads = 0  # how often a socket may be read after its end
         self.give_up: Callable[[], Callable[[], NoReturn] | None] | None = None  # a weak reference: how to end the run

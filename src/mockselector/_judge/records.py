@@ -65,7 +65,7 @@ if TYPE_CHECKING:
         records: list[Record]
         pedantic: bool
         level_triggered: bool
-        has_threads: bool
+        thread_at: Callable[[int], str] | None
 
         @property
         def events(self) -> int:

@@ -97,7 +97,7 @@ class Sleeping:
 
         One that has threads may sleep in one of them, and that says nothing of the others.
         """
-        if self._door.has_threads:
+        if self._door.thread_at is not None:
             return
         operations, names = self._door.rows[self._paused_at :: WIDTH], self._door.rows[self._paused_at + 1 :: WIDTH]
         polled = {name for operation, name in zip(operations, names, strict=True) if operation == "select"}
@@ -122,7 +122,7 @@ class Sleeping:
             ever_registered=record.ever_registered,
             interest=interest(record, watches),
         )
-        if rule == "accepted-not-registered" and self._door.has_threads:
+        if rule == "accepted-not-registered" and self._door.thread_at is not None:
             return None  # it may be another thread's, or wait in a queue for one
         return rule if rule is not None and self._door.in_force(rule, record) else None
 

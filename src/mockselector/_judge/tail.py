@@ -7,12 +7,13 @@ nothing of rules.
 
 from __future__ import annotations
 
+from .._text import shown as short
 from .._whose import whose
 from .trace import Event, place, row_text, seconds_text, shown_path
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
     from typing import Final
 
     from .trace import Snapshot
@@ -26,17 +27,21 @@ LONGEST: Final = 12
 OFTEN: Final = 3
 """So often a group must come in a row to be shown only once."""
 
+MAIN: Final = "MainThread"
+"""What the thread is called whose rows need no name: the one that was there before."""
+
 READY: Final = 3
 """How many sockets are named that one `select()` returned."""
 
 
 def tail(
-    rows: Snapshot, *, at_end: bool, proof: Collection[int] = (), reasons: Mapping[int, str] | None = None
-) -> list[str]:
+    rows: Snapshot, *, at_end: bool, proof: Collection[int] = (), reasons: Mapping[int, str] | None = None,
+    threads: Callable[[int], str] | None = None,
+) -> list[str]:  # fmt: skip
     """The end of the trace, one step per `select()`; marked, the offending call or the end.
 
     proof: numbers of rows that are shown even if they lie further up. reasons: by the number of a row, which
-    exception was being handled.
+    exception was being handled. threads: in which thread a row was, if there was more than one.
     """
     if not rows:
         return []
@@ -59,7 +64,10 @@ def tail(
         shown_at.append(row[3])
         mark = "> " if number == len(rows) - 1 and not at_end else "  "
         where = place(*row[4:])
-        lines.append((mark + head, row_text(row, READY), f"{shown_path(where.file)}:{where.line}"))
+        text = row_text(row, READY)
+        if threads is not None and (thread := threads(number)) != MAIN:
+            text = f"{short(thread.partition(' (')[0])}: {text}"
+        lines.append((mark + head, text, f"{shown_path(where.file)}:{where.line}"))
         if reasons and number in reasons:
             lines.append(("", f"  while handling {reasons[number]}", ""))
 

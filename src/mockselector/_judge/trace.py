@@ -173,10 +173,12 @@ def seconds_text(nanoseconds: Nanoseconds) -> str:
 class Event:
     """One row of a trace: what was done, to what, with what result, when, and by which line."""
 
-    __slots__ = ("_row", "actor")
+    __slots__ = ("_row", "actor", "thread")
 
-    def __init__(self, row: Row, actor: str = "server") -> None:
+    def __init__(self, row: Row, actor: str = "server", thread: str = "") -> None:
         self._row = row
+        self.thread: str = thread
+        """The name of the program's thread that did it; "" where it has only ever had one."""
         self.actor: str = actor
         """Who did it: "server", and in `Trace.whole` also the name of a peer, "choice", "signal" or "time"."""
 
@@ -242,11 +244,13 @@ class Event:
 class Trace(Sequence[Event]):
     """The record of one run, oldest first; grows while the run goes on."""
 
-    __slots__ = ("_length", "_others", "_rows")
+    __slots__ = ("_length", "_others", "_rows", "_threads")
 
     def __init__(
-        self, rows: Rows, length: int | None = None, others: Callable[[], Iterator[tuple[int, str, Row]]] | None = None
-    ) -> None:
+        self, rows: Rows, length: int | None = None, others: Callable[[], Iterator[tuple[int, str, Row]]] | None = None,
+        threads: Callable[[int], str] | None = None,
+    ) -> None:  # fmt: skip
+        self._threads = threads  # asks for the name of the thread in which a row was written
         self._rows = rows
         self._length = length  # if it grows no more
         self._others = others  # what others than the server did: before which row, who, and a row of its own
@@ -261,14 +265,15 @@ class Trace(Sequence[Event]):
 
         others = iter(()) if self._others is None else self._others()
         ours = ((number, "server", row_at(self._rows, number)) for number in range(len(self)))
+        threads = self._threads
         found: list[Event] = []
         before: Nanoseconds = 0
-        for _, actor, row in merge(others, ours, key=_number):  # of one number, what others did comes first
+        for number, actor, row in merge(others, ours, key=_number):  # of one number, what others did comes first
             time = row[3]
             if time > before:
                 found.append(Event(("time", "time", (time - before) / 1e9, *row[3:]), "time"))
                 before = time
-            found.append(Event(row, actor))
+            found.append(Event(row, actor, threads(number) if threads is not None and actor == "server" else ""))
         return found
 
     def __len__(self) -> int:
@@ -288,8 +293,11 @@ class Trace(Sequence[Event]):
     def __getitem__(self, index: int | slice) -> Event | Sequence[Event]:
         numbers = range(len(self))[index]
         if isinstance(numbers, int):
-            return Event(row_at(self._rows, numbers))
-        return [Event(row_at(self._rows, number)) for number in numbers]
+            return self._event(numbers)
+        return [self._event(number) for number in numbers]
+
+    def _event(self, number: int) -> Event:
+        return Event(row_at(self._rows, number), thread="" if self._threads is None else self._threads(number))
 
     def __eq__(self, other: object) -> bool:
         return list(self) == list(other) if isinstance(other, Trace) else NotImplemented

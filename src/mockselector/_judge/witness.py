@@ -82,14 +82,19 @@ class Witness:
 
     def circumstances(self) -> Circumstances:
         """What the texts say beside the rows."""
-        around = Circumstances(self.program, self.reasons)
+        around = self._circumstances()
         around.swallowed = [*self.swallowed, *failed_tasks(self.outer_loop)][::-1]
         around.standing = self.stood or standing(self.outer_loop)
         return around
 
+    def _circumstances(self) -> Circumstances:
+        around = Circumstances(self.program, self.reasons)
+        around.threads = self._door.thread_at
+        return around
+
     def around(self, finding: Finding) -> Circumstances:
         """The same for a finding: about one call, or the end of the run."""
-        around = Circumstances(self.program, self.reasons) if finding.at_end else self.around_call()
+        around = self._circumstances() if finding.at_end else self.around_call()
         record = next((one for one in self._door.records if one.name == finding.socket), None)
         around.sent_by = None if record is None else record.sent_by
         around.swallowed = [*self.swallowed, *failed_tasks(self.outer_loop)][::-1]
@@ -106,7 +111,7 @@ class Witness:
 
     def around_call(self) -> Circumstances:
         """What belongs to the call at hand."""
-        around = Circumstances(self.program, self.reasons)
+        around = self._circumstances()
         around.called_from = called_from()
         error = sys.exc_info()[1]
         if error is not None and self.tells(error):

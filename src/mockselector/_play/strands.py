@@ -60,7 +60,7 @@ class Strand:
 
     __slots__ = (
         "begun", "call", "daemon", "deadline", "done", "ended", "ending", "error", "found", "goes_on", "ident", "join",
-        "lost", "native", "returned", "serial", "since", "turn", "wait", "waiter", "work",
+        "lost", "name", "native", "returned", "serial", "since", "turn", "wait", "waiter", "work",
     )  # fmt: skip
 
     def __init__(self, serial: int, ending: Ending) -> None:
@@ -76,6 +76,8 @@ class Strand:
         self.daemon = True
         """Whether the program does not wait for its end."""
         self.begun = False
+        self.name = ""
+        """What it was called when it ended."""
         self.work: Callable[[bool], object] | None = None
         """What it does, if it has not begun to."""
         self.join: Callable[[], object] = _nothing

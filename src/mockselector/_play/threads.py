@@ -25,6 +25,7 @@ from .clock import AT_ONE_INSTANT, nanoseconds
 from .deadlock import deadlock, waiting_line
 from .real_signals import RealSignals
 from .strands import LINGERS, Strand, begin
+from .switches import Switches
 from .who_waits import WhoWaits
 
 if TYPE_CHECKING:
@@ -116,8 +117,7 @@ class Threads:
         self._ended_at: Nanoseconds = 0
         self.abandoned = 0
         """How many threads did not end, whatever was tried."""
-        self.switches: Final[list[int]] = []
-        """How long the rows of the trace were when the baton was given, and to whom: two numbers in turn."""
+        self.switches: Final = Switches(self.alive)
 
     @classmethod
     def of(cls, course: Course) -> Threads:
@@ -142,7 +142,7 @@ class Threads:
         self.alive[strand.ident] = strand
         self.who.ready.append((strand, strand.wait))
         course.threads, course.calm = self, 0
-        course.monitor.has_threads = True
+        course.monitor.thread_at = self.switches.at
         return strand
 
     def runs(self, strand: Strand) -> None:
@@ -157,6 +157,7 @@ class Threads:
         finally:
             del work  # what it has goes while it has the baton
             strand.ending.left()
+            self.switches.ends(strand)
             if strand.ident in self.alive:  # else nobody waits for it any more
                 self._ends(self.own())
 
@@ -208,11 +209,7 @@ class Threads:
         self.running = me
         course.ending, course.under, course.dropped.thread = me.ending, me.ident, me.ident
         monitor.returned, monitor.calm = me.returned, None
-        rows = len(monitor.rows) // WIDTH
-        if self.switches[-2:-1] == [rows]:
-            self.switches[-1] = me.serial
-        else:
-            self.switches.extend((rows, me.serial))
+        self.switches.gets(len(monitor.rows) // WIDTH, me.serial)
 
     def _hand(self, me: Strand, following: Strand) -> None:
         """Give the baton to another one, and wait for it."""

@@ -1,0 +1,50 @@
+"""Which thread of a program has written which rows of the trace.
+
+Owns that record: when the baton went to whom, and what each was called.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from typing import TYPE_CHECKING, Final
+
+from .real_waits import name_of
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from .strands import Strand
+
+__tracebackhide__ = True  # pytest: end tracebacks at the server's own line
+
+
+class Switches:
+    """Who wrote, from which row on."""
+
+    __slots__ = ("_alive", "_names", "_rows", "_serials")
+
+    def __init__(self, alive: Mapping[int, Strand]) -> None:
+        self._alive: Final = alive
+        self._names: Final[dict[int, str]] = {}  # what threads were called that have ended
+        self._rows: Final[list[int]] = []  # how many rows there were when the baton was given ...
+        self._serials: Final[list[int]] = []  # ... and to whom
+
+    def gets(self, rows: int, serial: int) -> None:
+        """A thread gets the baton."""
+        if self._rows and self._rows[-1] == rows:
+            self._serials[-1] = serial
+        else:
+            self._rows.append(rows)
+            self._serials.append(serial)
+
+    def ends(self, strand: Strand) -> None:
+        """It has ended."""
+        self._names[strand.serial] = strand.name or f"thread {strand.serial}"
+
+    def at(self, row: int) -> str:
+        """What the thread is called that has written a row."""
+        at = bisect_right(self._rows, row)
+        serial = self._serials[at - 1] if at else 0
+        if serial not in self._names:
+            return next((name_of(strand) for strand in self._alive.values() if strand.serial == serial), "")
+        return self._names[serial]
