@@ -142,6 +142,33 @@ IN_ANY_ORDER = """
                 pass
 """
 
+STOPPED = """
+    import socket
+    import threading
+
+    def serve(sel, listener):
+        sel.close()
+        listener.bind(("", 8888))
+        listener.listen()
+        served = threading.Event()
+        thread = threading.Thread(target=greet, args=(listener, served), name="greeting")
+        thread.start()
+        served.wait()
+        # at once
+        listener.close()
+        thread.join()
+
+    def greet(listener, served):
+        while True:
+            try:
+                conn, _ = listener.accept()
+            except OSError:
+                return
+            conn.sendall(b"hi")
+            conn.close()
+            served.set()
+"""
+
 LATER = 'net.client("alice").waits(2).sends(b"hi").expects(b"hi").closes()'
 
 SCENARIO_CASES = [
@@ -259,6 +286,13 @@ SCENARIO_CASES = [
         CAREFULLY,
         script('net.client("alice").sends(b"4x\\n").expects(b"a number, please").closes()'),
         at_fault='return b"%d" % (2 * int(line))',
+    ),
+    Case(
+        "closed-under-a-wait",
+        STOPPED,
+        STOPPED.replace("# at once", "listener.shutdown(socket.SHUT_RDWR)"),
+        script('net.client("alice").expects(b"hi", until="eof")'),
+        at_fault="listener.close()",
     ),
     Case(
         "deadlock",

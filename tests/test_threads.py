@@ -11,7 +11,9 @@ import faulthandler
 import functools
 import http.client
 import http.server
+import os
 import queue
+import signal
 import socket
 import socketserver
 import sys
@@ -858,3 +860,144 @@ def test_what_a_step_or_time_lets_go_on_is_no_deadlock() -> None:
     with Scenario(allow={"unaccepted-connection"}) as net:
         net.run(main)
         assert net.now == 5
+
+
+# -- one socket in two threads --------------------------------------------------------------------
+
+
+def connected() -> tuple[socket.socket, socket.socket]:
+    with socket.create_server(("localhost", 0)) as listener:
+        near = socket.create_connection(listener.getsockname())
+        return near, listener.accept()[0]
+
+
+def test_a_socket_that_is_closed_under_a_reader_is_found() -> None:
+    def main() -> None:
+        near, _far = connected()
+        start(lambda: near.recv(1))
+        near.close()
+
+    with pytest.raises(ScenarioError, match=r"Thread-1 \(<lambda>\) waits in recv\(\) on it") as caught:
+        run(main)
+    assert caught.value.rule == "closed-under-a-wait"
+
+
+def test_a_reader_is_woken_by_a_shutdown() -> None:
+    def main() -> None:
+        near, far = connected()
+        (thread,) = start(lambda: got.append(near.recv(1)))
+        near.shutdown(socket.SHUT_RDWR)
+        near.close()
+        thread.join()
+        far.close()
+
+    got: list[bytes] = []
+    run(main)
+    assert got == [b""]
+
+
+def test_one_that_sleeps_on_is_not_woken() -> None:
+    def waits(conn: socket.socket) -> None:
+        conn.settimeout(5)
+        try:
+            conn.recv(1)
+        except OSError as error:
+            got.append((type(error), time.monotonic() - FIRST))
+
+    def main() -> None:
+        near, far = connected()
+        (thread,) = start(lambda: waits(near))
+        near.close()
+        thread.join()
+        far.close()
+
+    got: list[object] = []
+    with Scenario(allow={"closed-under-a-wait"}) as net:
+        net.run(main)
+    assert got == [(TimeoutError, 5)]
+
+
+def test_threads_read_and_write_one_connection() -> None:
+    def main() -> None:
+        near, far = connected()
+
+        def reads() -> None:
+            while data := far.recv(4096):
+                got.append(data)
+
+        (thread,) = start(reads)
+        together(*[lambda: near.sendall(b"x" * 100_000)] * 3)
+        near.close()
+        thread.join()
+        far.close()
+
+    got: list[bytes] = []
+    run(main)
+    assert b"".join(got) == b"x" * 300_000
+
+
+def test_the_trace_says_which_thread_did_it() -> None:
+    def main() -> None:
+        near, far = connected()
+        named = threading.Thread(target=lambda: far.sendall(b"hi"), name="sender")
+        named.start()
+        near.recv(2)
+        named.join()
+        near.close()
+        far.close()
+
+    with Scenario() as net:
+        net.run(main)
+    assert {(row.operation, row.thread) for row in net.trace if row.operation in ("send", "recv")} == {
+        ("send", "sender"), ("recv", "MainThread"),
+    }  # fmt: skip
+
+
+# -- exceptions -----------------------------------------------------------------------------------
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
+def test_what_a_thread_has_died_of_is_found() -> None:
+    def main() -> None:
+        thread = threading.Thread(target=int, args=("x",), name="worker")
+        thread.start()
+        thread.join()
+
+    with pytest.raises(ScenarioError, match="thread worker has died of ValueError: invalid literal") as caught:
+        run(main)
+    assert caught.value.rule == "unhandled-exception"
+
+
+# -- signals --------------------------------------------------------------------------------------
+
+
+def test_a_signal_is_handled_in_the_first_thread_wherever_it_waits() -> None:
+    def main() -> None:
+        def comes(_: int, __: object) -> None:
+            handled.append((threading.current_thread().name, time.monotonic()))
+
+        signal.signal(signal.SIGUSR1, comes)
+        event = threading.Event()
+        start(lambda: later(1, lambda: os.kill(os.getpid(), signal.SIGUSR1)), lambda: later(2, event.set))
+        event.wait()
+        handled.append(("main", time.monotonic()))
+
+    handled: list[tuple[str, float]] = []
+    run(main)
+    assert handled == [("MainThread", 1001), ("main", 1002)]
+
+
+def test_an_interrupt_comes_to_the_first_thread() -> None:
+    def main() -> None:
+        (thread,) = start(lambda: later(5, lambda: done.append(time.monotonic() - FIRST)))
+        try:
+            thread.join()
+        except KeyboardInterrupt:
+            done.append(("interrupted", time.monotonic() - FIRST))
+        thread.join()
+
+    done: list[object] = []
+    with Scenario() as net:
+        net.interrupts(at=2)
+        net.run(main)
+    assert done == [("interrupted", 2), 5]

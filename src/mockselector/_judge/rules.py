@@ -58,6 +58,7 @@ if TYPE_CHECKING:
         "unexpected-send",
         "unhandled-exception",
         "busy-loop",
+        "closed-under-a-wait",
         "deadlock",
         "stuck",
         "unmet-expectation",
@@ -482,6 +483,18 @@ RULES: Final[Mapping[RuleId, Rule]] = {
         proof=(("register", "registered"), ("modify", "modified"), ("select", "returned")),
         now="{moment}",
     ),
+    "closed-under-a-wait": Rule(
+        "default",
+        means="A thread closes a socket on which another one waits in a call: nothing wakes that. (Of a daemon, which may"
+        " be left behind, only where pedantic rules are judged.)",
+        says="{socket} is closed while {thread} waits in {call} on it",
+        suffers="closing does not wake that thread: it sleeps on, for ever or until the peer does something, and the"
+        " connection stays open as long.",
+        mend="Call shutdown(SHUT_RDWR) first, which wakes it; close when it is out.",
+        proof=(("accept by", "accepted"), ("recv", "read last")),
+        now="closes",
+        only_in_scenarios=True,
+    ),
     "deadlock": Rule(
         "default",
         means="Each thread waits for another one, or for what nobody will do: a lock, an event, a queue, the end of a"
@@ -593,6 +606,7 @@ JUDGED: Final[Mapping[RuleId, tuple[str, ...]]] = {
     "blocking-read": ("LIFE",),
     "blocking-send": ("LIFE",),
     "send-without-room": ("LIFE",),
+    "closed-under-a-wait": ("_play/under_a_wait",),
     "deadlock": ("_play/deadlock",),
     "stuck": ("_play/outcome",),
     "unread-data": ("_lists/mock_socket", "_kernel/descriptors"),

@@ -119,6 +119,8 @@ class Outcome:
 
         about: what more is to be said of the call.
         """
+        if self._monitor.thread_at is not None:
+            return  # all others are served by other threads
         kept = around.found if around is not None else None
         if kept is None or kept.since >= self._clock.now:
             if self._monitor.pedantic:

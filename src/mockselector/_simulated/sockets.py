@@ -24,6 +24,7 @@ from .._judge.records import Record
 from .._judge.rules import GONE, NO_RULES, shut_operation
 from .._judge.trace import caller, place
 from .._kernel.addresses import AF_UNIX, ANY, without_name
+from .._play.under_a_wait import judge_close, let_go_first
 from .._system import real_socket
 from .._text import value_text
 from .connecting import Connecting
@@ -108,7 +109,10 @@ class SimSocket(Connecting):
         if backlog is None:
             self._fails("accept", EINVAL)
         if not backlog:
-            took = self._wait(lambda: bool(backlog), _ACCEPT_NOTHING, 0, ends=ends)
+            listens = self._descriptor
+            took = self._wait(lambda: bool(backlog) or listens.backlog is None, _ACCEPT_NOTHING, 0, ends=ends)
+            if not backlog:  # another thread has shut it down
+                self._fails("accept", EINVAL)
             if took and self._timeout is None and self._around is not None and self._around.found is not None:
                 world.outcome.waited(record, "accept:blocks", "accept-without-connection", took, self._around)
         stream = backlog[0]
@@ -145,6 +149,8 @@ class SimSocket(Connecting):
             self._world.dialling.hangs_up(descriptor)
         if listened and record.phase != "listening":
             self._world.network.stop_listening(descriptor)
+        if self._world.threads is not None:
+            let_go_first(self._world.threads, record)
 
     def _close(self) -> None:
         if self._io_refs <= 0 and not self._gone():
@@ -154,6 +160,8 @@ class SimSocket(Connecting):
             if self._world.dropped.is_out and is_dropping():
                 self._world.dropped.drops(self._record, self._descriptor, self._serial)
             elif not self._record.monitor.finished:
+                if self._world.threads is not None:
+                    judge_close(self._world.threads, self._record)
                 self._do("close")
                 self._release()
         elif not self._closed and self._descriptor in self._world.holdings.shared and not self._record.monitor.finished:

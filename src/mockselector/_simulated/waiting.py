@@ -66,6 +66,11 @@ def _looking(around: LookingAround, world: World, done: Callable[[], bool]) -> C
     return look
 
 
+def _while_open(sock: Waiting, done: Callable[[], bool]) -> Callable[[], bool]:
+    """As `done`, but not once another thread has closed the socket: who waits in the kernel then sleeps on."""
+    return lambda: not sock._gone() and done()
+
+
 class Waiting(Shell):
     """A socket in a scenario, as far as it waits."""
 
@@ -204,9 +209,12 @@ class Waiting(Shell):
         if deadline is None and self._timeout is not None:
             deadline = start + nanoseconds(self._timeout)
         call = (nothing[0].partition(":")[0], self._record.name)
-        self._around = around = world.outcome.look_around(self._descriptor) if how == 2 and not ends else None
+        alone = world.threads is None
+        self._around = around = world.outcome.look_around(self._descriptor) if how == 2 and not ends and alone else None
         if around is not None:
             done = _looking(around, world, done)
+        elif not alone:
+            done = _while_open(self, done)
         never = None if ends or how == 1 else (lambda: self._do(nothing[2]))
         found = world.until(done, deadline, call, never)
         if world.monitor.pedantic:

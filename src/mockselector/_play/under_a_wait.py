@@ -1,0 +1,52 @@
+"""A socket that is closed in one thread while another one waits for it.
+
+Owns `[closed-under-a-wait]`: whom a close would have to wake, and does not.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from .._judge.errors import Finding
+from .real_waits import name_of
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from typing import Protocol
+
+    from .._judge.records import Record
+    from .strands import Strand
+
+    class Baton(Protocol):
+        """What it takes of those threads."""
+
+        @property
+        def alive(self) -> Mapping[int, Strand]: ...
+        def lets_others(self) -> None: ...
+
+
+__tracebackhide__ = True  # pytest: end tracebacks at the server's own line
+
+
+def let_go_first(threads: Baton, record: Record) -> None:
+    """What has just been done to a socket, or is to be, may have woken threads that wait in a call on it."""
+    if any(strand.done is not None and strand.done() for strand in _waiting(threads, record)):
+        threads.lets_others()
+
+
+def judge_close(threads: Baton, record: Record) -> None:
+    """A socket is about to be closed: does another thread wait in a call on it, that nothing ends?
+
+    A daemon may be left to sleep on, where its process ends with that.
+    """
+    let_go_first(threads, record)
+    for strand in _waiting(threads, record):
+        judged = record.monitor.in_force("closed-under-a-wait", record)
+        if judged and (not strand.daemon or record.monitor.pedantic):
+            fields = {"thread": name_of(strand), "call": f"{strand.call[0]}()"}
+            record.monitor.breach(Finding("closed-under-a-wait", record.name, fields), "close", record.name)
+
+
+def _waiting(threads: Baton, record: Record) -> list[Strand]:
+    waiting = [strand for strand in threads.alive.values() if strand.wait and strand.done is not None]
+    return [strand for strand in waiting if strand.call[1] == record.name]
