@@ -1,0 +1,243 @@
+"""Servers that serve in threads, unmodified, and clients of them in others: both ends are the program's."""
+
+from __future__ import annotations
+
+import faulthandler
+import http.client
+import http.server
+import re
+import smtplib
+import threading
+import time
+import xmlrpc.client
+import xmlrpc.server
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from mockselector import Scenario
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+ANYTHING = re.compile(rb"HTTP/1\.[01] 200 .*", re.DOTALL)
+FIRST = 1000.0
+"""What time.monotonic() says when a scenario begins."""
+
+
+@pytest.fixture(autouse=True)
+def never_for_ever() -> Iterator[None]:
+    """Whatever goes wrong here may hang."""
+    faulthandler.dump_traceback_later(120, exit=True)
+    yield
+    faulthandler.cancel_dump_traceback_later()
+
+
+def start(function: Callable[..., object], *args: object) -> threading.Thread:
+    thread = threading.Thread(target=function, args=args)
+    thread.start()
+    return thread
+
+
+def together(function: Callable[..., object], many: int = 3) -> None:
+    for thread in [start(function, number) for number in range(many)]:
+        thread.join()
+
+
+def run(main: Callable[[], Any]) -> Any:
+    """Run it twice: it comes to the same, and leaves nothing."""
+    results: list[Any] = []
+    before = threading.enumerate()
+    for _ in range(2):
+        with Scenario() as net:
+            results.append((net.run(main), net.now))
+    assert results[0] == results[1]
+    assert before == threading.enumerate()
+    return results[0][0]
+
+
+def app(environ: dict[str, Any], start_response: Callable[..., object]) -> list[bytes]:
+    """For any WSGI server: answers after a second."""
+    time.sleep(1)
+    start_response("200 OK", [("Content-Type", "text/plain"), ("Content-Length", "5")])
+    return [b"hello"]
+
+
+def asks(port: int) -> list[tuple[int, bytes, float]]:
+    """Three clients at once, each in a thread of its own."""
+
+    def ask(_: int) -> None:
+        connection = http.client.HTTPConnection("localhost", port)
+        connection.request("GET", "/")
+        response = connection.getresponse()
+        answers.append((response.status, response.read(), time.monotonic() - FIRST))
+        connection.close()
+
+    answers: list[tuple[int, bytes, float]] = []
+    together(ask)
+    return answers
+
+
+def test_cheroot() -> None:
+    wsgi = pytest.importorskip("cheroot.wsgi")
+
+    def main() -> Any:
+        server = wsgi.Server(("127.0.0.1", 8080), app, numthreads=4)
+        server.prepare()
+        thread = start(server.serve)
+        answers = asks(8080)
+        server.stop()
+        thread.join()
+        return answers
+
+    assert run(main) == [(200, b"hello", 1)] * 3
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")  # it leaves its own pipe open
+def test_waitress() -> None:
+    waitress = pytest.importorskip("waitress.server")
+
+    def main() -> None:
+        waitress.create_server(app, host="127.0.0.1", port=8080, threads=4).run()
+
+    before = threading.enumerate()
+    with Scenario() as net:
+        for name in ("alice", "bob"):
+            client = net.client(name).sends(b"GET / HTTP/1.1\r\nHost: here\r\n").waits(2)
+            client.sends(b"Connection: close\r\n\r\n").expects(ANYTHING, until="eof")
+        net.run(main)
+        assert net.now >= 3
+    assert before == threading.enumerate()
+
+
+def test_websockets() -> None:
+    server_of, client_of = pytest.importorskip("websockets.sync.server"), pytest.importorskip("websockets.sync.client")
+
+    def echo(websocket: Any) -> None:
+        for message in websocket:
+            time.sleep(1)
+            websocket.send(message.upper())
+
+    def main() -> Any:
+        def talk(number: int) -> None:
+            with client_of.connect("ws://127.0.0.1:8765") as websocket:
+                websocket.send(f"hi {number}")
+                answers.append((websocket.recv(), time.monotonic() - FIRST))
+
+        answers: list[tuple[str, float]] = []
+        with server_of.serve(echo, "127.0.0.1", 8765) as server:
+            thread = start(server.serve_forever)
+            together(talk)
+            server.shutdown()
+            thread.join()
+        return answers
+
+    assert run(main) == [("HI 0", 1), ("HI 1", 1), ("HI 2", 1)]
+
+
+def test_rpyc() -> None:
+    rpyc, servers = pytest.importorskip("rpyc"), pytest.importorskip("rpyc.utils.server")
+
+    def main() -> Any:
+        class Service(rpyc.Service):  # type: ignore[misc, name-defined, unused-ignore]  # it may not be installed
+            def exposed_add(self, one: int, other: int) -> int:
+                time.sleep(1)
+                return one + other
+
+        def call(number: int) -> None:
+            connection = rpyc.connect("localhost", 18861)
+            answers.append(connection.root.add(number, number))
+            connection.close()
+
+        answers: list[int] = []
+        server = servers.ThreadedServer(Service, hostname="localhost", port=18861)
+        thread = start(server.start)
+        together(call)
+        server.close()
+        thread.join()
+        return answers, time.monotonic() - FIRST
+
+    answers, took = run(main)
+    assert answers == [0, 2, 4]
+    assert 1 <= took < 3
+
+
+def test_aiosmtpd_with_its_controller() -> None:
+    controllers = pytest.importorskip("aiosmtpd.controller")
+
+    class Keeps:
+        async def handle_DATA(self, server: Any, session: Any, envelope: Any) -> str:  # noqa: N802  (its name)
+            kept.append(envelope.content)
+            return "250 OK"
+
+    def main() -> Any:
+        def send(number: int) -> None:
+            with smtplib.SMTP("127.0.0.1", 8025) as connection:
+                connection.sendmail("a@b", ["c@d"], f"hi {number}")
+
+        kept.clear()
+        controller = controllers.Controller(Keeps(), hostname="127.0.0.1", port=8025)
+        controller.start()
+        together(send)
+        controller.stop()
+        return sorted(kept)
+
+    kept: list[bytes] = []
+    assert run(main) == [b"hi 0\r\n", b"hi 1\r\n", b"hi 2\r\n"]
+
+
+def test_requests_in_four_threads() -> None:
+    requests = pytest.importorskip("requests")
+
+    class Slow(http.server.BaseHTTPRequestHandler):
+        protocol_version = "HTTP/1.1"
+
+        def do_GET(self) -> None:
+            time.sleep(1)
+            self.send_response(200)
+            self.send_header("Content-Length", "5")
+            self.end_headers()
+            self.wfile.write(b"hello")
+
+        def log_message(self, *_: object) -> None: ...
+
+    def main() -> Any:
+        def get(_: int) -> None:
+            with requests.Session() as session:
+                answers.append((session.get(f"http://127.0.0.1:{server.server_port}/").text, time.monotonic() - FIRST))
+
+        answers: list[tuple[str, float]] = []
+        server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Slow)
+        thread = start(server.serve_forever)
+        together(get, 4)
+        server.shutdown()
+        server.server_close()
+        thread.join()
+        return answers
+
+    assert run(main) == [("hello", 1)] * 4
+
+
+def test_xmlrpc() -> None:
+    def main() -> Any:
+        server = xmlrpc.server.SimpleXMLRPCServer(("localhost", 8001), logRequests=False)
+        server.register_function(pow, "power")
+        thread = start(server.serve_forever)
+        with xmlrpc.client.ServerProxy("http://localhost:8001/") as proxy:
+            answer = proxy.power(2, 3)
+        server.shutdown()
+        server.server_close()
+        thread.join()
+        return answer
+
+    assert run(main) == 8
+
+
+def test_python_m_http_server() -> None:
+    with Scenario() as net:
+        for name in ("alice", "bob"):
+            net.client(name, to=8000).sends(b"GET / HTTP/1.0\r\n").waits(1).sends(b"\r\n").expects(
+                ANYTHING, until="eof"
+            )
+        net.run_module("http.server", ["8000"])
+        assert net.now == 1
