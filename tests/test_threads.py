@@ -1001,3 +1001,57 @@ def test_an_interrupt_comes_to_the_first_thread() -> None:
         net.interrupts(at=2)
         net.run(main)
     assert done == [("interrupted", 2), 5]
+
+
+def test_a_pair_of_sockets_waits_in_virtual_time() -> None:
+    def main() -> list[object]:
+        near, far = socket.socketpair()
+        start(lambda: later(2, lambda: far.sendall(b"hi")))
+        got: list[object] = [near.recv(10), time.monotonic() - FIRST]
+        near.settimeout(3)
+        with pytest.raises(TimeoutError):
+            near.recv(10)
+        near.close()
+        far.close()
+        return [*got, time.monotonic() - FIRST]
+
+    assert run(main) == [b"hi", 2, 5]
+
+
+@pytest.mark.slow
+def test_so_is_one_of_the_first_thread() -> None:
+    def main() -> None:
+        reader, writer = os.pipe()
+        start(lambda: time.sleep(100))
+        try:
+            os.read(reader, 1)
+        finally:
+            os.close(reader)
+            os.close(writer)
+
+    before = left()
+    with pytest.raises((NotImplementedError, ScenarioError)), Scenario(watchdog=1) as net:
+        net.run(main)
+    assert before == left()
+
+
+@pytest.mark.slow
+def test_a_call_that_waits_for_real_and_for_ever_is_told_of() -> None:
+    def main() -> None:
+        reader, writer = os.pipe()
+        try:
+            (thread,) = start(lambda: os.read(reader, 1))
+            time.sleep(1)
+            thread.join()
+        finally:
+            os.write(writer, b"x")
+            os.close(writer)
+
+    before = left()
+    with pytest.raises((NotImplementedError, ScenarioError)), Scenario(watchdog=1) as net:
+        net.run(main)
+    for _ in range(1000):
+        if before == left():
+            break
+        threading.Event().wait(0.01)
+    assert before == left()

@@ -114,7 +114,7 @@ class Run:
         world = self._world
         return Watchdog(
             self._watchdog, world.pulse, world.too_long, lambda: running_thread(world),
-            lambda frame, thread: judge(world, frame, thread),
+            lambda frame, thread, blocks: judge(world, frame, thread, blocks=blocks),
         )  # fmt: skip
 
     def _afterwards(self, error: BaseException | None) -> None:

@@ -61,7 +61,7 @@ class Watchdog:
 
     def __init__(
         self, seconds: float | None, pulse: Callable[[], object], too_long: Callable[[float, FrameType, int], None],
-        running: Callable[[], int] | None = None, unmoved: Callable[[FrameType, int], None] | None = None,
+        running: Callable[[], int] | None = None, unmoved: Callable[[FrameType, int, bool], None] | None = None,
     ) -> None:  # fmt: skip
         self.seconds: Final = seconds
         self.interrupted = False
@@ -69,7 +69,7 @@ class Watchdog:
         self._pulse: Callable[[], object] = pulse
         self._too_long: Callable[[float, FrameType, int], object] = too_long
         self._running: Callable[[], int] = running or _nobody
-        self._unmoved: Callable[[FrameType, int], object] = unmoved or _over
+        self._unmoved: Callable[[FrameType, int, bool], object] = unmoved or _over
         self._seen: object = None  # where it stood when it was last looked at
         self._still = 0  # and how often it had not moved
         self._thread = 0
@@ -135,7 +135,7 @@ class Watchdog:
         self._still = self._still + 1 if stands == self._seen else 0
         self._seen = stands
         if self._still == LOOKS:
-            self._unmoved(frame, thread)
+            self._unmoved(frame, thread, False)
         self._idle += 1
         if self._fired and self._idle == LOOKS and self._stands == (frame, frame.f_lasti):
             self._is_blocked(frame, thread)
@@ -155,6 +155,8 @@ class Watchdog:
         if self._signals <= 2 and thread == main_thread().ident and _interrupts_raise():
             self.interrupted = True
             signal.pthread_kill(thread, signal.SIGINT)
+        else:
+            self._unmoved(frame, thread, True)
 
 
 def _over(*_: object) -> None: ...
@@ -183,6 +185,7 @@ def own_place(stack: list[Place]) -> Place | None:
 def _interrupts_raise() -> bool:
     """Whether SIGINT would raise, and do nothing else: it is Python's own handler, or that of asyncio."""
     handler: Any = signal.getsignal(signal.SIGINT)  # Any: whatever was put there
+    handler = getattr(handler, "stands_for", handler)  # where the program has threads
     of_asyncio = getattr(getattr(handler, "func", None), "__name__", "") == "_on_sigint"
     return hasattr(signal, "pthread_kill") and (handler is signal.default_int_handler or of_asyncio)
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import _socket
 import os
+import select
 import sys
 from errno import ENETUNREACH
 from socket import SOCK_DGRAM
@@ -17,6 +18,7 @@ from .._kernel.addresses import AF_UNIX, LOOPBACK
 from .._loopback.sockets import LoopbackSocket
 from .._loopback.tls import OverLoopback
 from .._methods import Shell
+from .._play.clock import nanoseconds
 from .._simulated.sockets import SimSocket, Socket
 from .._simulated.tls import OverSimulated
 from .._system import real_socket
@@ -55,6 +57,7 @@ def _is_pair(sock: Any) -> bool:
 
 
 _Raw: Final = _socket.socket
+_real_select: Final = select.select
 
 
 def _guard(name: str, real: Callable[..., Any]) -> Callable[..., Any]:
@@ -62,13 +65,28 @@ def _guard(name: str, real: Callable[..., Any]) -> Callable[..., Any]:
 
     def guard(self: Any, *args: Any, **kwargs: Any) -> Any:
         world = current()
-        if world is not None and not (through and _is_pair(self)) and not isinstance(self, LoopbackSocket):
-            refuse_real(world, name, self)
+        if world is not None and not isinstance(self, LoopbackSocket):
+            if not through or not _is_pair(self):
+                refuse_real(world, name, self)
+            if world.crew is not None and _Raw.gettimeout(self) != 0:
+                _wait_for(world, self, name)
         return real(self, *args, **kwargs)
 
     guard.__name__ = guard.__qualname__ = name
     guard.__doc__ = real.__doc__
     return guard
+
+
+def _wait_for(world: World, pair: Any, call: str) -> None:
+    """Another thread is to have its turn until an end of a pair is ready for a call that may wait."""
+    timeout: float | None = _Raw.gettimeout(pair)
+    which = [pair.fileno()] if pair.fileno() >= 0 else []
+    read, write = (which, []) if call.startswith("recv") else ([], which)
+    deadline = None if timeout is None else world.clock.now + nanoseconds(timeout)
+    if not which or not world.check_running(timeout):
+        return
+    if not world.until(lambda: any(_real_select(read, write, [], 0)), deadline, (call, "pair")):
+        raise TimeoutError("timed out")
 
 
 def refuse_real(world: World, name: str, sock: Any) -> NoReturn:

@@ -80,6 +80,7 @@ class RealSignals:
                 return None
             return handler(number, frame)
 
+        comes.stands_for = handler  # type: ignore[attr-defined]  # for the thread that looks after runs
         return comes
 
 

@@ -47,31 +47,33 @@ _FUTEX: Final = frozenset(("202", "98", "240", "221", "422"))
 """What a thread calls that waits for a lock, on the machines there are (man 2 futex)."""
 
 
-def judge(course: Run, frame: FrameType, thread: int) -> None:
-    """The thread that has the baton has not moved for a while; `frame`: where it stands."""
-    threads = course.threads
-    if threads is None or threads.running.ident != thread or not _waits_for_a_lock(threads.running.native):
-        return
-    take_away(course, frame, thread)
+def judge(course: Run, frame: FrameType, thread: int, *, blocks: bool) -> None:
+    """The thread that has the baton has not moved for a while; `frame`: where it stands.
 
-
-def take_away(course: Run, frame: FrameType, thread: int) -> None:
-    """It does not come back by itself: all others are ended, which may let it."""
+    blocks: it does not come back to Python either to be ended. All others are ended then, which may let it.
+    """
     threads = course.threads
     if threads is None or threads.running.ident != thread:
         return
     me = threads.running
     others = [_standing(one) for one in threads.alive.values() if one is not me and one.wait]
-    if not others:
+    if not others or not (blocks or _waits_for_a_lock(me.native)):
         return
-    course.monitor.fails(
-        NotImplementedError(
-            f"{name_of(me)} waits in real time, {_at(frame)}, for a lock that was made before the scenario began, and"
-            f" is held by a thread that waits in it: {several(others)}. Make that lock in the function that is run, or"
-            " in a global of its module"
-        )
+    what = (
+        f"in a call that is none of the scenario's, while others wait in it: {several(others)}. Replace what calls it"
+        " in the test"
+        if blocks
+        else "for a lock that was made before the scenario began, and is held by a thread that waits in it:"
+        f" {several(others)}. Make that lock in the function that is run, or in a global of its module"
     )
+    course.monitor.fails(NotImplementedError(f"{name_of(me)} waits in real time, {_at(frame)}, {what}"))
     threads.take_away(me)
+
+
+def left_behind(course: Run, strand: Strand) -> None:
+    """The program is out, and one of its threads does not end, whatever was tried: nobody waits for it any more."""
+    text = f"{_standing(strand)} waits in a call that is none of the scenario's, and is left behind"
+    course.monitor.fails(NotImplementedError(f"{text}. Replace what calls it in the test"))
 
 
 def name_of(strand: Strand) -> str:

@@ -24,6 +24,7 @@ from .._judge.trace import WIDTH
 from .clock import AT_ONE_INSTANT, nanoseconds
 from .deadlock import deadlock, waiting_line
 from .real_signals import RealSignals
+from .real_waits import left_behind
 from .strands import LINGERS, Strand, begin
 from .switches import Switches
 from .who_waits import WhoWaits
@@ -115,8 +116,6 @@ class Threads:
         """Whether the run is over: each is ended where it waits."""
         self._turns_at_the_end = 0
         self._ended_at: Nanoseconds = 0
-        self.abandoned = 0
-        """How many threads did not end, whatever was tried."""
         self.switches: Final = Switches(self.alive)
 
     @classmethod
@@ -462,8 +461,9 @@ class Threads:
             while (following := self._at_the_end()) is not None:
                 self._hand(self.main, following)
         for strand in [*self.others()]:
+            left_behind(self._course, strand)
+            strand.ending.left()
             del self.alive[strand.ident]  # it never gets the baton again
-            self.abandoned += 1
         self._course.threads = None
         self.over = False
         self.main.goes_on = self.main.ended = False
