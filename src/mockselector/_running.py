@@ -17,7 +17,7 @@ from ._ending.thread_state import StateOfThread
 from ._ending.watchdog import Watchdog
 from ._install.installing import Installed
 from ._install.loops import tidy
-from ._install.open_blocks import check_surroundings, closed
+from ._install.open_blocks import check_surroundings, closed, opened
 from ._install.threads import end_threads, wait_for_threads
 from ._play.real_waits import judge
 from ._play.threads import running_thread
@@ -171,9 +171,11 @@ class Run:
             under.__enter__()
             self._watch = self._guard()
             self._watch.begin()
+            opened(world)
         except BaseException:
             self._goes()
             self._block.close()
+            closed(world)
             raise
 
     async def leave_async(self, error: BaseException | None, *, misuse: bool) -> bool:

@@ -397,7 +397,6 @@ class Scenario:
         check_surroundings()
         self._world.ending.outside = caller(1).f_code
         self._run.enter()
-        opened(self._world)
         return self
 
     async def __aexit__(
