@@ -11,7 +11,7 @@ import sys
 import warnings
 from typing import TYPE_CHECKING, Final
 
-from ._ending.ending import PATIENCE, EndException, add_story, interruption, is_interruption
+from ._ending.ending import PATIENCE, EndException, add_story, interruption, interruptions, is_interruption
 from ._ending.garbage import clear
 from ._ending.thread_state import StateOfThread
 from ._ending.watchdog import Watchdog
@@ -89,8 +89,8 @@ class Run:
                 world.ending.left()
         except BaseException as one:
             error = one
-            if watch.interrupted and isinstance(one, KeyboardInterrupt):
-                interruption(world, one)
+            if watch.interrupted:
+                interruptions(world, one)
         finally:  # an interrupt may have come in the middle of that
             watch.end()
             world.ending.left()

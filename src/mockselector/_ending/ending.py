@@ -53,6 +53,13 @@ def interruption(run: object, error: KeyboardInterrupt | None = None) -> Keyboar
     return error
 
 
+def interruptions(run: object, error: BaseException) -> None:
+    """Every KeyboardInterrupt that an exception has come from is the scenario's."""
+    for one in _chain(error):
+        if isinstance(one, KeyboardInterrupt):
+            interruption(run, one)
+
+
 def is_interruption(error: BaseException | None, run: object = None) -> bool:
     """Whether it is that one (of whatever run), or one that the server has raised in its place; not one of the user."""
     if not isinstance(error, KeyboardInterrupt):
