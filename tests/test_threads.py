@@ -24,7 +24,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from mockselector import Scenario, ScenarioError
+from mockselector import EventLoop, Scenario, ScenarioError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -413,6 +413,19 @@ def test_a_loop_in_a_thread() -> None:
     assert run(main) == 3
 
 
+def test_a_loop_that_runs_on_after_a_block_has_a_pool_again() -> None:
+    async def main() -> list[object]:
+        async with Scenario() as net:
+            await asyncio.gather(asyncio.to_thread(time.sleep, 5), asyncio.to_thread(time.sleep, 3))
+            found: list[object] = [net.now]
+        return [*found, threading.active_count(), await asyncio.to_thread(lambda: "again")]
+
+    loop = EventLoop()
+    assert loop.run_until_complete(main()) == [5, 1, "again"]
+    loop.run_until_complete(loop.shutdown_default_executor())
+    loop.close()
+
+
 # -- sockets --------------------------------------------------------------------------------------
 
 
@@ -745,7 +758,9 @@ def test_a_finding_in_a_thread_comes_out_of_the_run() -> None:
     assert before == left()
 
 
-def test_nothing_is_printed_of_how_threads_are_ended(capfd: pytest.CaptureFixture[str]) -> None:
+def test_nothing_is_told_of_how_threads_are_ended(
+    capfd: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture
+) -> None:
     def main() -> None:
         pool = concurrent.futures.ThreadPoolExecutor(2)
         pool.submit(lambda: time.sleep(100))
@@ -757,6 +772,7 @@ def test_nothing_is_printed_of_how_threads_are_ended(capfd: pytest.CaptureFixtur
     with pytest.raises(LookupError):
         run(main)
     assert capfd.readouterr() == ("", "")
+    assert not caplog.records
 
 
 # -- deadlocks ------------------------------------------------------------------------------------

@@ -199,6 +199,7 @@ class Run:
 
     def _goes(self) -> None:
         """The scenario is taken away from under the loop."""
+        end_threads(self._world)
         if self._watch is not None:
             self._watch.end()
         for under in self.blocks:

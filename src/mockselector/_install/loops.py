@@ -265,12 +265,18 @@ def _of_socketserver(module: Any) -> list[Method]:
 # -- logs ------------------------------------------------------------------------------------------
 
 
+POOLS: Final = "concurrent.futures"
+"""The logger of pools."""
+
+
 def _handle_stand_in(real: Callable[..., Any]) -> Callable[..., Any]:
     """Of a logger: a scenario keeps the exceptions that a framework logs and then swallows, for its texts."""
 
     def handle(self: Any, record: Any) -> Any:
         world = current()
         info: Any = record.exc_info
+        if world is not None and self.name == POOLS and isinstance(info, tuple) and isinstance(info[1], EndException):
+            return None  # a pool complains of how its thread was ended
         apart = self.name != "asyncio"  # what that tells, its loop has told before
         if world is not None and apart and isinstance(info, tuple) and isinstance(info[1], BaseException):
             world.monitor.witness.heard(info[1])

@@ -107,12 +107,22 @@ def put_away(world: World) -> None:
     pools = _used(world)
     while pools:
         pool, made_here = pools.popitem()
-        if made_here:
+        if made_here and not _is_of_the_loop(pool):
             pool._shutdown = pool._shutdown or bool(pool._threads)
         else:
             pool._shutdown = False
             pool._work_queue, pool._shutdown_lock, pool._threads = RealQueue(), allocate_lock(), set()
             pool._idle_semaphore = Semaphore(0)
+
+
+def _is_of_the_loop(pool: Any) -> bool:
+    """Whether it is the one of an event loop that runs on, and is then to make another one."""
+    events: Any = sys.modules.get("asyncio.events")  # Any: imported by whoever uses it
+    loop: Any = None if events is None else events._get_running_loop()
+    if getattr(loop, "_default_executor", None) is not pool:
+        return False
+    loop._default_executor = None
+    return True
 
 
 LATE: Final[Late] = {_MODULE: _of_pools}
