@@ -29,6 +29,11 @@ def current() -> World | None:
     return worlds[-1][0] if worlds else None
 
 
+def is_alone() -> bool:
+    """Whether no other thread has a world put under its code."""
+    return not _current.keys() - {get_ident()}
+
+
 def check_world(world: World, thing: object) -> None:
     """Refuse what a module has kept from an earlier scenario."""
     now = current()

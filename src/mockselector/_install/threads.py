@@ -15,7 +15,7 @@ import threading
 from _thread import get_ident
 from typing import TYPE_CHECKING, Any, Final
 
-from .._current import current, enter, leave
+from .._current import current, enter, is_alone, leave
 from .._ending.ending import EndException
 from .._judge.errors import ScenarioError
 from .._play.threads import Threads
@@ -257,6 +257,16 @@ def end_threads(world: World) -> None:
     if world.crew is not None:
         world.crew.close()
         pools.put_away(world)
+    if vars(threading)["_limbo"] and is_alone():
+        _forget_unbegun()
+
+
+def _forget_unbegun() -> None:
+    """What an interrupt has kept from starting is in no list of those that are about to."""
+    about_to: dict[Any, Any] = vars(threading)["_limbo"]  # Any: threads, of whose own things two are asked for
+    for thread in [*about_to]:
+        if isinstance(thread._started._cond._lock, Lock) and not thread._started.is_set():
+            about_to.pop(thread, None)
 
 
 THREADING: Final = ("threading.excepthook()", "a threading.excepthook of the program's own.")

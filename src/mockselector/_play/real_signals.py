@@ -91,8 +91,9 @@ def _stands_in(frame: FrameType | None) -> str:
         file = frame.f_code.co_filename
         if file.endswith(_HANDED) and file in INSIDE:
             return "handed"
-        if file.endswith(_WHOLE) and file in INSIDE:
-            whole = "whole"
+        starts = file == threading.__file__ and frame.f_code.co_name == "start"
+        if starts or (file.endswith(_WHOLE) and file in INSIDE):
+            whole = "whole"  # what `threading` has noted of a thread is to become true
         elif file not in INSIDE and file != threading.__file__:
             return whole
         frame = frame.f_back
