@@ -1071,3 +1071,25 @@ def test_a_call_that_waits_for_real_and_for_ever_is_told_of() -> None:
             break
         threading.Event().wait(0.01)
     assert before == left()
+
+
+def test_many_may_wait_for_the_end_of_one() -> None:
+    def main() -> list[float]:
+        def waits(timeout: float | None) -> None:
+            one.join(timeout)
+            one.join()
+            assert not one.is_alive()
+            ended.append(time.monotonic() - begun)
+
+        ended: list[float] = []
+        begun = time.monotonic()
+        one = threading.Thread(target=time.sleep, args=(3,))
+        others = [threading.Thread(target=waits, args=(timeout,)) for timeout in (None, 1, 5, None)]
+        for thread in (one, *others):
+            thread.start()
+        for thread in others:
+            thread.join()
+        return ended
+
+    with Scenario() as net:
+        assert net.run(main) == [3, 3, 3, 3]

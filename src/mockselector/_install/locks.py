@@ -90,7 +90,7 @@ class Lock:
             parks(world, waiter, timeout, ("wait", "threading"))
         except BaseException:
             if waiter.released:
-                self.release()
+                self._goes_to_the_next()
             raise
         finally:
             if not waiter.released:
@@ -109,6 +109,10 @@ class Lock:
         else:
             self._real.release()
 
+    def _goes_to_the_next(self) -> None:
+        """Who was given it does not want it any more."""
+        self.release()
+
     def __exit__(self, *_: object) -> None:
         self.release()
 
@@ -124,6 +128,30 @@ class Lock:
 
     def __repr__(self) -> str:
         return repr(self._real)
+
+
+class Sentinel(Lock):  # pragma: no cover  (up to Python 3.12)
+    """The lock that a thread holds as long as it lives: whoever waits for its end takes it, and lets go of it at once.
+
+    It is free in between, as `Thread.join()` asks it to be: nobody is given it.
+    """
+
+    __slots__ = ()
+
+    def release(self) -> None:
+        """As `threading.Lock.release`."""
+        self._real.release()
+        self._goes_to_the_next()
+
+    def _goes_to_the_next(self) -> None:
+        if self._waiters:
+            self._waiters.popleft().release()
+
+    def _is_given(self, world: World, timeout: float | None) -> bool:
+        while super()._is_given(world, timeout):
+            if self._real.acquire(False):
+                return True
+        return False
 
 
 class RLock:

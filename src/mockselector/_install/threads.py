@@ -23,7 +23,7 @@ from .._text import shown
 from .._whose import whose
 from . import pools
 from .doors import for_a_tool, named
-from .locks import Lock
+from .locks import Lock, Sentinel
 from .processes import NOT_SIMULATED
 
 if TYPE_CHECKING:
@@ -163,7 +163,7 @@ def _begin(
     world.check_not_acting("start a thread")
     key = object()
     box: list[Any] = [function, args, kwargs]
-    sentinels: list[Lock] = []
+    sentinels: list[Sentinel] = []
 
     def work(begins: bool) -> None:
         enter(world, key)
@@ -199,7 +199,7 @@ def _begin(
     return Threads.of(world).start(work, daemon=daemon)
 
 
-_sentinels: Final[dict[int, list[Lock]]] = {}  # of the threads of scenarios
+_sentinels: Final[dict[int, list[Sentinel]]] = {}  # of the threads of scenarios
 
 
 def _set_sentinel() -> Any:  # Any: one of both kinds  # pragma: no cover  (up to Python 3.12)
@@ -207,7 +207,7 @@ def _set_sentinel() -> Any:  # Any: one of both kinds  # pragma: no cover  (up t
     mine = _sentinels.get(get_ident())
     if mine is None:
         return _real_sentinel()
-    mine.append(Lock())
+    mine.append(Sentinel())
     begun: dict[Any, threading.Thread] = vars(threading)["_limbo"]
     thread = next((one for one in begun.values() if one.ident == get_ident()), None)
     world = current()
