@@ -18,6 +18,7 @@ from .doors import named
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from .._play.world import World
     from .doors import Late, Method, Pair
 
 __tracebackhide__ = True  # pytest: end tracebacks at the server's own line
@@ -61,7 +62,12 @@ def sleep(seconds: float, /) -> None:
     world = current()
     if world is None or sys._getframe(1).f_globals.get("__name__") == "subprocess":  # that waits for a real process
         _real_sleep(seconds)
-        return
+    else:
+        sleep_in(world, seconds)
+
+
+def sleep_in(world: World, seconds: float) -> None:
+    """Sleep in a scenario."""
     since = world.clock.now
     world.sleep(seconds)
     if world.monitor.pedantic:

@@ -12,13 +12,13 @@ from selectors import _BaseSelectorImpl
 from typing import TYPE_CHECKING, Any, Final
 
 from .._current import BEFORE, StandIn, current
-from .._judge.holding_up import judge_held_up
 from .._loopback.sockets import LoopbackSocket
 from .._simulated.kinds import STAND_INS
 from .._simulated.polls import SimEpoll, epoll_of, listed, make_epoll, make_poll, select_among
 from .._simulated.selectors import is_simulated
 from .._simulated.sockets import SimSocket
 from .._system import REAL_SELECTORS, number_of, real_socket, select_seconds
+from .clocks import sleep_in
 from .doors import class_door, for_a_tool, named, refusing
 
 if TYPE_CHECKING:
@@ -47,10 +47,7 @@ def select(rlist: Iterable[Any], wlist: Iterable[Any], xlist: Iterable[Any], tim
         return world.stack.select(lists, seconds) or select_among(world, lists, seconds)
     if seconds is None:
         world.refuse("select.select() without descriptors and without a timeout waits for ever")
-    since = world.clock.now
-    world.sleep(seconds)
-    if world.monitor.pedantic:
-        judge_held_up(world.monitor, since, "sleep", "time")
+    sleep_in(world, seconds)
     return [], [], []
 
 
