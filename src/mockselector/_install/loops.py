@@ -17,9 +17,10 @@ from .._system import number_of
 from .._whose import whose
 from .doors import class_door, refused_method
 from .names import getaddrinfo, name_info
+from .pools import InOrder
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Mapping
+    from collections.abc import Callable, Mapping
 
     from .._judge.records import Record
     from .._play.world import World
@@ -205,30 +206,6 @@ def _create_task(self: Any, *args: Any, **kwargs: Any) -> Any:
         if made:
             del made[-1]  # this frame
     return task
-
-
-class InOrder(set[Any]):
-    """A set that asyncio makes, gone through in an order that hash and `id()` do not decide.
-
-    Tasks come in the order in which they were made, all else in that in which it was given.
-    """
-
-    _given: Mapping[Any, int] = {}
-
-    def __init__(self, things: Iterable[Any] = ()) -> None:
-        kept = dict.fromkeys(things)
-        super().__init__(kept)
-        self._given = {thing: number for number, thing in enumerate(kept)}
-
-    def __iter__(self) -> Iterator[Any]:
-        return iter(sorted(super().__iter__(), key=self._place))
-
-    def _place(self, thing: Any) -> tuple[int, int]:
-        try:
-            age = ages.get(thing, 0)
-        except TypeError:  # it is nothing to which there are weak references, and so no task
-            age = 0
-        return age, self._given.get(thing, 0)
 
 
 def _all_tasks(loop: Any = None) -> set[Any]:

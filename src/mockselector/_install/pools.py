@@ -14,12 +14,13 @@ from threading import Semaphore
 from typing import TYPE_CHECKING, Any, Final
 
 from .._current import current
+from .._judge.standing import ages
 from .doors import named
 from .locks import Lock, Queue, RealQueue, instead_of
 from .processes import NOT_SIMULATED
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
     from types import ModuleType
 
     from .._play.threads import Threads
@@ -33,19 +34,34 @@ _BEFORE: Final = "its threads were started before the scenario began, and work i
 
 
 class InOrder(set[Any]):
-    """A set that is gone through in the order in which things came into it."""
+    """A set that the standard library makes, gone through in an order that hash and `id()` do not decide.
 
-    def __init__(self) -> None:
-        super().__init__()
-        self._order: dict[Any, None] = {}
+    Tasks of asyncio come in the order in which they were made, all else in that in which it was given.
+    """
+
+    _given: dict[Any, int] = {}  # noqa: RUF012  (empty, and left so)
+
+    def __init__(self, things: Iterable[Any] = ()) -> None:
+        kept = dict.fromkeys(things)
+        super().__init__(kept)
+        self._given = {thing: number for number, thing in enumerate(kept)}
 
     def add(self, thing: Any, /) -> None:
         """As a set's."""
         super().add(thing)
-        self._order[thing] = None
+        if not self._given:
+            self._given = {}  # of its own: one that copy() has made shares that of the class
+        self._given.setdefault(thing, len(self._given))
 
     def __iter__(self) -> Iterator[Any]:
-        return iter([*self._order])
+        return iter(sorted(super().__iter__(), key=self._place))
+
+    def _place(self, thing: Any) -> tuple[int, int]:
+        try:
+            age = ages.get(thing, 0)
+        except TypeError:  # it is nothing to which there are weak references, and so no task
+            age = 0
+        return age, self._given.get(thing, 0)
 
 
 def _of_pools(module: Any) -> list[Method]:
