@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from asyncio_servers import answer, serve
 from mockselector import Scenario, ScenarioError
 from scenario_servers import PORT, headline
 
@@ -43,22 +44,6 @@ def nothing_is_said(caplog: pytest.LogCaptureFixture, monkeypatch: pytest.Monkey
     assert not said
     told = [record.getMessage() for record in caplog.get_records("call")]
     assert [one for one in told if not one.startswith(OF_PYTHON)] == SAID
-
-
-async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-    """Answers each line in capitals."""
-    try:
-        with contextlib.suppress(ConnectionError):
-            while line := await reader.readline():
-                writer.write(line.upper())
-                await writer.drain()
-    finally:
-        writer.close()
-
-
-async def serve() -> None:
-    async with await asyncio.start_server(answer, "localhost", PORT) as server:
-        await server.serve_forever()
 
 
 def in_a_loop(main: Serve) -> Any:

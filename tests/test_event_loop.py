@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 import mockselector
+from asyncio_servers import answer, serve
 from mockselector import EventLoop, Scenario, ScenarioError
 from scenario_servers import DB, PORT, headline
 
@@ -35,22 +36,6 @@ def run(test: Test) -> Any:
     finally:
         loop.run_until_complete(loop.shutdown_asyncgens())
         loop.close()
-
-
-async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-    """Answers each line in capitals."""
-    try:
-        with contextlib.suppress(ConnectionError):
-            while line := await reader.readline():
-                writer.write(line.upper())
-                await writer.drain()
-    finally:
-        writer.close()
-
-
-async def serve() -> None:
-    async with await asyncio.start_server(answer, "localhost", PORT) as server:
-        await server.serve_forever()
 
 
 def hello(net: Scenario) -> None:
