@@ -1035,6 +1035,7 @@ def test_a_pair_of_sockets_waits_in_virtual_time() -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("interruptible")
 def test_so_is_one_of_the_first_thread() -> None:
     def main() -> None:
         reader, writer = os.pipe()
@@ -1052,6 +1053,7 @@ def test_so_is_one_of_the_first_thread() -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("interruptible")
 def test_a_call_that_waits_for_real_and_for_ever_is_told_of() -> None:
     def main() -> None:
         reader, writer = os.pipe()
