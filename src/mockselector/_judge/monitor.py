@@ -19,10 +19,10 @@ from .idling import IN_VAIN, Idling
 from .leftovers import Leftovers
 from .reasons import is_dropping
 from .records import Record
-from .rules import GONE, LIFE, MEMBERSHIP, QUIET, RULES, Breach, ByNetwork, NotSimulated
+from .rules import GONE, LIFE, QUIET, RULES, Breach, ByNetwork, NotSimulated
 from .short_sends import ShortSends
 from .sleeping import Sleeping
-from .trace import WIDTH, Trace, caller, folds, mask_text, outwards
+from .trace import WIDTH, Trace, caller, folds, outwards
 from .unhandled import Unhandled
 from .watching import interest, leave
 from .witness import GIVES_UP, Witness
@@ -30,7 +30,6 @@ from .witness import GIVES_UP, Witness
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Mapping, Sequence
-    from selectors import SelectorKey
     from types import CodeType, FrameType
     from typing import Final, NoReturn
 
@@ -65,6 +64,7 @@ class Monitor:
         self.records: list[Record] = []
         self.violation: BaseException | None = None  # a finding, a refusal, or what a step has raised
         self.unraised = False  # whether the program has not met it yet
+        self.observed: list[ScenarioError] | None = None  # what was found, where that is told and not raised
         self.raised_at: tuple[tuple[CodeType, int], ...] = ()  # what ran then, and in which lines, innermost first
         self.finished = False
         self.life: Mapping[Phase, Mapping[Operation, Cell]] = LIFE
@@ -194,7 +194,7 @@ class Monitor:
             self.becomes(record, cell)
             return
         if isinstance(cell, Breach):
-            if self.in_force(cell.rule, record) and not self._tolerates(cell.rule, record):
+            if self.in_force(cell.rule, record) and not self.sleeping.tolerates(cell.rule, record):
                 self.append(operation, record.name, None, frame)
                 self.idling.in_vain(record.name, operation, record)
                 fields = {"seconds": detail} if isinstance(detail, str) else None
@@ -231,18 +231,6 @@ class Monitor:
                 leave(record)
             if not record.watches or not self.interest(record):
                 record.number = -1  # the next socket may be given it
-
-    def _tolerates(self, rule: RuleId, record: Record) -> bool:
-        """Whether this once is no harm.
-
-        A protocol's layers may each have to see the end for themselves; and whoever has met it behind the
-        last data is woken by it once more, and deals with it then.
-        """
-        if rule != "read-past-eof":
-            return False
-        record.past_eof += 1
-        again = not self.pedantic or record.name in self.sleeping.ended
-        return record.past_eof <= (self.spare_reads if again else 0)
 
     def _judge_close(self, record: Record, frame: FrameType) -> None:
         """What is judged before a socket is closed."""
@@ -358,29 +346,6 @@ class Monitor:
         if end is not None:
             end()
 
-    def delivers(self, selector: str, record: Record, key: SelectorKey | None, mask: int, event: str) -> bool:
-        """Whether the event may be delivered; judges it first. False: it is allowed, and left out."""
-        if key is None:
-            rule = MEMBERSHIP["absent"]["deliver"]
-            assert isinstance(rule, Breach)
-            if self.in_force(rule.rule, record):
-                self.append("select", selector, None, caller(3))
-                note = (
-                    event
-                    if any(one.watches for one in self.records)
-                    else f"{event} Nothing at all is registered with the selector."
-                )
-                self.raise_violation(Finding(rule.rule, record.name, {"mask": mask_text(mask)}, note=note))
-            return False
-        missing = mask & ~key.events
-        if missing and self.in_force("event-without-interest", record):
-            self.append("select", selector, None, caller(3))
-            fields = {
-                "mask": mask_text(mask), "interest": mask_text(key.events), "missing": mask_text(missing),
-            }  # fmt: skip
-            self.raise_violation(Finding("event-without-interest", record.name, fields, note=event))
-        return True
-
     def selected(self, selector: str, ready: tuple[tuple[str, int], ...] | None) -> None:
         """`select()` returns `ready`; None: it found the script at its end."""
         self.returned = bool(ready)
@@ -434,35 +399,61 @@ class Monitor:
                 findings += self.leftovers.open_sockets(open_selectors)
             if findings:
                 first = (findings[0].rule, findings[0].socket)
-                self._violated(findings[0], also=[one for one in findings[1:] if (one.rule, one.socket) != first])
+                also = [one for one in findings[1:] if (one.rule, one.socket) != first]
+                if not self._observes(findings[0], also):
+                    self._violated(findings[0], also)
 
     # -- violations -------------------------------------------------------------------------
 
-    def breach(self, finding: Finding, operation: str, name: str, detail: object = None) -> NoReturn:
-        """Note the call in which a rule turned out to be broken, and raise that."""
-        if operation != "sleep" or self.rows[-WIDTH] != "sleep":  # which was noted when it began
-            self.append(operation, name, detail, caller(2))
+    def breach(self, finding: Finding, operation: str, name: str, detail: object = None) -> None:
+        """Note the call in which a rule turned out to be broken, and raise that, unless the run is only observed."""
+        self._note_call(operation, name, detail)
         self.raise_violation(finding)
 
-    def raise_violation(self, finding: Finding) -> NoReturn:
-        """Remember the first violation of the run, and raise this one."""
+    def end_at(self, finding: Finding, operation: str, name: str, detail: object = None) -> NoReturn:
+        """Note such a call, and raise that: the program cannot go on."""
+        self._note_call(operation, name, detail)
+        self.end_by(finding)
+
+    def _note_call(self, operation: str, name: str, detail: object) -> None:
+        if operation != "sleep" or self.rows[-WIDTH] != "sleep":  # which was noted when it began
+            self.append(operation, name, detail, caller(3))
+
+    def raise_violation(self, finding: Finding) -> None:
+        """Raise this violation, unless the run is only observed: then go on as where its rule is allowed."""
+        if not self._observes(finding):
+            self.end_by(finding)
+
+    def _observes(self, finding: Finding, also: Collection[Finding] = ()) -> bool:
+        """Whether a finding is only told."""
+        if self.observed is not None and self.violation is None:
+            self.allow |= {one.rule for one in (finding, *also)}
+            self.observed.append(self._error(finding, also))
+        return self.observed is not None
+
+    def end_by(self, finding: Finding) -> NoReturn:
+        """Remember the first violation of the run, and raise this one: the program cannot go on."""
         if self.violation is not None and self.give_up is not None and not is_dropping():
             self._again += 1
             if self._again > IN_VAIN:
                 self.give_up_in_vain()  # it has swallowed one after the other
         raise self._violated(finding)
 
-    def found(self, finding: Finding) -> None:
+    def found(self, finding: Finding, *, goes_on: bool = True) -> None:
         """Remember a finding that is not raised by a call; the next that may wait raises it."""
-        self.unraised = self.violation is None
-        self._violated(finding)
+        if not (goes_on and self._observes(finding)):
+            self.unraised = self.violation is None
+            self._violated(finding)
 
-    def _violated(self, finding: Finding, also: Collection[Finding] = ()) -> ScenarioError:
+    def _error(self, finding: Finding, also: Collection[Finding] = ()) -> ScenarioError:
         first = self.violation is None  # a later one is seldom looked at
         around = self.witness.around(finding) if first else self.witness.around_call()
-        error = scenario_error(
+        return scenario_error(
             finding, self.rows, self.script, lambda: self._made_at(finding), tuple(also), around, at_once=first
         )
+
+    def _violated(self, finding: Finding, also: Collection[Finding] = ()) -> ScenarioError:
+        first, error = self.violation is None, self._error(finding, also)
         if first:
             self.fails(error)
             self.raised_at = tuple((one.f_code, one.f_lineno) for one in outwards(sys._getframe()))

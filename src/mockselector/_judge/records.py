@@ -16,7 +16,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Mapping
     from types import CodeType, FrameType
-    from typing import Final, NoReturn, Protocol
+    from typing import Final, Protocol
 
     from .._buffers import Outgoing, Owed
     from .errors import Finding
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
             """The rule that what is left of the script breaks, and what is left; None: nothing."""
             ...
 
-        def _made_at(self) -> Place:
+        def _made_at(self) -> Place | None:
             """Where the script was written."""
             ...
 
@@ -64,6 +64,7 @@ if TYPE_CHECKING:
         violation: BaseException | None
         records: list[Record]
         pedantic: bool
+        spare_reads: int
         level_triggered: bool
         thread_at: Callable[[int], str] | None
 
@@ -91,8 +92,8 @@ if TYPE_CHECKING:
         def in_force(self, rule: RuleId, record: Record | None = None) -> bool: ...
         def interest(self, record: Record) -> int: ...
         def append(self, operation: str, name: str, detail: object, frame: FrameType) -> None: ...
-        def breach(self, finding: Finding, operation: str, name: str, detail: object = None) -> NoReturn: ...
-        def raise_violation(self, finding: Finding) -> NoReturn: ...
+        def breach(self, finding: Finding, operation: str, name: str, detail: object = None) -> None: ...
+        def raise_violation(self, finding: Finding) -> None: ...
         def found(self, finding: Finding) -> None: ...
         def give_up_in_vain(self) -> None: ...
 

@@ -593,7 +593,7 @@ JUDGED: Final[Mapping[RuleId, tuple[str, ...]]] = {
     "closed-still-registered": ("at_sleep",),
     "close-before-unregister": ("_judge/monitor",),
     "event-not-registered": ("MEMBERSHIP",),
-    "event-without-interest": ("_judge/monitor",),
+    "event-without-interest": ("_judge/registering",),
     "read-without-data": ("LIFE",),
     "read-past-eof": ("LIFE",),
     "eof-ignored": ("at_sleep", "_judge/sleeping"),  # when the server sleeps again; or never does

@@ -51,10 +51,10 @@ class Descriptor:
         "shut", "stream", "waits", "watchers",
     )  # fmt: skip
 
-    def __init__(self, number: int, family: int, made: Place) -> None:
+    def __init__(self, number: int, family: int, made: Place | None) -> None:
         self.number: Final = number
         self.family: Final = family
-        self.made: Place = made
+        self.made: Place | None = made  # by a line of the program; None: by a connection that came in
         self.local: Address = unbound(family)
         self.bound: bool = False
         self.locked: bool = False  # to the very port (or path) that was asked for
@@ -317,7 +317,7 @@ class Descriptor:
         does = "sends" if reads else "reads"
         return f"{name} {does} nothing more: {peer.doing()}." if peer is not None else ""
 
-    def _made_at(self) -> Place:
+    def _made_at(self) -> Place | None:
         peer = self.stream.other.peer if self.stream is not None else self.played_by
         return peer.place() if peer is not None else self.made
 

@@ -52,7 +52,7 @@ class Network:
 
     # -- descriptors ----------------------------------------------------------------------------
 
-    def open(self, family: int, made: Place) -> Descriptor:
+    def open(self, family: int, made: Place | None) -> Descriptor:
         """The lowest free number, as POSIX has it."""
         number = self._lowest()
         descriptor = self.descriptors[number] = Descriptor(number, family, made)

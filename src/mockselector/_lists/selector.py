@@ -18,7 +18,7 @@ from weakref import WeakMethod, ref
 
 from .._ending.ending import EndException, Ending, trim
 from .._judge.monitor import Monitor
-from .._judge.registering import registered
+from .._judge.registering import delivers, registered
 from .._judge.rules import checked_rules
 from .._judge.trace import WIDTH, Trace, caller, place
 from .._judge.watching import Watch
@@ -30,7 +30,7 @@ from .listen_socket import ListenSocket
 from .mock_socket import MockSocket
 from .mocks import is_any_mock
 from .scripted import join, socket_of
-from .unseen import Unseen, warn
+from .unseen import Unseen, Untold, tell
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -43,7 +43,6 @@ if TYPE_CHECKING:
 
     from .._judge.records import Record
     from .._judge.rules import Registration, RuleId
-    from .._judge.trace import Place
     from .._system import FileObject
 
     Ready: TypeAlias = FileObject | tuple[FileObject, int]
@@ -236,10 +235,10 @@ class MockSelector(_BaseSelectorImpl):
         unseen.settle()
         untold = None if unseen.has_failed() else self._untold("was dropped")
         if untold is not None:
-            warn(*untold)
+            tell(untold)
 
-    def _untold(self, how: str) -> tuple[str, Place | None] | None:
-        """Judge the run for good: a text about what nobody has seen of it, and where the script is; None: nothing."""
+    def _untold(self, how: str) -> Untold | None:
+        """Judge the run for good: what nobody has seen of it; None: nothing."""
         monitor = self._monitor
         if monitor is None or self._settled:
             return None
@@ -249,10 +248,11 @@ class MockSelector(_BaseSelectorImpl):
         self._finish(returned=not self._ending.times)
         if seen or monitor.violation is None:
             return None
-        return (
+        text = (
             f"a strict MockSelector {how}, and nobody has seen what it found:"
             f" use `with selector:` or selector.verify()\n\n{monitor.violation}"
-        ), monitor.script
+        )
+        return Untold(text, monitor.script, monitor.violation)
 
     def _in_use(self) -> bool:
         """Whether a block of it is open, or the server's thread, another one, still runs."""
@@ -419,7 +419,7 @@ class MockSelector(_BaseSelectorImpl):
                 )
             if key is None or mask & ~key.events:
                 text = f"It is event {monitor.events + 1} of the script: {event_text(event)}."
-                if not monitor.delivers(self._name, record, key, mask, text):
+                if not delivers(monitor, self._name, record, key, mask, text):
                     continue
                 assert key is not None
             if mask & EVENT_READ and record.script is not None:

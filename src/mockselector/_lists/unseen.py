@@ -31,9 +31,21 @@ if TYPE_CHECKING:
             """Whether a block of it is open, or the server's thread, another one, still runs."""
             ...
 
-        def _untold(self, how: str) -> tuple[str, Place | None] | None:
-            """Judge it for good: what nobody has seen of that, and where the script is; None: nothing."""
+        def _untold(self, how: str) -> Untold | None:
+            """Judge it for good: what nobody has seen of that; None: nothing."""
             ...
+
+
+class Untold:
+    """What a selector has found, and nobody has seen."""
+
+    __slots__ = ("text", "violation", "where")
+
+    def __init__(self, text: str, where: Place | None, violation: BaseException) -> None:
+        self.text: Final = text
+        self.where: Final = where
+        """Where its script is."""
+        self.violation: Final = violation
 
 
 _LIB: Final = os.path.dirname(os.__file__)
@@ -191,12 +203,42 @@ class _Aside:
     def __del__(self) -> None:
         untold = self._selector._untold(LEFT)
         if untold is not None:
-            warn(*untold)
+            tell(untold)
 
 
-def warn(text: str, where: Place | None) -> None:
-    """Warn at the script."""
-    warnings.warn_explicit(text, UserWarning, where.file if where else "", where.line if where else 0)
+def tell(untold: Untold) -> None:
+    """Warn at the script, unless what a test leaves is asked for when it ends."""
+    if _kept is not None:
+        _kept.append(untold.violation)
+        return
+    where = untold.where
+    warnings.warn_explicit(untold.text, UserWarning, where.file if where else "", where.line if where else 0)
+
+
+_kept: list[BaseException] | None = None  # what was dropped, and nobody has seen, since that was last asked for
+
+
+def keep_for_tests(*, keeps: bool) -> None:
+    """From now on, `left_by_test()` is asked when a test ends."""
+    global _kept
+    _kept = [] if keeps else None
+
+
+def left_by_test() -> list[BaseException]:
+    """A test is over: what its selectors have found, and nobody has seen."""
+    for unseen in tuple(_of_tests.values()):
+        selector = unseen.selector
+        if selector is not None and selector._in_use():
+            unseen.wait_for_exit()
+            continue
+        unseen.settle()
+        untold = None if selector is None else selector._untold(LEFT)
+        if untold is not None:
+            tell(untold)
+    left = [*(_kept or ())]
+    if _kept is not None:
+        _kept.clear()
+    return left
 
 
 def _watch_exit() -> None:
@@ -219,6 +261,6 @@ def _at_exit() -> None:
         try:
             untold = selector._untold(LEFT)
             if untold is not None:
-                warn(*untold)
+                tell(untold)
         except Exception as error:  # a warning that is to be an error; whatever the script of a test raises
             sys.stderr.write(f"{type(error).__name__}: {error}\n")

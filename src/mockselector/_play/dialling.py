@@ -17,6 +17,7 @@ from .._text import shown, value_text
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+    from typing import Protocol
 
     from .._choices import Choices
     from .._judge.monitor import Monitor
@@ -26,6 +27,13 @@ if TYPE_CHECKING:
     from .._system import Address
     from .player import Player
     from .reading import End
+
+    class Elsewhere(Protocol):
+        """What becomes of a connection that nobody answers."""
+
+        def connects(self, address: Address) -> None: ...
+        def asks(self, host: str) -> None: ...
+
 
 __tracebackhide__ = True  # pytest: end tracebacks at the server's own line
 
@@ -52,6 +60,8 @@ class Dialling:
         """Those that nobody has connected to yet."""
         self.ever: Final[list[Player]] = []
         """All that there have been."""
+        self.outside: Elsewhere | None = None
+        """Who says what is done about connections to who is no part of the program, where no script does."""
         self.alive = 0
         """Connections that the server has not closed."""
         self.dialled = 0
@@ -122,7 +132,9 @@ class Dialling:
 
     def unknown_host(self, host: str) -> None:
         """The program asks for the address of a host that the scenario does not speak of."""
-        if not self._network.knows(host) and self._monitor.in_force("unscripted-connection"):
+        if self.outside is not None:
+            self.outside.asks(host)
+        elif not self._network.knows(host) and self._monitor.in_force("unscripted-connection"):
             text = value_text(host)
             fields = {"what": f"{text}, which the scenario does not know", "address": f"({text}, port)"}
             self._monitor.breach(Finding("unscripted-connection", None, fields), "getaddrinfo", shown(host))
@@ -141,7 +153,9 @@ class Dialling:
         )
         if address[1:2] and address[1] in local:
             return  # the program's own port in another family: it is refused, and the other one tried
-        if self._monitor.in_force("unscripted-connection", record):
+        if self.outside is not None:
+            self.outside.connects(address)
+        elif self._monitor.in_force("unscripted-connection", record):
             where = address if isinstance(address, str) else (self._network.name_of(address[0]), *address[1:2])
             more = any(peer.endpoint.to == where for peer in self.ever)
             what = f"{value_text(where)}, where the scenario has no {'more backends' if more else 'backend'}"

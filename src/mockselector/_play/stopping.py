@@ -134,7 +134,7 @@ class Stopping:
             if never is not None and self.signals.stop is None:
                 never()
             if (termination.completes or not termination.is_server) and world.monitor.in_force("stuck"):
-                world.monitor.breach(world.outcome.not_returned(world.call, termination), *world.call)
+                world.monitor.end_at(world.outcome.not_returned(world.call, termination), *world.call)
             self._note()
             if self._asks_by_signal():
                 return

@@ -206,6 +206,7 @@ class Threads:
             self._gone.pop().join()
         course, monitor = self._course, self._course.monitor
         self.running = me
+        course.call = me.call  # where what then comes up finds the program
         course.ending, course.under, course.dropped.thread = me.ending, me.ident, me.ident
         monitor.returned, monitor.calm = me.returned, None
         self.switches.gets(len(monitor.rows) // WIDTH, me.serial)
@@ -354,7 +355,7 @@ class Threads:
         monitor = self._course.monitor
         if monitor.in_force("deadlock"):
             monitor.append("wait", "threading", None, waiting_line())
-            monitor.raise_violation(deadlock(self.alive, self._course.clock.now, monitor.witness.program))
+            monitor.end_by(deadlock(self.alive, self._course.clock.now, monitor.witness.program))
 
     def _peers_can_act(self) -> bool:
         return bool(self._course.turns.runnable or self._course.dialling.begun)

@@ -134,14 +134,14 @@ class World:
             finding.at_end = True
             self.outcome.late.append(finding)
             raise GivenUp
-        self.monitor.breach(finding, *self.call)
+        self.monitor.end_at(finding, *self.call)
 
     def sent_wrongly(self, record: Record, peer: Player, wrong: Difference, data: bytes) -> None:
         """What the server sends is not what the peer expects, says the peer: raise that, unless it is allowed."""
         if not (self.monitor.in_force("unexpected-send", record) and self.in_force("unexpected-send", peer)):
             peer.expecting.stop()
             return
-        self.monitor.breach(peer.found(wrong, record.name, "sent"), "send", record.name, excerpt(data))
+        self.monitor.end_at(peer.found(wrong, record.name, "sent"), "send", record.name, excerpt(data))
 
     def ended(self, peer: Player) -> None:
         """The last step of its script is taken."""
@@ -368,7 +368,7 @@ class World:
         self.frozen = True
         try:
             if self.monitor.violation is None and not self.monitor.finished:
-                self.monitor.found(self.spinning.frozen(seconds, stack_of(frame, self.ending.outside)))
+                self.monitor.found(self.spinning.frozen(seconds, stack_of(frame, self.ending.outside)), goes_on=False)
         finally:
             ending_of(self, thread).force(self, thread, frame)
 

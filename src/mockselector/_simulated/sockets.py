@@ -117,7 +117,7 @@ class SimSocket(Connecting):
                 world.outcome.waited(record, "accept:blocks", "accept-without-connection", took, self._around)
         stream = backlog[0]
         peer = world.peer_of(stream)
-        descriptor = world.network.open(self._descriptor.family, world.script)
+        descriptor = world.network.open(self._descriptor.family, None)
         descriptor.connected(stream)
         descriptor.inherit(self._descriptor)
         name, allow = (None, NO_RULES) if peer is None else (peer.name, peer.endpoint.allow)
