@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import inspect
 import linecache
 import re
 import sys
 import types
+import unittest
 from pathlib import Path
+from typing import Any
 
 import pytest
 from docs import make_rules
 
 import mockselector
-from mockselector import ScenarioError
+from mockselector import Scenario, ScenarioError
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text()
@@ -35,7 +38,17 @@ EXAMPLES = [
 @pytest.mark.parametrize(("page", "number", "block"), EXAMPLES, ids=[f"{page}-{n}" for page, n, _ in EXAMPLES])
 def test_examples_run(page: str, number: int, block: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(ROOT)
-    exec(compile(block, f"{page}[{number}]", "exec"), {})
+    names: dict[str, Any] = {}
+    exec(compile(block, f"{page}[{number}]", "exec"), names)
+    for name, thing in names.items():
+        if name.startswith("Test"):
+            result = unittest.TestResult()
+            unittest.defaultTestLoader.loadTestsFromTestCase(thing).run(result)
+            assert result.testsRun, "it has no tests"
+            assert result.wasSuccessful(), [*result.errors, *result.failures]
+        elif name.startswith("test_") and "net" in inspect.signature(thing).parameters:
+            with Scenario() as net:
+                thing(net)
 
 
 def run_as_file(source: str, monkeypatch: pytest.MonkeyPatch) -> types.ModuleType:

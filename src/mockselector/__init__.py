@@ -27,20 +27,22 @@ imports only from what stands above it.
     _program.py   what a test gives to be run: a function, a coroutine, and what is refused
     _running.py   how a scenario calls a server, and what of its end reaches the test
     _scenario.py  Scenario: what a test says of all that
+    _testing/     whole tests in a scenario: for pytest, and for unittest
 
 Event lists (`_lists`) and scenarios (from `_kernel` on) know nothing of each other.
 """
 
 from __future__ import annotations
 
-from ._judge.errors import ScenarioError
-from ._judge.trace import Event, Trace
-from .selector import ListenSocket, MockSelector, MockSocket
+from . import _system as _system  # at once, before anybody can patch what it takes from the system
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from . import selector as selector
     from ._install.event_loop import EventLoop
+    from ._judge.errors import ScenarioError
     from ._judge.rules import RuleId
+    from ._judge.trace import Event, Trace
     from ._play.netstat import SocketRow, SocketTable
     from ._play.peer import Peer
     from ._play.steps import (
@@ -61,6 +63,8 @@ if TYPE_CHECKING:
         Waits,
     )
     from ._scenario import Scenario
+    from ._testing.cases import ScenarioTestCase, simulated
+    from .selector import ListenSocket, MockSelector, MockSocket
 
     __version__: str
 
@@ -84,6 +88,7 @@ __all__ = [
     "RuleId",
     "Scenario",
     "ScenarioError",
+    "ScenarioTestCase",
     "Sends",
     "ShutsDown",
     "SocketRow",
@@ -92,13 +97,23 @@ __all__ = [
     "Step",
     "Trace",
     "Waits",
+    "simulated",
 ]
 
-# Imported when first asked for: whoever uses the three classes alone does not pay for the rest.
+# Imported when first asked for: whoever uses the three classes alone does not pay for the rest, and pytest, which loads
+# a plugin of this package wherever it is installed, for nothing.
 _LATER = {
+    "Event": "_judge.trace",
+    "ListenSocket": "selector",
+    "MockSelector": "selector",
+    "MockSocket": "selector",
     "Scenario": "_scenario",
     "EventLoop": "_install.event_loop",
     "Peer": "_play.peer",
+    "ScenarioError": "_judge.errors",
+    "ScenarioTestCase": "_testing.cases",
+    "Trace": "_judge.trace",
+    "simulated": "_testing.cases",
     "SocketRow": "_play.netstat",
     "SocketTable": "_play.netstat",
 }
@@ -119,8 +134,12 @@ def __getattr__(name: str) -> object:
         from ._judge.rules import RULES
 
         return Literal[tuple(RULES)]
-    if name in __all__:
+    if name in __all__ or name == "selector":
         from importlib import import_module
 
-        return getattr(import_module(f"{__name__}.{_LATER.get(name, '_play.steps')}"), name)
+        if name == "selector":
+            return import_module(f"{__name__}.selector")
+        thing = getattr(import_module(f"{__name__}.{_LATER.get(name, '_play.steps')}"), name)
+        globals()[name] = thing  # found at once from now on
+        return thing
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

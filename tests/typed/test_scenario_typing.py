@@ -7,6 +7,7 @@ import re
 import selectors
 import socket
 import ssl
+import unittest
 from typing import TYPE_CHECKING
 
 import pytest
@@ -21,6 +22,7 @@ from mockselector import (
     Play,
     Receives,
     Scenario,
+    ScenarioTestCase,
     Sends,
     SocketRow,
     SocketTable,
@@ -28,6 +30,7 @@ from mockselector import (
     Step,
     Trace,
     Waits,
+    simulated,
 )
 
 if TYPE_CHECKING:
@@ -173,3 +176,32 @@ def test_what_is_passed_in_by_hand_is_what_a_server_takes() -> None:
     assert_type(row, SocketRow)
     assert_type(row.unread, int)
     assert row.interest == "READ"
+
+
+def test_simulated() -> None:
+    def function(port: int) -> str:
+        return f"{port}"
+
+    async def coroutine(port: int) -> str:
+        return f"{port}"
+
+    class Case(unittest.TestCase):
+        pass
+
+    assert_type(simulated(function)(80), str)
+    assert_type(simulated(coroutine)(80), str)
+    assert_type(simulated(allow={"unread-data"})(function)(80), str)
+    assert_type(simulated(patience=60)(coroutine)(80), str)
+    assert_type(simulated(Case)(), Case)
+    with pytest.raises(TypeError):
+        simulated(function)()  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]
+    with pytest.raises(TypeError):
+        simulated(patients=60)  # type: ignore[call-overload]  # pyright: ignore[reportCallIssue]
+
+
+def test_a_case_with_a_scenario() -> None:
+    class Case(ScenarioTestCase):
+        def test_it(self) -> None:
+            assert_type(self.net, Scenario)
+
+    assert Case("test_it").run() is not None

@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     class Elsewhere(Protocol):
         """What becomes of a connection that nobody answers."""
 
+        def is_here(self, address: Address) -> bool: ...
         def connects(self, address: Address) -> None: ...
         def asks(self, host: str) -> None: ...
 
@@ -85,7 +86,8 @@ class Dialling:
 
     def dial(self, descriptor: Descriptor, record: Record, address: Address, asked: Address) -> None:
         """Begin to connect: to a listener of the program's own, else to a backend."""
-        listener = self._network.listener(address if isinstance(address, str) else address[:2])
+        elsewhere = self.outside is not None and not self.outside.is_here(address)
+        listener = None if elsewhere else self._network.listener(address if isinstance(address, str) else address[:2])
         if listener is not None and listener.backlog is not None:
             self._monitor.rename(record, None, "connection")
             has_room = len(listener.backlog) < listener.limit
@@ -148,14 +150,15 @@ class Dialling:
 
     def dialled_nobody(self, record: Record, address: Address) -> None:
         self._monitor.rename(record, None, "connection")
+        if self.outside is not None:
+            self.outside.connects(address)
+            return
         local = (
             () if isinstance(address, str) else [one.local[1] for one in self._network.listeners if one.family in ANY]
         )
         if address[1:2] and address[1] in local:
             return  # the program's own port in another family: it is refused, and the other one tried
-        if self.outside is not None:
-            self.outside.connects(address)
-        elif self._monitor.in_force("unscripted-connection", record):
+        if self._monitor.in_force("unscripted-connection", record):
             where = address if isinstance(address, str) else (self._network.name_of(address[0]), *address[1:2])
             more = any(peer.endpoint.to == where for peer in self.ever)
             what = f"{value_text(where)}, where the scenario has no {'more backends' if more else 'backend'}"

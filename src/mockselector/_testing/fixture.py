@@ -1,0 +1,62 @@
+"""The fixture `net`: a strict scenario for one test, judged when the test is at its end.
+
+Owns that a test that has failed is not told twice, and what of its scenario is shown then.
+"""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from typing import TYPE_CHECKING, Final
+
+import pytest
+
+from .._scenario import Scenario
+from .options import scenario_options
+from .telling import add_sections, sections
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+__tracebackhide__ = True  # pytest: end tracebacks at the server's own line
+
+NETS: Final = pytest.StashKey[list[Scenario]]()
+"""Of a test: its scenario."""
+
+FAILED: Final = pytest.StashKey[bool]()
+"""Of a test: whether a phase of it has failed."""
+
+ERROR: Final = pytest.StashKey[BaseException]()
+"""Of a test that has failed: by what."""
+
+
+def scenario(request: pytest.FixtureRequest) -> Iterator[Scenario]:
+    """A `Scenario`, with the options of the marker; left when the test is at its end."""
+    item: pytest.Item = request.node
+    net = Scenario(**scenario_options(item))
+    item.stash[NETS] = [net]
+    net.__enter__()
+    yield net
+    error: BaseException | None = item.stash.get(ERROR, None)
+    if error is None:
+        net.__exit__(None, None, None)
+        return
+    with suppress(Exception):  # it has failed: that is told, and nothing else
+        net.__exit__(type(error), error, error.__traceback__)
+    del item.stash[ERROR], error
+
+
+def notes(item: pytest.Item, call: pytest.CallInfo[None], report: pytest.TestReport) -> None:
+    """A phase of a test is over: keep what it has failed by, and show its scenario with that."""
+    nets = item.stash.get(NETS, None)
+    item.stash[FAILED] = report.failed or item.stash.get(FAILED, False)
+    if nets is None or not report.failed:
+        return
+    if call.excinfo is not None and call.when != "teardown":
+        item.stash[ERROR] = call.excinfo.value
+    add_sections(report, nets[0])
+
+
+def interrupted(item: pytest.Item | None) -> list[tuple[str, str]]:
+    """What the scenario of a test shows that was interrupted."""
+    nets = None if item is None else item.stash.get(NETS, None)
+    return [] if nets is None else sections(nets[0])

@@ -1,0 +1,137 @@
+"""What pytest tells of a test that ran in a scenario: its reports, and what the scenario adds to them.
+
+Owns the sections of a failed test, the report of a finding and of a refusal, and the summary at the end of a session.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Any, Final
+
+import pytest
+from _pytest._code.code import ReprFileLocation
+
+from .._judge.trace import shown_path
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from .._judge.errors import ScenarioError
+    from .._scenario import Scenario
+
+__tracebackhide__ = True  # pytest: end tracebacks at the server's own line
+
+ROWS: Final = 60
+"""So many of the last rows of a trace are shown."""
+
+TOLD: Final = "mockselector"
+"""Under which name a report carries what was found, from a worker as well."""
+
+SAVED: Final = "mockselector_saved_s"
+"""Likewise, how many seconds of waiting a test was saved."""
+
+
+def sections(net: Scenario) -> list[tuple[str, str]]:
+    """What a scenario has to show of a test that has failed."""
+    world = net._world
+    whole = net.trace.whole
+    lines = [f"... {len(whole) - ROWS:,} earlier"] * (len(whole) > ROWS)
+    for event in whole[-ROWS:]:
+        who = event.thread or ("" if event.actor in ("server", event.socket) else event.actor)
+        file, line, _ = event.place
+        lines.append(f"{event.time:>9.3f} s  {f'{who}: ' if who else ''}{event}  ({shown_path(file)}:{line})")
+    found = [("trace", "\n".join(lines)), ("conversations", "\n".join(world.outcome.scripts()))]
+    found += [("sockets", str(net.sockets()) if len(net.sockets()) else "")]
+    return [(f"mockselector: {name}", text) for name, text in found if text]
+
+
+def add_sections(report: pytest.TestReport, net: Scenario) -> None:
+    """Show that with a report; once."""
+    for name, text in sections(net):
+        if all(name != other for other, _ in report.sections):
+            report.sections.append((name, text))
+
+
+def failed(item: pytest.Item, report: pytest.TestReport, finding: ScenarioError) -> pytest.TestReport:
+    """The report of a phase of a test in which something was found, in the place of what it was."""
+    try:
+        raise finding
+    except type(finding):
+        info = pytest.ExceptionInfo.from_current()
+    told = info.getrepr(style="value", tbfilter=False)
+    path, line, _ = item.location
+    told.reprcrash = ReprFileLocation(path, (line or 0) + 1, info.exconly())
+    if report.failed and not isinstance(report.longrepr, (str, tuple)):
+        report.sections.append(("mockselector: what came of that", str(report.longrepr)))
+    return _instead(item, report, "failed", told)
+
+
+def skipped(item: pytest.Item, report: pytest.TestReport, reason: str) -> pytest.TestReport:
+    """Likewise, where a test could not be simulated."""
+    path, line, _ = item.reportinfo()
+    return _instead(item, report, "skipped", (str(path), (line or 0) + 1, f"Skipped: not simulated: {reason}"))
+
+
+def passed(item: pytest.Item, report: pytest.TestReport) -> pytest.TestReport:
+    """Likewise, where what was wrong in a phase came of something else, which is told."""
+    return _instead(item, report, "passed", None)
+
+
+def _instead(item: pytest.Item, report: pytest.TestReport, outcome: Any, longrepr: Any) -> pytest.TestReport:
+    return pytest.TestReport(
+        nodeid=report.nodeid, location=report.location, keywords=report.keywords, outcome=outcome, longrepr=longrepr,
+        when=report.when, sections=report.sections, duration=report.duration, start=report.start, stop=report.stop,
+        user_properties=report.user_properties,
+    )  # fmt: skip
+
+
+def carry(report: pytest.TestReport, findings: Iterable[ScenarioError], saved: float) -> None:
+    """Let a report carry what was found, and only told, and what was saved."""
+    for finding in findings:
+        report.user_properties.append((TOLD, [finding.rule, _place_of(finding), str(finding)]))
+    if saved > 0:
+        report.user_properties.append((SAVED, round(saved, 3)))
+
+
+def _place_of(finding: ScenarioError) -> str:
+    """The line that a finding is about, as its text has it: the user's own, if one is shown."""
+    shown = re.findall(r"^  .*?(\S+:\d+)  in ", str(finding).partition("In production")[0], re.MULTILINE)
+    return shown[-1] if shown else ""
+
+
+class Summary:
+    """What was found in a session, and only told; and what was saved."""
+
+    def __init__(self) -> None:
+        self._found: list[tuple[str, str, str, str]] = []  # rule, test, place, headline
+        self._saved = 0.0
+        self._tests = 0
+
+    def add(self, report: pytest.TestReport) -> None:
+        """What a report carries."""
+        for name, value in report.user_properties:
+            told: Any = value
+            if name == TOLD:
+                rule, place, text = told
+                self._found.append((rule, report.nodeid, place, text.partition("\n")[0].partition("] ")[2]))
+            elif name == SAVED:
+                self._saved += told
+                self._tests += 1
+
+    def write(self, terminal: pytest.TerminalReporter) -> None:
+        """Tell it, one line each."""
+        if not self._found and self._saved < 1:
+            return
+        terminal.section("mockselector")
+        for line in aligned(self._found):
+            terminal.write_line(line)
+        if self._saved >= 1:
+            terminal.write_line(f"{self._saved:,.0f} s of waiting were virtual, in {self._tests:,} tests")
+
+
+def aligned(found: Sequence[tuple[str, str, str, str]]) -> list[str]:
+    """Lines with columns."""
+    widths = [max((len(row[column]) for row in found), default=0) for column in range(3)]
+    return [
+        "  ".join([*(text.ljust(width) for text, width in zip(row, widths, strict=False)), row[3]]) for row in found
+    ]
