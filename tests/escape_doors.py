@@ -391,7 +391,6 @@ DOORS: list[Door] = [
         "multiprocessing.get_context('spawn').Process(target=print).start()",
         "multiprocessing.get_context('forkserver').Process(target=print).start()",
         "multiprocessing.Pool(1)",
-        "multiprocessing.pool.ThreadPool(1)",
         "thread_pool.apply_async(escapes)",
         "asyncio.run(process('true'))",
         "asyncio.run(asyncio.create_subprocess_exec('true'))",
@@ -405,6 +404,7 @@ DOORS: list[Door] = [
         "_thread.start_new_thread(stays, ())",
         "_thread.start_new(stays, ())",
         "concurrent.futures.ThreadPoolExecutor().submit(stays).result()",
+        "multiprocessing.pool.ThreadPool(1).apply(stays)",
         "asyncio.run(in_thread(None))",
         "asyncio.run(asyncio.to_thread(stays))",
         "class Threads(socketserver.ThreadingMixIn, socketserver.TCPServer): pass\n"

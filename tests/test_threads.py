@@ -11,6 +11,9 @@ import faulthandler
 import functools
 import http.client
 import http.server
+import multiprocessing
+import multiprocessing.dummy
+import multiprocessing.pool
 import os
 import queue
 import signal
@@ -364,6 +367,46 @@ def test_a_pool_from_before_without_a_thread_serves_in_a_run_and_after_it() -> N
     with pytest.raises(NotImplementedError, match="its threads were started before the scenario began"):
         run(lambda: pool.submit(int))
     pool.shutdown()
+
+
+def test_a_pool_of_multiprocessing_is_one_of_threads_too() -> None:
+    def main() -> Any:
+        def works(seconds: float) -> float:
+            time.sleep(seconds)
+            return time.monotonic() - FIRST
+
+        with multiprocessing.pool.ThreadPool(2) as pool:
+            answers = [pool.map(works, (2, 1, 3)), [*pool.imap_unordered(works, (2, 1))], pool.apply(works, (1,))]
+            late = pool.apply_async(works, (60,))
+            with pytest.raises(multiprocessing.TimeoutError):
+                late.get(5)
+            pool.close()
+            pool.join()
+        return answers, late.get()
+
+    assert run(main) == ([[2, 1, 4], [5, 6], 7], 67)
+
+
+def test_such_a_pool_that_nobody_closes_is_ended_with_the_program() -> None:
+    def main() -> Any:
+        pool = multiprocessing.dummy.Pool(1)
+        for _ in range(2):
+            pool.apply_async(lambda: later(1, lambda: done.append(time.monotonic() - FIRST)))
+        time.sleep(1.5)
+        return pool
+
+    done: list[float] = []
+    pool: multiprocessing.pool.ThreadPool = run(main)
+    assert done == [1]
+    with pytest.raises(ValueError, match="Pool not running"):
+        pool.apply(int)
+
+
+def test_such_a_pool_from_before_is_refused() -> None:
+    with multiprocessing.pool.ThreadPool(1) as pool:
+        with pytest.raises(NotImplementedError, match=r"^ThreadPool\(\) .*: its threads were started before the scen"):
+            run(lambda: pool.apply(int))
+        assert pool.apply(int) == 0
 
 
 def test_futures_are_waited_for() -> None:

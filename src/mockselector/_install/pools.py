@@ -1,8 +1,8 @@
-"""Pools of threads: those of `concurrent.futures`.
+"""Pools of threads: those of `concurrent.futures`, and the one of `multiprocessing.pool`.
 
 Owns that a pool's threads are gone through in the order in which they came, that one from before a scenario is used in
 it if it has no thread yet, that pools end with the program as they do with an interpreter, and that one which is kept
-beyond that says so. Knows of pools what the standard library's own module has of them.
+beyond that says so. Knows of pools what the standard library's own modules have of them.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from .._current import current
 from .._judge.standing import ages
 from .doors import named
 from .locks import Lock, Queue, RealQueue, instead_of
-from .processes import NOT_SIMULATED
+from .processes import NOT_SIMULATED, PROCESSES
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -129,6 +129,10 @@ def put_away(world: World) -> None:
             pool._shutdown = False
             pool._work_queue, pool._shutdown_lock, pool._threads = RealQueue(), allocate_lock(), set()
             pool._idle_semaphore = Semaphore(0)
+    for pool in [*world.holdings.thread_pools]:
+        pool._state = _TERMINATE
+        if hasattr(pool, "_terminate"):  # else it was never made
+            pool._terminate.cancel()  # its threads have ended
 
 
 def _is_of_the_loop(pool: Any) -> bool:
@@ -141,4 +145,62 @@ def _is_of_the_loop(pool: Any) -> bool:
     return True
 
 
-LATE: Final[Late] = {_MODULE: _of_pools}
+# -- the one of multiprocessing ---------------------------------------------------------------------
+
+_TERMINATE: Final = "TERMINATE"
+"""What such a pool says of itself when it is of no use any more."""
+
+
+class _News(Queue):
+    """What tells the one of its threads that looks after the others that something has changed: a pipe, else."""
+
+    __slots__ = ()
+
+    @property
+    def _reader(self) -> _News:
+        return self
+
+
+class _Context:
+    """What it takes of `multiprocessing` for itself."""
+
+    SimpleQueue: Final = _News
+
+
+def _of_thread_pools(module: Any) -> list[Method]:
+    kind = module.Pool
+    begins, waits, asks = kind.__init__, kind._wait_for_updates, kind._check_running
+
+    def makes(self: Any, *args: Any, **kwargs: Any) -> None:
+        world = current()
+        if world is None:
+            begins(self, *args, **kwargs)
+        elif not isinstance(self, module.ThreadPool):
+            world.refuse(PROCESSES)
+        else:
+            world.holdings.thread_pools[self] = None
+            begins(self, *args, **{**kwargs, "context": _Context})
+
+    def wait_for(sentinels: Any, change_notifier: Any, timeout: float | None = None) -> None:
+        if not isinstance(change_notifier, _News):
+            waits(sentinels, change_notifier, timeout)
+            return
+        change_notifier.get()
+        while not change_notifier.empty():
+            change_notifier.get()
+
+    def check(self: Any) -> None:
+        world = current()
+        if world is not None and self._state == module.RUN and self not in world.holdings.thread_pools:
+            threads = isinstance(self, module.ThreadPool)
+            world.refuse(NOT_SIMULATED.format("ThreadPool", _BEFORE) if threads else PROCESSES)
+        asks(self)
+
+    return [
+        (kind, "__init__", named(makes, begins)),
+        (kind, "_wait_for_updates", staticmethod(named(wait_for, waits))),
+        (kind, "_check_running", named(check, asks)),
+    ]
+
+
+LATE: Final[Late] = {_MODULE: _of_pools, "multiprocessing.pool": _of_thread_pools}

@@ -31,6 +31,15 @@ _STARTS: Final = "it starts a real process (the module subprocess may be used, i
 _ANOTHER: Final = "it acts on another process"
 _REAL_ALARM: Final = "its signal would come in real time; net.interrupts() raises KeyboardInterrupt in virtual time"
 
+PROCESSES: Final = (
+    "processes are not simulated: a scenario runs in one. Use the class without ForkingMixIn (with ThreadingMixIn, if"
+    " need be), or tell the framework to do with threads. A process or a pool of the program's own: leave it out of"
+    " this test, by a switch or a patch, and test what it does by itself; or, where the server only hands work to it,"
+    " patch it with what does the work at once: an executor whose submit() calls the function and returns a Future"
+    " that is done"
+)
+"""What is said of a fork, or of a worker."""
+
 _REFUSED: Final[dict[str, dict[str, str]]] = {
     "os": {
         **dict.fromkeys(("_exit", "abort", "execv", "execve"), _ENDS),
@@ -169,6 +178,18 @@ def _alarm_stand_in(real: Callable[..., Any], text: str, nothing: object) -> Cal
         if any((*args[real.__name__ == "setitimer" :], *kwargs.values())):
             world.refuse(text)
         return nothing
+
+    return named(stand_in, real)
+
+
+def process_stand_in(real: Callable[..., Any]) -> Callable[..., Any]:
+    """What starts a process, or a worker: refused in a scenario, to whoever calls it."""
+
+    def stand_in(*args: Any, **kwargs: Any) -> Any:
+        world = current()
+        if world is not None:
+            world.refuse(PROCESSES)
+        return real(*args, **kwargs)
 
     return named(stand_in, real)
 

@@ -24,7 +24,7 @@ from .._whose import whose
 from . import pools
 from .doors import for_a_tool, named
 from .locks import Lock, Sentinel
-from .processes import NOT_SIMULATED
+from .processes import NOT_SIMULATED, process_stand_in
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -34,14 +34,6 @@ if TYPE_CHECKING:
     from .doors import Late, Method, Pair
 
 __tracebackhide__ = True  # pytest: end tracebacks at the server's own line
-
-PROCESSES: Final = (
-    "processes are not simulated: a scenario runs in one. Use the class without ForkingMixIn (with ThreadingMixIn, if"
-    " need be), or tell the framework to do with threads. A process or a pool of the program's own: leave it out of"
-    " this test, by a switch or a patch, and test what it does by itself; or, where the server only hands work to it,"
-    " patch it with what does the work at once: an executor whose submit() calls the function and returns a Future"
-    " that is done"
-)
 
 
 # -- a thread begins ---------------------------------------------------------------------------------
@@ -59,18 +51,6 @@ def _starts() -> Iterable[Pair]:
     real = getattr(_thread, "_set_sentinel", None)
     if real is not None:  # pragma: no cover  (up to Python 3.12)
         yield real, named(_set_sentinel, real)
-
-
-def process_stand_in(real: Callable[..., Any]) -> Callable[..., Any]:
-    """What starts a process, or a worker: refused in a scenario, to whoever calls it."""
-
-    def stand_in(*args: Any, **kwargs: Any) -> Any:
-        world = current()
-        if world is not None:
-            world.refuse(PROCESSES)
-        return real(*args, **kwargs)
-
-    return named(stand_in, real)
 
 
 def _start_new_thread(real: Callable[..., Any]) -> Callable[..., Any]:
@@ -296,7 +276,7 @@ def _excepthook(before: Callable[[Any], Any]) -> Callable[[Any], Any]:
 # -- all of it ----------------------------------------------------------------------------------------
 
 
-def _of_pools(name: str, *methods: str) -> Callable[[Any], list[Method]]:
+def _of_workers(name: str, *methods: str) -> Callable[[Any], list[Method]]:
     def wanted(module: Any) -> list[Method]:
         kind = getattr(module, name)
         return [(kind, method, process_stand_in(getattr(kind, method))) for method in methods if hasattr(kind, method)]
@@ -317,7 +297,6 @@ def in_classes() -> list[Method]:
 
 
 LATE: Final[Late] = {
-    "concurrent.futures.process": _of_pools("ProcessPoolExecutor", "submit"),
-    "multiprocessing.pool": _of_pools("Pool", "__init__", "_check_running"),
-    "multiprocessing.process": _of_pools("BaseProcess", "start"),
+    "concurrent.futures.process": _of_workers("ProcessPoolExecutor", "submit"),
+    "multiprocessing.process": _of_workers("BaseProcess", "start"),
 }

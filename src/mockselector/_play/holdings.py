@@ -45,6 +45,8 @@ class Holdings:
         """Tasks of theirs that were ended; kept until they are done with."""
         self.pools: Final[dict[Any, bool]] = {}
         """Of threads, that it has used, and whether it has made them itself."""
+        self.thread_pools: Final[WeakKeyDictionary[Any, None]] = WeakKeyDictionary()
+        """Those of `multiprocessing.pool` that it has made."""
         self._foreign: Final[dict[int, Record]] = {}
         self._selectors: Final[dict[str, int]] = {}
         self._tasks = 0  # of asyncio
