@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import selectors
 import socket
+import threading
+import time
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -245,3 +247,25 @@ def test_asyncio_streams_are_right_whatever_is_decided() -> None:
             for name in "ab":
                 net.client(name).sends(b"one\ntwo\n").expects(b"one\ntwo\n").closes()
             net.run(asyncio.run, main())
+
+
+def test_any_thread_whose_time_is_up_may_go_on_first() -> None:
+    def main() -> list[int]:
+        def sleeps(number: int) -> None:
+            time.sleep(1)
+            woken.append(number)
+
+        woken: list[int] = []
+        threads = [threading.Thread(target=sleeps, args=(number,)) for number in range(3)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        return woken
+
+    with Scenario() as net:
+        assert net.run(main) == [0, 1, 2]
+    with Scenario() as net:
+        decided(net, lambda many, label: many - 1 if net.now else 0)
+        assert net.run(main) == [2, 1, 0]
+        assert net.now == 1

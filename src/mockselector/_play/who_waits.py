@@ -55,10 +55,9 @@ class WhoWaits:
         if self._choices.decide is not None and len(queue) > 1:
             still = [one for one in queue if one[0].wait == one[1]]
             queue.clear()
-            queue.extend(still)
-            chosen = queue[number := self._choices.choose(len(queue), GOES_ON)]
-            del queue[number]
-            queue.appendleft(chosen)
+            if still:
+                queue.append(still.pop(self._choices.choose(len(still), GOES_ON)))
+                queue.extend(still)
         while queue:
             strand, wait = queue.popleft()
             if strand.wait == wait:
@@ -112,7 +111,16 @@ class WhoWaits:
         earliest = self.earliest()
         if earliest is None or earliest > self._clock.now:
             return None
-        strand = heappop(self._timers)[2]
+        strand = heappop(self._timers)[2] if self._choices.decide is None else self._any_due()
         strand.goes_on = True
         strand.found = None
+        return strand
+
+    def _any_due(self) -> Strand:
+        due: list[tuple[Nanoseconds, int, Strand]] = []
+        while (earliest := self.earliest()) is not None and earliest <= self._clock.now:
+            due.append(heappop(self._timers))
+        _, _, strand = due.pop(self._choices.choose(len(due), GOES_ON))
+        for one in due:
+            heappush(self._timers, one)
         return strand
