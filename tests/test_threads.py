@@ -1062,6 +1062,22 @@ def test_an_interrupt_comes_to_the_first_thread() -> None:
     assert done == [("interrupted", 2), 5]
 
 
+@pytest.mark.parametrize("blocks", ["listener.accept()", "threading.wait()"])
+def test_and_is_shown_in_the_call_in_which_that_one_waits(blocks: str) -> None:
+    def main() -> None:
+        start(lambda: later(1, lambda: time.sleep(1)))
+        with socket.create_server(("", 8888)) as listener:
+            wait: Callable[[], object] = listener.accept if blocks == "listener.accept()" else threading.Event().wait
+            with contextlib.suppress(KeyboardInterrupt):
+                wait()
+
+    with Scenario() as net:
+        net.interrupts(at=5)
+        net.run(main)
+    told = [str(event) for event in net.trace if "KeyboardInterrupt" in str(event)]
+    assert told == [f"{blocks} raises KeyboardInterrupt"]
+
+
 def test_a_pair_of_sockets_waits_in_virtual_time() -> None:
     def main() -> list[object]:
         near, far = socket.socketpair()

@@ -253,7 +253,7 @@ class Threads:
         """All others go on that can, before this one does."""
         me = self.own()
         self._waits += 1
-        before, me.wait, me.done, me.deadline = me.state(), self._waits, None, None
+        before, me.wait, me.done, me.deadline, me.call = me.state(), self._waits, None, None, self._course.call
         self.who.yielded.append((me, me.wait))
         try:
             self._passes_on(me)
@@ -266,7 +266,8 @@ class Threads:
         me = self.own()
         before = me.state()
         self._waits += 1
-        me.wait, me.done, me.deadline, me.call, me.since = self._waits, done, deadline, call, self._course.clock.now
+        me.wait, me.done, me.deadline, me.since = self._waits, done, deadline, self._course.clock.now
+        me.call = self._course.call = call
         me.waiter = waiter
         if waiter is not None:
             waiter.waits(self.who.ready, me)
