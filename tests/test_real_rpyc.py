@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import logging
+import threading
+import time
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -114,3 +116,60 @@ def test_a_second_client_finds_nobody() -> None:
 def once() -> Generator[Step, bytes, None]:
     yield from root()
     yield Closes()
+
+
+# -- its servers of threads ----------------------------------------------------------------------------
+
+
+class Slow(Calculator):
+    def exposed_add(self, one: int, other: int) -> int:
+        time.sleep(1)
+        return one + other
+
+
+@pytest.mark.filterwarnings("ignore:setName")  # which rpyc calls
+@pytest.mark.parametrize("kind", ["ThreadedServer", "ThreadPoolServer"])
+def test_in_threads_a_slow_client_and_some_that_reset_harm_nobody(kind: str) -> None:
+    def serve() -> str:
+        made = getattr(server, kind)(Slow, hostname="localhost", port=18812, logger=logging.getLogger("rpyc"))
+        net.on_end(made.close)
+        made.start()
+        return "stopped"
+
+    def slow() -> Generator[Step, bytes, None]:
+        first = message(1, consts.HANDLE_GETROOT)
+        for at in range(len(first)):
+            yield Sends(first[at : at + 1])
+            yield Waits(1)
+        at = yield from receive()
+        assert 300_000 == len((yield from calls(2, at, "text", 300_000)))
+        yield Closes()
+
+    def quick() -> Generator[Step, bytes, None]:
+        at = yield from root()
+        assert 42 == (yield from calls(2, at, "add", 20, 22))
+        seen.append(net.now)
+        yield Closes()
+
+    def leaves() -> Generator[Step, bytes, None]:
+        at = yield from root()
+        boxed = (consts.LABEL_TUPLE, tuple(map(value, (1, 2))))
+        yield Sends(message(2, consts.HANDLE_CALLATTR, (consts.LABEL_LOCAL_REF, at), value("add"), boxed, value(())))
+        yield Waits(0.5)
+        yield Resets()
+
+    traces: list[list[str]] = []
+    seen: list[float] = []
+    before = threading.enumerate()
+    for _ in range(2):
+        with Scenario() as net:
+            net.client("alice").reads_slowly(500).plays(slow)
+            net.client("bob").plays(quick)
+            net.client("mallory").sends(message(1, consts.HANDLE_GETROOT)[:7]).waits(1).resets()
+            net.client("eve").plays(leaves)
+            net.client("carol", delay=30).plays(quick)
+            assert "stopped" == net.run(serve)
+        traces.append([str(event) for event in net.trace])
+    assert traces[0] == traces[1]
+    assert before == threading.enumerate()
+    assert seen == [1, 31] * 2

@@ -7,6 +7,7 @@ import asyncio
 import concurrent.futures
 import contextlib
 import contextvars
+import errno
 import faulthandler
 import functools
 import http.client
@@ -953,6 +954,27 @@ def test_a_reader_is_woken_by_a_shutdown() -> None:
     got: list[bytes] = []
     run(main)
     assert got == [b""]
+
+
+@pytest.mark.parametrize("timeout", [None, 600])
+def test_so_is_one_under_which_the_test_itself_shuts_down_and_closes(timeout: float | None) -> None:
+    def main() -> int | None:
+        def closes() -> None:
+            listener.shutdown(socket.SHUT_RDWR)
+            listener.close()
+
+        start(lambda: later(100, lambda: None))
+        with socket.create_server(("", 8888)) as listener:
+            net.on_end(closes)
+            listener.settimeout(timeout)
+            listener.accept()[0].close()
+            with pytest.raises(OSError, match="Invalid argument") as caught:
+                listener.accept()
+        return caught.value.errno
+
+    with Scenario() as net:
+        net.client("alice").expects_eof()
+        assert net.run(main) == errno.EINVAL
 
 
 def test_one_that_sleeps_on_is_not_woken() -> None:

@@ -25,10 +25,10 @@ In reading order; a file imports only from those above it:
     real_signals.py what becomes of signals to the process meanwhile
     strands.py      a thread of the program, as its scenario knows it
     real_waits.py   a thread that waits for a lock from before the scenario
-    under_a_wait.py a socket that is closed while another thread waits for it
     switches.py     which thread has written which rows of the trace
     deadlock.py     threads of which none will ever go on
     who_waits.py    which threads wait, what for, and in which order they go on
+    under_a_wait.py a socket that is closed while another thread waits for it
     threads.py      the threads of a program: which of them runs, and who goes on
     stack.py        what carries the connections: the simulated network
     signals.py      which handlers the program has for signals, and what comes of one

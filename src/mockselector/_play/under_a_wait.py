@@ -16,12 +16,15 @@ if TYPE_CHECKING:
 
     from .._judge.records import Record
     from .strands import Strand
+    from .who_waits import WhoWaits
 
     class Baton(Protocol):
         """What it takes of those threads."""
 
         @property
         def alive(self) -> Mapping[int, Strand]: ...
+        @property
+        def who(self) -> WhoWaits: ...
         def lets_others(self) -> None: ...
 
 
@@ -41,6 +44,10 @@ def judge_close(threads: Baton, record: Record) -> None:
     """
     let_go_first(threads, record)
     for strand in _waiting(threads, record):
+        found = strand.done is not None and strand.done()
+        if found:  # it was woken before, and has not had its turn: it calls, meanwhile, what closes
+            threads.who.wakes(strand, found)
+            continue
         judged = record.monitor.in_force("closed-under-a-wait", record)
         if judged and (not strand.daemon or record.monitor.pedantic):
             fields = {"thread": name_of(strand), "call": f"{strand.call[0]}()"}

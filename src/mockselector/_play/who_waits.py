@@ -45,6 +45,12 @@ class WhoWaits:
         self.asking.pop(strand, None)  # to the end
         self.asking[strand] = None
 
+    def wakes(self, strand: Strand, found: object) -> None:
+        """One has found what it waits for, whatever becomes of that until it goes on."""
+        self.asking.pop(strand, None)
+        strand.found = found
+        self.ready.append((strand, strand.wait))
+
     def clear(self) -> None:
         """Nobody waits any more."""
         for queue in (self.ready, self.yielded, self.asking, self._timers):
