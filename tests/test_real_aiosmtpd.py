@@ -9,6 +9,7 @@ import logging
 import re
 import smtplib
 import sys
+import threading
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -151,3 +152,46 @@ def test_smtplib_delivers_to_a_scripted_server() -> None:
             mx.expects(re.compile(line + rb".*\r\n"), until=b"\n").sends(answer + b"\r\n")
         mx.expects(MAIL + b".\r\n").sends(b"250 kept\r\n").expects(b"QUIT\r\n").sends(b"221 bye\r\n").closes()
         net.run(program)
+
+
+# -- its Controller, which serves in a thread of its own -----------------------------------------------
+
+
+def control(net: Scenario) -> str:
+    controller = importlib.import_module("aiosmtpd.controller").Controller(Keeps(), hostname="localhost", port=PORT)
+    controller.start()
+    stop = threading.Event()
+    net.on_end(stop.set)
+    stop.wait()
+    controller.stop()
+    return "stopped"
+
+
+def test_a_controller_is_stopped_after_a_slow_client_and_some_that_reset() -> None:
+    def run() -> list[str]:
+        seen: list[float] = []
+        with Scenario() as net:
+            alice = greets(net.client("alice").reads_slowly(10))
+            alice = says(says(alice, b"MAIL FROM:<a@example.org>", b"250"), b"RCPT TO:<b@example.org>", b"250")
+            alice = says(alice, b"DATA", b"354")
+            for piece in (b"Subject: slow\r\n", b"\r\n", b"Hel", b"lo.", b"\r\n."):
+                alice.sends(piece).waits(1)
+            leaves(says(alice, b"", b"250"))
+            leaves(delivers(greets(net.client("bob")))).does(lambda: seen.append(net.now))
+            greets(net.client("mallory")).sends(b"MAIL FR").waits(1).resets()
+            says(greets(net.client("eve")), b"MAIL FROM:<a@example.org>", b"250").sends(b"RCPT").resets()
+            assert net.run(control, net) == "stopped"
+        assert seen == [0]
+        return [str(event) for event in net.trace]
+
+    before = threading.enumerate()
+    assert run() == run()
+    assert before == threading.enumerate()
+    assert [MAIL, MAIL.replace(b"hi", b"slow")] * 2 == GOT
+
+
+def test_a_controller_is_stopped_while_a_client_stays() -> None:
+    with Scenario() as net:
+        delivers(greets(net.client("alice")))
+        assert net.run(control, net) == "stopped"
+    assert [MAIL] == GOT

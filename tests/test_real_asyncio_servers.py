@@ -9,17 +9,19 @@ import logging
 import re
 import signal
 import sys
+import threading
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from mockselector import EventLoop, Scenario
+from mockselector import EventLoop, Receives, Resets, Scenario, Sends
 from scenario_servers import PORT
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Generator
+    from pathlib import Path
 
-    from mockselector import Peer
+    from mockselector import Peer, Play
 
     Send = Callable[[dict[str, Any]], Awaitable[None]]
     Receive = Callable[[], Awaitable[dict[str, Any]]]
@@ -253,6 +255,49 @@ def test_it_stops_though_a_client_stays(program: Callable[[], object]) -> None:
         gets(net.client("alice")).waits(2).expects_eof().closes()
         net.terminates(at=1)
         net.run(program)
+
+
+# -- files, which aiohttp opens in threads of its loop's, and lets the kernel send -------------------
+
+
+@pytest.mark.parametrize("sendfile", [True, False])
+def test_a_file_is_sent_to_a_slow_client_and_some_that_reset(
+    tmp_path: Path, sendfile: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip("aiohttp")
+
+    def program() -> None:
+        web: Any = importlib.import_module("aiohttp.web")
+        made = web.Application()
+        made.router.add_static("/", tmp_path)
+        web.run_app(made, port=PORT, print=None)
+
+    def leaves() -> Play:
+        yield Sends(b"GET /big HTTP/1.1\r\nHost: x\r\n\r\n")
+        yield Receives(1000)
+        yield Resets()
+
+    monkeypatch.setattr(importlib.import_module("aiohttp.web_fileresponse"), "NOSENDFILE", not sendfile)
+    (tmp_path / "big").write_bytes(b"x" * BIG)
+    (tmp_path / "small").write_bytes(b"hello")
+    traces: list[list[str]] = []
+    before = threading.enumerate()
+    for _ in range(2):
+        with Scenario(date=(tmp_path / "big").stat().st_mtime + 60) as net:
+            alice = net.client("alice").reads_slowly(100_000).sends(b"GET /big HTTP/1.1\r\n").waits(3)
+            answers(alice.sends(b"Host: x\r\n\r\n"), b"x" * BIG).closes()
+            gets(gets(net.client("bob"), "/small"), "/big", b"x" * BIG).closes()
+            net.client("mallory").plays(leaves)
+            net.client("eve").sends(b"GET /big HTTP/1.1\r\n").waits(1).resets()
+            missing = net.client("carol").sends(b"GET /none HTTP/1.1\r\nHost: x\r\n\r\n")
+            missing.expects(re.compile(rb"HTTP/1\.1 404 .*", re.DOTALL), until=b"\r\n\r\n").waits(1).closes()
+            net.interrupts()
+            net.run(program)
+            assert net.now == 19  # what is in its buffer comes at 64 KiB a second
+        assert any("sendfile" in event.place.function for event in net.trace) == sendfile
+        traces.append([str(event) for event in net.trace])
+    assert traces[0] == traces[1]
+    assert before == threading.enumerate()
 
 
 # -- in a test that is a coroutine ----------------------------------------------------------------

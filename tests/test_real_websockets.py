@@ -5,13 +5,16 @@ from __future__ import annotations
 import contextlib
 import gc
 import importlib
+import inspect
 import logging
 import sys
+import threading
+import time
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from mockselector import Receives, Scenario, Sends, Waits
+from mockselector import Receives, Resets, Scenario, Sends, Waits
 from scenario_servers import PORT
 
 if TYPE_CHECKING:
@@ -21,6 +24,7 @@ if TYPE_CHECKING:
 
 pytest.importorskip("websockets")
 SERVER: Any = importlib.import_module("websockets.asyncio.server")
+SYNC: Any = importlib.import_module("websockets.sync.server")
 CLIENT: Any = importlib.import_module("websockets.client")
 CLOSED: Any = importlib.import_module("websockets.exceptions").ConnectionClosed
 FRAMES: Any = importlib.import_module("websockets.frames")
@@ -211,4 +215,81 @@ def test_a_client_that_stays_is_told_that_it_goes() -> None:
         net.client("alice").plays(play).expects_eof()
         net.interrupts(at=5)
         net.run(serve)
+    assert speaks.got[-1].data[:2] == (1001).to_bytes(2, "big")
+
+
+# -- its sync server ----------------------------------------------------------------------------------
+
+
+def upper_after_a_second(connection: Any) -> None:
+    with contextlib.suppress(CLOSED):
+        for message in connection:
+            time.sleep(1)
+            connection.send(message.upper())
+
+
+def serve_in_threads(net: Scenario) -> str:
+    with SYNC.serve(upper_after_a_second, "localhost", PORT) as server:
+        net.on_end(server.shutdown)
+        server.serve_forever()
+    return "stopped"
+
+
+def test_in_threads_a_slow_client_and_some_that_reset_harm_nobody() -> None:
+    def slow() -> Play:
+        yield from speaks[0].opens()
+        yield Waits(1)
+        speaks[0].protocol.send_text(b"x" * 300_000)
+        data = b"".join(speaks[0].protocol.data_to_send())
+        for start in range(0, len(data), 50_000):
+            yield Sends(data[start : start + 50_000])
+            yield Waits(1)
+        yield from speaks[0].hears()
+        yield from speaks[0].leaves()
+
+    def quick() -> Play:
+        yield from speaks[1].opens()
+        yield from speaks[1].asks("hi")
+        seen.append(net.now)
+        yield from speaks[1].leaves()
+
+    def leaves(at: int) -> Play:
+        yield from speaks[at].opens()
+        yield Sends((b"", b"\x81\xfe", b"\x81\x85\0\0\0\0hello")[at - 2])
+        yield Waits(0.5)
+        yield Resets()
+
+    seen: list[float] = []
+    before = threading.enumerate()
+    speaks = [Speaks() for _ in range(5)]
+    with Scenario() as net:
+        net.client("alice").reads_slowly(50_000).plays(slow).expects_eof()
+        net.client("bob").plays(quick).expects_eof()
+        for at in (2, 3, 4):
+            net.client(f"mallory {at}").plays(leaves(at))
+        net.client("eve").sends(b"GET / HTTP/1.1\r\n").waits(1).resets()
+        assert net.run(serve_in_threads, net) == "stopped"
+    assert before == threading.enumerate()
+    assert speaks[0].texts == ["X" * 300_000]
+    assert speaks[1].texts == ["HI"]
+    assert seen == [1]
+
+
+@pytest.mark.skipif(
+    "close_connections" not in inspect.signature(SYNC.Server.shutdown).parameters,
+    reason="up to websockets 16 it closes none",
+)
+def test_in_threads_a_client_that_stays_is_told_that_it_goes() -> None:
+    speaks = Speaks()
+
+    def play() -> Play:
+        yield from speaks.opens()
+        yield from speaks.asks("hi")
+        yield from speaks.hears()
+
+    with Scenario() as net:
+        net.client("alice").plays(play).expects_eof().closes()
+        net.interrupts(at=5)
+        net.run(serve_in_threads, net)
+        assert net.now == 5
     assert speaks.got[-1].data[:2] == (1001).to_bytes(2, "big")
