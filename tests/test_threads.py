@@ -840,6 +840,11 @@ def no_sentinel() -> None:
     together(lambda: [things.get() for _ in range(2)])
 
 
+def nothing_comes() -> None:
+    things: queue.SimpleQueue[int] = queue.SimpleQueue()
+    together(lambda: things.get())
+
+
 def lost_wake_up() -> None:
     condition = threading.Condition()
 
@@ -886,6 +891,7 @@ def event_that_nobody_sets() -> None:
     [
         (order_of_locks, ["Thread.join() of Thread-1", "a lock that Thread-2 ", "a lock that Thread-1 "]),
         (no_sentinel, ["Thread.join() of Thread-1", "Queue.get()"]),
+        (nothing_comes, ["Thread.join() of Thread-1", "SimpleQueue.get(), for"]),
         (lost_wake_up, ["Thread.join() of Thread-1", "Condition.wait()"]),
         (join_of_each_other, ["Thread.join() of Thread-2", "Thread.join() of Thread-1"]),
         (pool_too_small, ["Future.result()", "Future.result()"]),

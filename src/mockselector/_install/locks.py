@@ -15,7 +15,7 @@ import sys
 from _thread import allocate_lock, get_ident
 from collections import deque
 from types import GenericAlias
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, ClassVar, Final
 
 from .._current import current
 from .._judge.holding_up import judge_held_up
@@ -47,6 +47,8 @@ class Lock:
     """As `_thread.lock`."""
 
     __slots__ = ("__weakref__", "_holder", "_real", "_waiters")
+
+    _what: ClassVar = "a lock"
 
     def __init__(self) -> None:
         self._real: Any = allocate_lock()  # Any: the stubs have two names for its class
@@ -84,7 +86,7 @@ class Lock:
         return got
 
     def _is_given(self, world: World, timeout: float | None) -> bool:
-        waiter, since = Waiter(self._has), world.clock.now
+        waiter, since = Waiter(self._what, self._has), world.clock.now
         self._waiters.append(waiter)
         try:
             parks(world, waiter, timeout, ("wait", "threading"))
@@ -221,6 +223,17 @@ class RLock:
         return f"<{state} _thread.RLock object owner={self._owner} count={self._count} at {hex(id(self))}>"
 
 
+class _Getter(Lock):
+    """What a queue keeps of somebody who waits for the next thing in it: let go of when that comes."""
+
+    __slots__ = ()
+
+    _what: ClassVar = "SimpleQueue.get()"
+
+    def _has(self) -> int:
+        return 0  # whoever puts something there
+
+
 class Queue:
     """As `queue.SimpleQueue`, that may be put into from wherever the interpreter comes to call a function."""
 
@@ -228,7 +241,7 @@ class Queue:
 
     def __init__(self) -> None:
         self._things: deque[Any] = deque()
-        self._getters: deque[Lock] = deque()
+        self._getters: deque[_Getter] = deque()
 
     def put(self, item: Any, block: bool = True, timeout: float | None = None) -> None:
         """As `queue.SimpleQueue.put`."""
@@ -263,7 +276,7 @@ class Queue:
                 raise queue.Empty
 
     def _waits(self, timeout: float | None) -> bool:
-        getter = Lock()
+        getter = _Getter()
         getter.acquire()
         self._getters.append(getter)
         got = False

@@ -79,7 +79,7 @@ def _standing(
     if not within and strand.waiter is None:
         within = "the interpreter for the end of all threads"
     elif not within and strand.waiter is not None:
-        within, holder = "a lock", strand.waiter.holder()
+        within, holder = strand.waiter.what, strand.waiter.holder()
         if holder:
             mine = holder == strand.ident
             held = " that it has itself" if mine else f" that {names.get(holder, 'a thread that has ended')} has"

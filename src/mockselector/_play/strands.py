@@ -29,9 +29,11 @@ LINGERS: Final = 5.0
 class Waiter:
     """Somebody that waits until somebody else lets it go on."""
 
-    __slots__ = ("_ready", "_strand", "_wait", "holder", "released")
+    __slots__ = ("_ready", "_strand", "_wait", "holder", "released", "what")
 
-    def __init__(self, holder: Callable[[], int]) -> None:
+    def __init__(self, what: str, holder: Callable[[], int]) -> None:
+        self.what: Final = what
+        """What it waits in, in words."""
         self.holder: Final = holder
         """Asks which thread, by its number in the system, has what is waited for; 0: nobody knows."""
         self.released = False
