@@ -7,6 +7,7 @@ import selectors
 import signal
 import socket
 import sys
+import threading
 import time
 from pathlib import Path
 from selectors import EVENT_READ
@@ -129,6 +130,43 @@ def test_what_such_a_function_raises_comes_out_though_the_server_swallows() -> N
             hello(net)
             net.on_end(fails)
             net.run(swallows)
+
+
+@pytest.mark.parametrize("threads", [False, True])
+def test_such_a_function_may_not_wait_for_the_server_which_cannot_go_on_meanwhile(threads: bool) -> None:
+    def serve() -> None:
+        if threads:
+            threading.Thread(target=time.sleep, args=(1000,), daemon=True).start()
+        echo()
+
+    def waits() -> None:
+        while True:
+            time.sleep(0.5)
+
+    with Scenario(grace=20) as net:
+        hello(net)
+        net.on_end(waits)
+        with pytest.raises(RuntimeError, match=r"^what net.on_end\(\) was given still waits, in time.sleep\(\), 20 s"):
+            net.run(serve)
+        assert net.now == 20
+
+
+def test_a_thread_may_wait_for_it() -> None:
+    def serve() -> str:
+        def stop() -> None:
+            server.shutdown()
+            stopped.append(net.now)
+
+        with TCPServer(("", PORT), StreamRequestHandler) as server:
+            net.on_end(threading.Thread(target=stop).start)
+            server.serve_forever(poll_interval=10)
+        return "stopped"
+
+    stopped: list[float] = []
+    with Scenario() as net:
+        net.client("alice").expects_eof()
+        assert net.run(serve) == "stopped"
+    assert stopped == [net.now]
 
 
 def test_such_a_function_may_add_a_client() -> None:

@@ -12,7 +12,7 @@ import sys
 from typing import TYPE_CHECKING, Any, Final
 
 from .._ending.ending import interruption
-from .._judge.trace import caller
+from .._judge.trace import caller, seconds_text
 from .signals import Signals, name_of
 
 if TYPE_CHECKING:
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from typing import NoReturn, Protocol
 
     from .._judge.monitor import Monitor
+    from .._judge.trace import Nanoseconds
     from .dialling import Dialling
     from .dropped import Dropped
     from .log import Log
@@ -45,6 +46,9 @@ if TYPE_CHECKING:
         @property
         def stack(self) -> Stack: ...
 
+        @property
+        def grace(self) -> Nanoseconds: ...
+
         call: tuple[str, str]
         stirs: int
 
@@ -56,6 +60,12 @@ __tracebackhide__ = True  # pytest: end tracebacks at the server's own line
 
 STOPS: Final = (signal.SIGINT, signal.SIGTERM)
 """What tells a program to stop, for which it then has `grace`."""
+
+WAITS: Final = (
+    "what net.on_end() was given still waits, in {}.{}(), {} after it was called; if it is for the server, that cannot"
+    " go on meanwhile, as it is called in its thread. Let another one wait:"
+    " net.on_end(threading.Thread(target=server.stop).start)"
+)
 
 
 class Stopping:
@@ -70,6 +80,7 @@ class Stopping:
         """Whether that was done."""
         self.killed = False
         """Whether a signal has ended the program, for which it had no handler."""
+        self._told = False  # whether it was said that what is to stop it waits itself
         self._noted = False  # whether it is known how all stood at the end
 
     # -- signals --------------------------------------------------------------------------------
@@ -116,6 +127,10 @@ class Stopping:
     def goes_on(self, never: Callable[[], None] | None) -> None:
         """All scripts are at their end, and time has run out: take the next step. Returns if the program is asked."""
         world, termination = self._world, self._world.termination
+        if termination.calling_back and not self._told:
+            self._told = True
+            operation, name = world.call
+            raise RuntimeError(WAITS.format(name, operation, seconds_text(world.grace)))
         if termination.asks and not termination.asked:
             self._note_leaks()  # a process that stops when it is asked to has had them until then
         try:

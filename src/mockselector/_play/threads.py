@@ -244,7 +244,7 @@ class Threads:
 
     def parks(self, waiter: Waiter, deadline: Nanoseconds | None, call: tuple[str, str]) -> None:
         """A thread waits until somebody lets it go on, or the time is up."""
-        if self._course.termination.calling_back:
+        if self._course.termination.calling_back and self.own() is self.main:
             self.lets_others()
             return
         self._waits_for(None, deadline, call, waiter)
