@@ -5,6 +5,7 @@ from __future__ import annotations
 import faulthandler
 import http.client
 import http.server
+import random
 import smtplib
 import socket
 import socketserver
@@ -18,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from mockselector import Scenario
+from mockselector._play.who_waits import GOES_ON
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -66,16 +68,26 @@ def disturb(port: int, request: bytes) -> list[threading.Thread]:
     return [start(slow), start(gone)]
 
 
+def other_order(seed: int) -> Callable[[int, str], int]:
+    other = random.Random(seed)
+    return lambda many, label: other.randrange(many) if label == GOES_ON else 0
+
+
 def run(main: Callable[[], Any]) -> Any:
-    """Run it twice: it comes to the same, and leaves nothing."""
-    results: list[Any] = []
-    before = threading.enumerate()
-    for _ in range(2):
+    """Run it twice: it comes to the same, and leaves nothing; nor does it in other orders of its threads."""
+
+    def once(decide: Callable[[int, str], int] | None = None) -> tuple[Any, float]:
         with Scenario() as net:
-            results.append((net.run(main), net.now))
-    assert results[0] == results[1]
+            net._world.choices.decide = decide
+            return net.run(main), net.now
+
+    before = threading.enumerate()
+    first = once()
+    assert first == once()
+    for seed in range(3):
+        assert sorted(first[0]) == sorted(once(other_order(seed))[0])
     assert before == threading.enumerate()
-    return results[0][0]
+    return first[0]
 
 
 def app(environ: dict[str, Any], start_response: Callable[..., object]) -> list[bytes]:
@@ -186,13 +198,12 @@ def test_rpyc(kind: str) -> None:
         together(call)
         for other in others:
             other.join()
+        assert 1 <= time.monotonic() - FIRST < 3
         server.close()
         thread.join()
-        return answers, time.monotonic() - FIRST
+        return answers
 
-    answers, took = run(main)
-    assert answers == [0, 2, 4]
-    assert 1 <= took < 3
+    assert run(main) == [0, 2, 4]
 
 
 def test_aiosmtpd_with_its_controller() -> None:
