@@ -311,7 +311,7 @@ def plays(serve: Serve, other: Callable[[int], int] | None = None) -> list[str]:
 def test_a_slow_client_and_some_that_reset_harm_nobody(serve: Serve, ignored: list[str]) -> None:
     assert plays(serve) == plays(serve)
     gc.collect()
-    if serve is by_cheroot and sys.version_info >= (3, 13):  # pragma: no branch
+    if serve is by_cheroot and sys.version_info >= (3, 13):
         # A defect of cheroot's: when eve has gone, nobody takes what it still has for her out of the buffer of its
         # writer (makefile.py:33), whose destructor then tries to send that by a socket that is closed. So on real ones.
         assert {*ignored} == {"[Errno 9] Bad file descriptor"}
@@ -323,3 +323,25 @@ def test_a_slow_client_and_some_that_reset_harm_nobody(serve: Serve, ignored: li
 def test_so_they_do_in_another_order_of_threads(serve: Serve, seed: int, ignored: list[str]) -> None:
     assert plays(serve, random.Random(seed).randrange) == plays(serve, random.Random(seed).randrange)
     assert plays(serve, lambda many: many - 1)
+
+
+def test_gunicorn_lets_go_of_connections_that_are_silent_and_comes_back_to_them() -> None:
+    if not hasattr(pytest.importorskip("gunicorn.workers.gthread"), "DEFAULT_WORKER_DATA_TIMEOUT"):
+        pytest.skip("it has not always done so")
+    keeps = b"GET / HTTP/1.1\r\nHost: here\r\n\r\n"
+
+    def notes(peer: Peer) -> None:
+        peer.does(lambda: done.append((peer.name, net.now))).closes()
+
+    done: list[tuple[str, float]] = []
+    with Scenario() as net:
+        for number in range(4):  # as many as there are threads
+            notes(net.client(f"silent {number}").waits(6).sends(GET % b"").expects(HELLO, until="eof"))
+        notes(net.client("bob", delay=1).sends(GET % b"").expects(HELLO, until="eof"))
+        carol = net.client("carol", delay=20).sends(keeps).expects(HELLO, until=b"hello")
+        notes(carol.waits(1).sends(keeps).expects(HELLO, until=b"hello").expects_eof())
+        assert net.run(by_gunicorn, net) == "stopped"
+    assert done[0] == ("bob", 6.0)  # it takes a thread five seconds to let go of one
+    assert sorted(done[1:5]) == [(f"silent {number}", 7.0) for number in range(4)]
+    assert done[5][0] == "carol"
+    assert 25 <= done[5][1] <= 26  # two seconds after the second answer, at the next look
