@@ -403,6 +403,19 @@ def test_such_a_pool_that_nobody_closes_is_ended_with_the_program() -> None:
         pool.apply(int)
 
 
+def test_what_else_multiprocessing_has_for_threads_waits_in_virtual_time() -> None:
+    def main() -> float:
+        lock = multiprocessing.dummy.Lock()
+        with lock:
+            process = multiprocessing.dummy.Process(target=lambda: lock.acquire())
+            process.start()
+            time.sleep(5)
+        process.join()
+        return time.monotonic() - FIRST
+
+    assert run(main) == 5
+
+
 def test_such_a_pool_from_before_is_refused() -> None:
     with multiprocessing.pool.ThreadPool(1) as pool:
         with pytest.raises(NotImplementedError, match=r"^ThreadPool\(\) .*: its threads were started before the scen"):

@@ -34,9 +34,14 @@ LEFT_ALONE: Final = (
 """Packages that work with the real system even while a server runs: ours, and those around the test."""
 
 
+def is_left_alone(name: str) -> bool:
+    """Whether a module of that name is of such a package. (`multiprocessing` with threads is the program's.)"""
+    return name.partition(".")[0] in LEFT_ALONE and not name.startswith("multiprocessing.dummy")
+
+
 def for_a_tool(frame: Any) -> bool:  # Any: a frame
     """Whether it is one of the packages around the test that calls, and not the program."""
-    return str(frame.f_globals.get("__name__")).partition(".")[0] in LEFT_ALONE
+    return is_left_alone(str(frame.f_globals.get("__name__")))
 
 
 def named(stand_in: Callable[..., Any], real: Callable[..., Any]) -> Callable[..., Any]:

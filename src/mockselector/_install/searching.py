@@ -37,7 +37,7 @@ from weakref import ref
 from .._simulated.kinds import KINDS
 from .._system import REAL_SELECTORS
 from .._whose import whose
-from .doors import LEFT_ALONE
+from .doors import is_left_alone
 from .locks import MANY
 from .stand_ins import REPLACEMENTS
 
@@ -110,9 +110,8 @@ class _Found:
         self.others: Final[list[tuple[int, tuple[str, ...]]]] = []  # names that may come to hold one
         self.classes: Final[list[tuple[ref[type], str]]] = []  # attributes that hold one
         for at, ((name, module), space) in enumerate(zip(modules.items(), spaces, strict=True)):
-            top = name.partition(".")[0]
-            if top not in LEFT_ALONE:
-                ours = top not in _STDLIB
+            if not is_left_alone(name):
+                ours = name.partition(".")[0] not in _STDLIB
                 if _is_of_a_library(module, space, ours=ours):
                     self._libraries.append(space)
                     self._remember(at, space, known.get(id(module), ()), ours=ours)
