@@ -309,6 +309,14 @@ def test_udp_is_swallowed():
     except Exception:
         pass
 
+@pytest.mark.xfail
+def test_is_expected_to_find():
+    threading.Thread(target=lambda: {}["key"]).start()
+
+@pytest.mark.skip(reason="not now")
+def test_skips_itself():
+    pass
+
 def test_asyncio():
     async def main():
         await asyncio.sleep(1_000)
@@ -349,6 +357,7 @@ RIGHT: Final = {
     "test_refused": "passed", "test_no_such_name": "passed", "test_asyncio": "passed", "test_is_left_alone": "passed",
     "test_a": "passed", "test_b": "failure", "test_c": "passed", "test_nothing_goes_on": "failure",
     "test_elsewhere": "skipped", "test_by_name": "skipped", "test_udp_is_swallowed": "skipped",
+    "test_skips_itself": "skipped",
 }  # fmt: skip
 
 
@@ -363,7 +372,10 @@ def observed(folder: Path) -> Ran:
 
 
 def test_whole_tests_run_in_a_scenario(simulated: Ran) -> None:
-    found = {"test_a_thread_dies": "failure", "test_leaves_a_socket_registered": "failure"}
+    found = {
+        "test_a_thread_dies": "failure", "test_leaves_a_socket_registered": "failure",
+        "test_is_expected_to_find": "skipped",
+    }  # fmt: skip
     assert simulated.by_name == {**RIGHT, **found}
     assert re.search(r"[23],\d\d\d s of waiting were virtual", simulated.text)
 
@@ -387,7 +399,10 @@ def test_what_cannot_be_simulated_is_skipped_and_says_why(simulated: Ran) -> Non
 
 
 def test_observed_it_is_told_and_fails_nothing_that_can_go_on(observed: Ran) -> None:
-    found = {"test_a_thread_dies": "passed", "test_leaves_a_socket_registered": "passed"}
+    found = {
+        "test_a_thread_dies": "passed", "test_leaves_a_socket_registered": "passed",
+        "test_is_expected_to_find": "passed",
+    }  # fmt: skip
     assert observed.by_name == {**RIGHT, **found}
     told = observed.text.partition("= mockselector =")[2].splitlines()
     assert any(
@@ -499,6 +514,34 @@ def test_the_same_suite_gives_the_same_trace(folder: Path) -> None:
     assert first == second != ""
 
 
+def test_options_of_pytest_go_with_it(folder: Path) -> None:
+    suite = """
+def test_prints(capsys, tmp_path, monkeypatch, caplog):
+    import logging
+    print("said")
+    assert capsys.readouterr().out == "said\\n"
+    monkeypatch.chdir(tmp_path)
+    logging.getLogger().warning("told")
+    assert caplog.messages == ["told"]
+    time.sleep(60)
+
+@pytest.mark.parametrize("number", [1, 2])
+def test_numbers(number):
+    assert number
+
+def test_stops_here():
+    threading.Thread(target=lambda: {}["key"]).start()
+
+def test_is_not_reached():
+    pass
+"""
+    ran = run(folder / "options", suite, "--mockselector-simulate", "-x", "-s", "--durations=3", "--setup-show", "-vv")
+    assert ran.by_name == {
+        "test_prints": "passed", "test_numbers[1]": "passed", "test_numbers[2]": "passed", "test_stops_here": "failure",
+    }  # fmt: skip
+    assert ran.says("stopping after 1 failures", "SETUP    F tmp_path")
+
+
 # -- strict lists of events --------------------------------------------------------------------------
 
 LISTS: Final = """
@@ -600,6 +643,25 @@ def test_it(net):
     ran = run(folder / "timeout", suite, "--timeout=1", beside=("timeout",))
     assert ran.by_name == {"test_it": "failure"}
     assert ran.says("Timeout", "mockselector: trace", "alice.recv() -> b'x'")
+
+
+@has("pytest_timeout")
+def test_a_timeout_ends_a_simulated_test(folder: Path) -> None:
+    suite = """
+@pytest.mark.mockselector(watchdog=None)
+def test_spins(tmp_path):
+    thread = threading.Thread(target=echo, args=(80,), daemon=True)
+    thread.start()
+    time.sleep(1)
+    while True:
+        pass
+
+def test_next():
+    time.sleep(1)
+"""
+    ran = run(folder / "spins", suite, "--mockselector-simulate", "--timeout=1", beside=("timeout",))
+    assert ran.by_name == {"test_spins": "failure", "test_next": "passed"}
+    assert ran.says("Timeout", "mockselector: trace", "listener.listen()")
 
 
 @has("pytest_asyncio")

@@ -88,7 +88,7 @@ class Protocol:
         try:
             simulation.run(plays)
         finally:
-            self._simulation = None
+            self._simulation = self._runs = None
             self._dead.update(dict.fromkeys(self._wide, played[-1].item.nodeid if played else item.nodeid))
         known = sum(len(one.findings) for one in played)
         last = played[-1]

@@ -14,7 +14,8 @@ from _pytest._code.code import ReprFileLocation
 from .._judge.trace import shown_path
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Callable, Iterable, Sequence
+    from types import TracebackType
 
     from .._judge.errors import ScenarioError
     from .._scenario import Scenario
@@ -54,35 +55,54 @@ def add_sections(report: pytest.TestReport, net: Scenario) -> None:
 
 def failed(item: pytest.Item, report: pytest.TestReport, finding: ScenarioError) -> pytest.TestReport:
     """The report of a phase of a test in which something was found, in the place of what it was."""
-    try:
+
+    def finds() -> None:
         raise finding
-    except type(finding):
-        info = pytest.ExceptionInfo.from_current()
-    told = info.getrepr(style="value", tbfilter=False)
-    path, line, _ = item.location
-    told.reprcrash = ReprFileLocation(path, (line or 0) + 1, info.exconly())
+
+    made = _made(item, report, finds)
+    if made.failed:  # and was not expected to
+        raised = type(finding), finding, _traceback(finding)
+        info = pytest.ExceptionInfo[ScenarioError].from_exc_info(raised)
+        told = info.getrepr(style="value", tbfilter=False)
+        path, line, _ = item.location
+        told.reprcrash = ReprFileLocation(path, (line or 0) + 1, info.exconly())
+        made.longrepr = told
     if report.failed and not isinstance(report.longrepr, (str, tuple)):
-        report.sections.append(("mockselector: what came of that", str(report.longrepr)))
-    return _instead(item, report, "failed", told)
+        made.sections.append(("mockselector: what came of that", str(report.longrepr)))
+    return made
 
 
 def skipped(item: pytest.Item, report: pytest.TestReport, reason: str) -> pytest.TestReport:
     """Likewise, where a test could not be simulated."""
-    path, line, _ = item.reportinfo()
-    return _instead(item, report, "skipped", (str(path), (line or 0) + 1, f"Skipped: not simulated: {reason}"))
+
+    def skips() -> None:
+        raise pytest.skip.Exception(f"not simulated: {reason}", _use_item_location=True)
+
+    return _made(item, report, skips)
 
 
 def passed(item: pytest.Item, report: pytest.TestReport) -> pytest.TestReport:
     """Likewise, where what was wrong in a phase came of something else, which is told."""
-    return _instead(item, report, "passed", None)
+    return _made(item, report, lambda: None)
 
 
-def _instead(item: pytest.Item, report: pytest.TestReport, outcome: Any, longrepr: Any) -> pytest.TestReport:
-    return pytest.TestReport(
-        nodeid=report.nodeid, location=report.location, keywords=report.keywords, outcome=outcome, longrepr=longrepr,
-        when=report.when, sections=report.sections, duration=report.duration, start=report.start, stop=report.stop,
-        user_properties=report.user_properties,
-    )  # fmt: skip
+def _made(item: pytest.Item, report: pytest.TestReport, phase: Callable[[], None]) -> pytest.TestReport:
+    """A report as pytest and its plugins make it, of a phase that ends in another way than it did."""
+    vars(item).pop("_excinfo", None)  # of a case of unittest: what it has told of is not to be told
+    call = pytest.CallInfo[None].from_call(phase, when=report.when)
+    made: pytest.TestReport = item.ihook.pytest_runtest_makereport(item=item, call=call)
+    made.sections = [*report.sections]
+    made.duration, made.start, made.stop = report.duration, report.start, report.stop
+    return made
+
+
+def _traceback(error: BaseException) -> TracebackType:
+    """Of an exception that was raised; of another one, from here."""
+    try:
+        raise error
+    except type(error):
+        assert error.__traceback__ is not None
+        return error.__traceback__
 
 
 def carry(report: pytest.TestReport, findings: Iterable[ScenarioError], saved: float) -> None:
