@@ -11,13 +11,13 @@ from typing import TYPE_CHECKING, Any, Final
 import pytest
 from _pytest._code.code import ReprFileLocation
 
+from .._judge.errors import ScenarioError
 from .._judge.trace import shown_path
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
     from types import TracebackType
 
-    from .._judge.errors import ScenarioError
     from .._scenario import Scenario
 
 __tracebackhide__ = True  # pytest: end tracebacks at the server's own line
