@@ -62,6 +62,7 @@ if TYPE_CHECKING:
         Step,
         Waits,
     )
+    from ._play.thread_table import ThreadRow, ThreadTable
     from ._scenario import Scenario
     from ._testing.cases import ScenarioTestCase, simulated
     from .selector import ListenSocket, MockSelector, MockSocket
@@ -95,6 +96,8 @@ __all__ = [
     "SocketTable",
     "StartsTls",
     "Step",
+    "ThreadRow",
+    "ThreadTable",
     "Trace",
     "Waits",
     "simulated",
@@ -116,6 +119,8 @@ _LATER = {
     "simulated": "_testing.cases",
     "SocketRow": "_play.netstat",
     "SocketTable": "_play.netstat",
+    "ThreadRow": "_play.thread_table",
+    "ThreadTable": "_play.thread_table",
 }
 
 

@@ -27,6 +27,7 @@ from ._play.player import Endpoint, Player, check_side
 from ._play.script import Script
 from ._play.stack import SimulatedStack
 from ._play.steps import StartsTls, require_function, require_name, require_seconds, require_size
+from ._play.threads import threads_table
 from ._play.world import World
 from ._program import program
 from ._running import Run
@@ -49,6 +50,7 @@ if TYPE_CHECKING:
     from ._judge.rules import RuleId
     from ._play.netstat import SocketTable
     from ._play.steps import Step
+    from ._play.thread_table import ThreadTable
     from ._system import Address
 
     P = ParamSpec("P")
@@ -361,6 +363,10 @@ class Scenario:
     def sockets(self) -> SocketTable:
         """All open sockets of the server, and the peers that have none yet; print it."""
         return self._world.table()
+
+    def threads(self) -> ThreadTable:
+        """All threads that the program has had, what each does and what locks it has; print it."""
+        return threads_table(self._world)
 
     def verify(self) -> None:
         """Judge the end: raise the violation of the run if it had one, and see what is left over.

@@ -28,6 +28,8 @@ from mockselector import (
     SocketTable,
     StartsTls,
     Step,
+    ThreadRow,
+    ThreadTable,
     Trace,
     Waits,
     simulated,
@@ -57,6 +59,10 @@ def test_a_conversation_keeps_its_type() -> None:
     assert_type(net.trace[0], Event)
     assert_type(net.now, float)
     assert_type(net.sockets(), SocketTable)
+    assert_type(net.threads(), ThreadTable)
+    assert_type(net.threads()[0], ThreadRow)
+    assert_type(net.threads()[0].holds, str)
+    assert_type(net.threads()[0].daemon, bool)
 
 
 async def answer_later(port: int, *, greeting: bytes = b"hi") -> int:

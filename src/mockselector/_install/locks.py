@@ -15,12 +15,12 @@ import sys
 from _thread import allocate_lock, get_ident
 from collections import deque
 from types import GenericAlias
-from typing import TYPE_CHECKING, Any, ClassVar, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from .._current import current
 from .._judge.holding_up import judge_held_up
-from .._play.strands import Waiter
-from .._play.threads import parks
+from .._play.locked import parks
+from .._play.strands import Takeable, Waiter
 from .doors import DoorType, named
 
 if TYPE_CHECKING:
@@ -43,12 +43,10 @@ def _is_foreign(holder: int, world: World) -> bool:
     return holder in sys._current_frames()
 
 
-class Lock:
+class Lock(Takeable):
     """As `_thread.lock`."""
 
     __slots__ = ("__weakref__", "_holder", "_real", "_waiters")
-
-    _what: ClassVar = "a lock"
 
     def __init__(self) -> None:
         self._real: Any = allocate_lock()  # Any: the stubs have two names for its class
@@ -86,7 +84,7 @@ class Lock:
         return got
 
     def _is_given(self, world: World, timeout: float | None) -> bool:
-        waiter, since = Waiter(self._what, self._has), world.clock.now
+        waiter, since = Waiter(self), world.clock.now
         self._waiters.append(waiter)
         try:
             parks(world, waiter, timeout, ("wait", "threading"))
@@ -101,7 +99,8 @@ class Lock:
             judge_held_up(world.monitor, since, "wait", "threading")
         return waiter.released
 
-    def _has(self) -> int:
+    def holder(self) -> int:
+        """Which thread, by its number in the system, has it; 0: nobody does."""
         return self._holder if self._real.locked() else 0
 
     def release(self) -> None:
@@ -132,7 +131,15 @@ class Lock:
         return repr(self._real)
 
 
-class Sentinel(Lock):  # pragma: no cover  (up to Python 3.12)
+class Lasting(Lock):
+    """A lock that is held as long as something lasts."""
+
+    __slots__ = ()
+
+    guards = False
+
+
+class Sentinel(Lasting):  # pragma: no cover  (up to Python 3.12)
     """The lock that a thread holds as long as it lives: whoever waits for its end takes it, and lets go of it at once.
 
     It is free in between, as `Thread.join()` asks it to be: nobody is given it.
@@ -228,9 +235,10 @@ class _Getter(Lock):
 
     __slots__ = ()
 
-    _what: ClassVar = "SimpleQueue.get()"
+    guards = False
+    what = "SimpleQueue.get()"
 
-    def _has(self) -> int:
+    def holder(self) -> int:
         return 0  # whoever puts something there
 
 

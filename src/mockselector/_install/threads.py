@@ -23,7 +23,7 @@ from .._text import shown
 from .._whose import whose
 from . import pools
 from .doors import for_a_tool, named
-from .locks import Lock, Sentinel
+from .locks import Lasting, Lock, Sentinel
 from .processes import NOT_SIMULATED, process_stand_in
 
 if TYPE_CHECKING:
@@ -107,7 +107,7 @@ class Handle:
         self.ident = 0
         self.strand: Strand | None = None
         self._done = False
-        self._ended: Final = Lock()
+        self._ended: Final = Lasting()
         self._ended.acquire()
 
     def ends(self) -> None:

@@ -13,6 +13,7 @@ In reading order; a file imports only from those above it:
     player.py       a peer at play: its life, and where a step begins and ends
     peer.py         Peer: what a test says of one, and sees of it
     kept_waiting.py who else waits while the server waits for one peer
+    tables.py       tables that print() shows
     netstat.py      the sockets of a scenario as a table
     log.py          what others than the server have done: steps, decisions, signals
     turns.py        which peers can act now, in which order, and when others will
@@ -26,10 +27,12 @@ In reading order; a file imports only from those above it:
     strands.py      a thread of the program, as its scenario knows it
     real_waits.py   a thread that waits for a lock from before the scenario
     switches.py     which thread has written which rows of the trace
+    thread_table.py the threads of a scenario as a table
     deadlock.py     threads of which none will ever go on
     who_waits.py    which threads wait, what for, and in which order they go on
     under_a_wait.py a socket that is closed while another thread waits for it
     threads.py      the threads of a program: which of them runs, and who goes on
+    locked.py       a thread that waits for a lock
     stack.py        what carries the connections: the simulated network
     signals.py      which handlers the program has for signals, and what comes of one
     stopping.py     how a program is asked to stop, and how it is ended

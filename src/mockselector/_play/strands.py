@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import _thread
 from _thread import allocate_lock
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, ClassVar, Final, NamedTuple
 
 if TYPE_CHECKING:
     from collections import deque
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from typing import TypeAlias
 
     from .._ending.ending import Ending
-    from .._judge.trace import Nanoseconds
+    from .._judge.trace import Nanoseconds, Place
 
     Ready: TypeAlias = "deque[tuple[Strand, int]]"
     """Threads, and which of its waits each is in: one that does not wait for that any more is none of it."""
@@ -26,16 +26,37 @@ LINGERS: Final = 5.0
 """Seconds of real time in which a thread that has ended is gone."""
 
 
+class Takeable:
+    """What a thread can have, and others wait for: a lock."""
+
+    __slots__ = ()
+
+    what: ClassVar[str] = "a lock"
+    """What whoever wants it waits in, in words."""
+    guards: ClassVar[bool] = True
+    """Whether it is taken so that others do not come in; else it is held for as long as something lasts."""
+
+    def holder(self) -> int:
+        """Which thread, by its number in the system, has it; 0: nobody does."""
+        raise NotImplementedError
+
+
+class Standing(NamedTuple):
+    """What is said of a thread that is there, and where it stands."""
+
+    name: str
+    state: str
+    where: Place | None
+
+
 class Waiter:
     """Somebody that waits until somebody else lets it go on."""
 
-    __slots__ = ("_ready", "_strand", "_wait", "holder", "released", "what")
+    __slots__ = ("_ready", "_strand", "_wait", "lock", "released")
 
-    def __init__(self, what: str, holder: Callable[[], int]) -> None:
-        self.what: Final = what
-        """What it waits in, in words."""
-        self.holder: Final = holder
-        """Asks which thread, by its number in the system, has what is waited for; 0: nobody knows."""
+    def __init__(self, lock: Takeable) -> None:
+        self.lock: Final = lock
+        """What is waited for."""
         self.released = False
         """Whether somebody has."""
         self._ready: Ready | None = None
@@ -62,7 +83,7 @@ class Strand:
 
     __slots__ = (
         "begun", "call", "daemon", "deadline", "done", "ended", "ending", "error", "found", "goes_on", "ident", "join",
-        "lost", "name", "native", "returned", "serial", "since", "turn", "wait", "waiter", "work",
+        "last", "lost", "name", "native", "returned", "serial", "since", "turn", "wait", "waiter", "work",
     )  # fmt: skip
 
     def __init__(self, serial: int, ending: Ending) -> None:
@@ -80,6 +101,8 @@ class Strand:
         self.begun = False
         self.name = ""
         """What it was called when it ended."""
+        self.last: Standing | None = None
+        """Where it waited when the run was over, if it did."""
         self.work: Callable[[bool], object] | None = None
         """What it does, if it has not begun to."""
         self.join: Callable[[], object] = _nothing

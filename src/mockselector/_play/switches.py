@@ -6,26 +6,38 @@ Owns that record: when the baton went to whom, and what each was called.
 from __future__ import annotations
 
 from bisect import bisect_right
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from .real_waits import name_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from .strands import Strand
+    from .._judge.trace import Nanoseconds
+    from .strands import Standing, Strand
 
 __tracebackhide__ = True  # pytest: end tracebacks at the server's own line
+
+
+class Gone(NamedTuple):
+    """What is known of a thread that has ended."""
+
+    name: str
+    daemon: bool
+    when: Nanoseconds
+    last: Standing | None
+    """Where it waited, if the end of the run has ended it there."""
 
 
 class Switches:
     """Who wrote, from which row on."""
 
-    __slots__ = ("_alive", "_names", "_rows", "_serials")
+    __slots__ = ("_alive", "_rows", "_serials", "gone")
 
     def __init__(self, alive: Mapping[int, Strand]) -> None:
         self._alive: Final = alive
-        self._names: Final[dict[int, str]] = {}  # what threads were called that have ended
+        self.gone: Final[dict[int, Gone]] = {}
+        """Threads that have ended, by their serial number."""
         self._rows: Final[list[int]] = []  # how many rows there were when the baton was given ...
         self._serials: Final[list[int]] = []  # ... and to whom
 
@@ -37,14 +49,14 @@ class Switches:
             self._rows.append(rows)
             self._serials.append(serial)
 
-    def ends(self, strand: Strand) -> None:
+    def ends(self, strand: Strand, now: Nanoseconds) -> None:
         """It has ended."""
-        self._names[strand.serial] = strand.name or f"thread {strand.serial}"
+        self.gone[strand.serial] = Gone(strand.name or f"thread {strand.serial}", strand.daemon, now, strand.last)
 
     def at(self, row: int) -> str:
         """What the thread is called that has written a row."""
         at = bisect_right(self._rows, row)
         serial = self._serials[at - 1] if at else 0
-        if serial not in self._names:
+        if serial not in self.gone:
             return next((name_of(strand) for strand in self._alive.values() if strand.serial == serial), "")
-        return self._names[serial]
+        return self.gone[serial].name

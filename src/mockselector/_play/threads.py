@@ -21,16 +21,17 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from .._ending.ending import EndException, Ending
 from .._judge.trace import WIDTH
-from .clock import AT_ONE_INSTANT, nanoseconds
+from .clock import AT_ONE_INSTANT
 from .deadlock import deadlock, waiting_line
 from .real_signals import RealSignals
 from .real_waits import left_behind
 from .strands import LINGERS, Strand, begin
 from .switches import Switches
+from .thread_table import note_last, thread_table
 from .who_waits import WhoWaits
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Mapping
     from typing import Protocol
 
     from .._choices import Choices
@@ -41,7 +42,9 @@ if TYPE_CHECKING:
     from .dropped import Dropped
     from .spinning import Spinning
     from .strands import Waiter
+    from .switches import Gone
     from .termination import Termination
+    from .thread_table import ThreadTable
     from .turns import Turns
 
     class Course(Protocol):
@@ -156,7 +159,7 @@ class Threads:
         finally:
             del work  # what it has goes while it has the baton
             strand.ending.left()
-            self.switches.ends(strand)
+            self.switches.ends(strand, self._course.clock.now)
             if strand.ident in self.alive:  # else nobody waits for it any more
                 self._ends(self.own())
 
@@ -395,6 +398,7 @@ class Threads:
         self._tells(me)
 
     def _tells(self, me: Strand | None) -> None:
+        note_last(self.alive, me, self._course.clock.now)
         for strand in (*self.alive.values(),):
             if strand is not me and strand.wait:
                 strand.ended = True
@@ -435,6 +439,11 @@ class Threads:
         self.end(self.running)
         return True
 
+    @property
+    def gone(self) -> Mapping[int, Gone]:
+        """Those that have ended, by their serial number."""
+        return self.switches.gone
+
     def others(self) -> Iterator[Strand]:
         """All but the first one."""
         return (strand for strand in self.alive.values() if strand is not self.main)
@@ -474,6 +483,12 @@ class Threads:
         self._course.under = under
 
 
+def threads_table(course: Course) -> ThreadTable:
+    """The threads of a program."""
+    acting = None if course.turns.acting is None else course.call
+    return thread_table(course.crew or Threads(course), course.clock.now, acting, is_out=course.dropped.is_out)
+
+
 def running_thread(course: Course) -> int:
     """The number in the system of the thread that runs; 0: the only one."""
     return 0 if course.threads is None else course.threads.running.ident
@@ -483,16 +498,3 @@ def ending_of(course: Course, thread: int) -> Ending:
     """How the run is ended in a thread."""
     strand = None if course.crew is None else course.crew.alive.get(thread)
     return course.ending if strand is None else strand.ending
-
-
-def parks(course: Course, waiter: Waiter, timeout: float | None, call: tuple[str, str]) -> None:
-    """A program waits until somebody else lets it go on, or for so many seconds."""
-    threads = course.threads
-    if threads is None:
-        alone = Threads.of(course).main
-        alone.waiter, alone.since = waiter, course.clock.now
-        course.wait_for(waiter.is_released, timeout)
-    elif course.check_running(timeout):
-        course.monitor.idling.has_waited()
-        deadline = None if timeout is None else course.clock.now + nanoseconds(max(timeout, 0))
-        threads.parks(waiter, deadline, call)

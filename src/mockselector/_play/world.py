@@ -30,7 +30,7 @@ from .spinning import Spinning
 from .stack import table
 from .stopping import Stopping
 from .termination import Termination
-from .threads import Threads, ending_of
+from .threads import Threads, ending_of, threads_table
 from .turns import Turns
 
 if TYPE_CHECKING:
@@ -385,7 +385,8 @@ class World:
             if descriptor.stream is not None and descriptor.stream.other.peer is peer and self.call[0] != "send":
                 self.monitor.short_sends.judge_unsent(record, *self.call)
         if self.in_force("stuck", peer):
-            self.fail(self.outcome.stuck(peer, self.table().about(peer.name)))
+            tables = [self.table().about(peer.name), *[threads_table(self).alive] * (self.threads is not None)]
+            self.fail(self.outcome.stuck(peer, "\n\n".join(tables)))
         peer.given_up = True
         peer.turn.wake()
 
