@@ -59,6 +59,30 @@ BUFFERED = """
         sel.modify(conn, EVENT_READ | (EVENT_WRITE if output else 0), output)
 """
 
+SHARED = """
+    import socket
+    import threading
+
+    def serve(sel, listener):
+        sel.close()
+        listener.bind(("", 8888))
+        listener.listen()
+        conn, _ = listener.accept()
+        reading = threading.Lock()
+        threads = [threading.Thread(target=talk, args=(conn, reading), name=name) for name in ("one", "other")]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        conn.close()
+        listener.close()
+
+    def talk(conn, reading):
+        # in turn
+        data = conn.recv(100)
+        conn.sendall(data)
+"""
+
 CALLS_OUT = """
     import socket
 
@@ -293,6 +317,17 @@ SCENARIO_CASES = [
         STOPPED.replace("# at once", "listener.shutdown(socket.SHUT_RDWR)"),
         script('net.client("alice").expects(b"hi", until="eof")'),
         at_fault="listener.close()",
+    ),
+    Case(
+        "used-by-two",
+        SHARED,
+        SHARED.replace("# in turn\n        data", "with reading:\n            data"),
+        script(
+            'net.client("alice").waits(1).sends(b"hi").expects(b"hi").waits(1).sends(b"you").expects(b"you").closes()',
+            options="pedantic=True",
+        ),
+        at_fault="data = conn.recv(100)",
+        pedantic=True,
     ),
     Case(
         "deadlock",

@@ -334,7 +334,7 @@ def judged_in(path: Path) -> set[str]:
     found = set[str]()
     for node in ast.walk(ast.parse(path.read_text())):
         values: list[ast.expr] = []
-        if isinstance(node, ast.Call) and ast.unparse(node.func) in ("Finding", "self._if_in_force"):
+        if isinstance(node, ast.Call) and ast.unparse(node.func) in ("Finding", "InUse", "self._if_in_force"):
             values = node.args[:1]
         elif isinstance(node, ast.Return) and isinstance(node.value, ast.Tuple):
             values = node.value.elts[:1]

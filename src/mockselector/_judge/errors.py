@@ -109,6 +109,7 @@ class Finding:
         block: str | Callable[[], str] = "",
         made: Place | None = None,
         at_end: bool = False,
+        way: Sequence[tuple[str, Place]] = (),
     ) -> None:
         self.rule: Final = rule
         self.socket: Final = socket
@@ -117,7 +118,7 @@ class Finding:
         self._block = block
         self.made: Final = made  # where the script was written, if it is no socket's
         self.at_end: bool = at_end or RULES[rule].now == AT_END
-        self.way: Sequence[tuple[str, Place]] = ()  # the lines of an exception, if it is about one ...
+        self.way: Sequence[tuple[str, Place]] = way  # the lines of an exception, if it is about one ...
         self.told: str = ""  # ... which then is told
 
     def beside(self, note: str, block: Callable[[], str]) -> Finding:

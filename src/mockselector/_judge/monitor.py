@@ -73,6 +73,7 @@ class Monitor:
         self.returned = False  # whether the last select() returned anything
         self.ended = False  # whether the script came to its end, or was given up
         self.thread_at: Callable[[int], str] | None = None  # of several, in which a row was
+        self.running = 0  # the serial number of the thread that runs, if there are several
         self.thread = 0  # the server's
         self.spare_reads = 0  # how often a socket may be read after its end
         self.give_up: Callable[[], Callable[[], NoReturn] | None] | None = None  # a weak reference: how to end the run
@@ -194,11 +195,12 @@ class Monitor:
             self.becomes(record, cell)
             return
         if isinstance(cell, Breach):
-            if self.in_force(cell.rule, record) and not self.sleeping.tolerates(cell.rule, record):
+            if self.in_force(cell.rule, record) and not self.sleeping.tolerates(cell, record):
                 self.append(operation, record.name, None, frame)
                 self.idling.in_vain(record.name, operation, record)
-                fields = {"seconds": detail} if isinstance(detail, str) else None
-                self.raise_violation(Finding(cell.rule, record.name, fields, note=self._why(record, operation)))
+                fields = cell.fields or ({"seconds": detail} if isinstance(detail, str) else None)
+                note = self._why(record, operation)
+                self.raise_violation(Finding(cell.rule, record.name, fields, note=note, way=cell.way))
             self.append(operation, record.name, detail, frame)
             self.idling.in_vain(record.name, operation, record)
             return

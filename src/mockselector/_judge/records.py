@@ -66,6 +66,7 @@ if TYPE_CHECKING:
         pedantic: bool
         spare_reads: int
         level_triggered: bool
+        running: int
         thread_at: Callable[[int], str] | None
 
         @property
@@ -107,8 +108,8 @@ class Record:
 
     __slots__ = (
         "accepted", "allow", "asleep", "dropped", "ever_registered", "monitor", "moves", "name", "named", "note",
-        "number", "phase", "past_eof", "readable", "sent_by", "tried_on", "script", "short", "through_file", "unsent",
-        "watches",
+        "number", "phase", "past_eof", "readable", "sent_by", "short_at", "tried_on", "script", "short",
+        "through_file", "unsent", "watches",
     )  # fmt: skip
 
     name: str
@@ -139,7 +140,8 @@ class Record:
         self.sent_by: tuple[int, CodeType, int] | None = (
             None  # the user's line behind a library's send(), and which row
         )
-        self.short: tuple[int, int] = (0, 0)  # what that send() took, of how much
+        self.short: tuple[int, int] = (0, 0)  # what that send() took, of how much ...
+        self.short_at: tuple[int, int] = (0, 0)  # ... which row it is, and which thread's
 
     def seal(self, *, sealed: bool = True) -> None:
         """From now on what is read and sent is ciphertext (or is none any more): rows tell no bytes of it.

@@ -40,6 +40,8 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Mapping
     from typing import Final, Literal, TypeAlias
 
+    from .trace import Place
+
     RuleId = Literal[
         "accepted-not-registered",
         "closed-still-registered",
@@ -59,6 +61,7 @@ if TYPE_CHECKING:
         "unhandled-exception",
         "busy-loop",
         "closed-under-a-wait",
+        "used-by-two",
         "deadlock",
         "stuck",
         "unmet-expectation",
@@ -131,8 +134,24 @@ class Breach:
 
     __slots__ = ("rule",)
 
+    by: int = -1
+    fields: Mapping[str, str] | None = None
+    way: tuple[tuple[str, Place], ...] = ()
+
     def __init__(self, rule: RuleId) -> None:
         self.rule: Final = rule
+
+
+class InUse(Breach):
+    """A cell that breaks a rule for all threads but the one that makes that call already."""
+
+    __slots__ = ("by", "fields", "way")
+
+    def __init__(self, rule: RuleId, by: int, fields: Mapping[str, str], way: tuple[tuple[str, Place], ...]) -> None:
+        super().__init__(rule)
+        self.by = by  # its serial number
+        self.fields = fields
+        self.way = way  # the line in which it does
 
 
 class ByNetwork:
@@ -495,6 +514,19 @@ RULES: Final[Mapping[RuleId, Rule]] = {
         now="closes",
         only_in_scenarios=True,
     ),
+    "used-by-two": Rule(
+        "pedantic",
+        means="Two threads read, or two write, one socket at the same time: while one waits in recv(), or for room in a"
+        " send(), or has yet to send what a send() did not take, another one makes the same call. (Not of accept(); not of"
+        " reads and sends of single bytes; one that reads and one that writes are right. Whether several send() make up one"
+        " message nobody can see: let a peer expect it.)",
+        says="{socket} is {used} by two threads at the same time: {what}",
+        suffers="which of them gets which bytes, or whose bytes come first, is chance; messages come in pieces, mixed.",
+        mend="Let one thread read, and one write; or hold one lock around each whole message, in all threads.",
+        proof=(),
+        now="meanwhile",
+        only_in_scenarios=True,
+    ),
     "deadlock": Rule(
         "default",
         means="Each thread waits for another one, or for what nobody will do: a lock, an event, a queue, the end of a"
@@ -607,6 +639,7 @@ JUDGED: Final[Mapping[RuleId, tuple[str, ...]]] = {
     "blocking-send": ("LIFE",),
     "send-without-room": ("LIFE",),
     "closed-under-a-wait": ("_play/under_a_wait",),
+    "used-by-two": ("_play/used_by_two", "_judge/short_sends"),  # in a call that waits; after a short send()
     "deadlock": ("_play/deadlock",),
     "stuck": ("_play/outcome",),
     "unread-data": ("_lists/mock_socket", "_kernel/descriptors"),

@@ -11,7 +11,7 @@ from selectors import EVENT_WRITE
 from .._buffers import Owed
 from .errors import Finding
 from .rules import AT_END, ENDED, LOST
-from .trace import caller
+from .trace import WIDTH, caller, place
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -51,6 +51,7 @@ class ShortSends:
             self._idling.in_vain(record.name, "send", record)
         if taken < len(data):
             record.short = (taken, len(data))
+            record.short_at = (len(self._door.rows) - WIDTH, self._door.running)
         if unsent is None:
             record.unsent = Owed(data, taken) if taken < len(data) else None
         elif not unsent.pay(data, taken):
@@ -105,9 +106,28 @@ class ShortSends:
 
     def _lost(self, record: Record, moment: str, frame: FrameType) -> None:
         record.unsent = None
-        if self._door.in_force("short-send-lost", record):
-            self._door.append("close" if moment == "closed" else "send", record.name, None, frame)
-            self._door.raise_violation(Finding("short-send-lost", record.name, _fields(record, moment)))
+        door, (at, thread) = self._door, record.short_at
+        by_another = thread != door.running and moment != "closed" and door.thread_at is not None
+        if by_another and door.in_force("used-by-two", record):
+            door.append("send", record.name, None, frame)
+            door.raise_violation(self._mixed(record, at))
+        elif door.in_force("short-send-lost", record):
+            who = _whose(door, at) if by_another else ""
+            note = f"{who} has the rest still to send, and another thread has sent meanwhile." if who else ""
+            door.append("close" if moment == "closed" else "send", record.name, None, frame)
+            door.raise_violation(Finding("short-send-lost", record.name, _fields(record, moment), note=note))
+
+    def _mixed(self, record: Record, at: int) -> Finding:
+        """Another thread sends while one has the rest of a send() still to send."""
+        who, (taken, given) = _whose(self._door, at), record.short
+        what = f"{who} has yet to send what send() did not take, {given - taken} of {given} bytes"
+        way = ((f"{who} sends", place(*self._door.rows[at + 4 : at + WIDTH])),)
+        return Finding("used-by-two", record.name, {"used": "written to", "what": what}, way=way)
+
+
+def _whose(door: Door, at: int) -> str:
+    """Which thread's row that is."""
+    return "" if door.thread_at is None else door.thread_at(at // WIDTH)
 
 
 def _fields(record: Record, moment: str) -> dict[str, str]:

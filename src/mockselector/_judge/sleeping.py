@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from typing import Final
 
     from .records import Door, Record
-    from .rules import RuleId
+    from .rules import Breach, RuleId
     from .watching import Watch
 
 __tracebackhide__ = True  # pytest: end tracebacks at the server's own line
@@ -148,14 +148,14 @@ class Sleeping:
         """Whether the server waits for whom it has itself connected to, as who is at work on a request may have to."""
         return self._door.level_triggered and bool(watches) and all(watch.goes_out for watch in watches)
 
-    def tolerates(self, rule: RuleId, record: Record) -> bool:
+    def tolerates(self, cell: Breach, record: Record) -> bool:
         """Whether a step that breaks a rule is no harm this once.
 
         A protocol's layers may each have to see the end for themselves; and whoever has met it behind the
         last data is woken by it once more, and deals with it then.
         """
-        if rule != "read-past-eof":
-            return False
+        if cell.rule != "read-past-eof":
+            return cell.by == self._door.running
         record.past_eof += 1
         again = not self._door.pedantic or record.name in self.ended
         return record.past_eof <= (self._door.spare_reads if again else 0)

@@ -26,6 +26,7 @@ In reading order; a file imports only from those above it:
     real_signals.py what becomes of signals to the process meanwhile
     strands.py      a thread of the program, as its scenario knows it
     real_waits.py   a thread that waits for a lock from before the scenario
+    used_by_two.py  a socket that two threads read, or write, at the same time
     switches.py     which thread has written which rows of the trace
     thread_table.py the threads of a scenario as a table
     deadlock.py     threads of which none will ever go on

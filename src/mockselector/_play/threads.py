@@ -211,7 +211,7 @@ class Threads:
         self.running = me
         course.call = me.call  # where what then comes up finds the program
         course.ending, course.under, course.dropped.thread = me.ending, me.ident, me.ident
-        monitor.returned, monitor.calm = me.returned, None
+        monitor.returned, monitor.calm, monitor.running = me.returned, None, me.serial
         self.switches.gets(len(monitor.rows) // WIDTH, me.serial)
 
     def _hand(self, me: Strand, following: Strand) -> None:

@@ -76,12 +76,12 @@ class Reading(Waiting):
             flags = checked_flags(flags, self._refuse)
         descriptor = self._descriptor
         if self._timeout and not descriptor.ready() & EVENT_READ:
-            self._wait_to_read(flags)
+            self._wait_to_read(flags, many=size > 1)
         if flags & WAITALL:
             return self._read_all(size, flags & ~WAITALL)
         stream = descriptor.stream
         if not (stream.readable if stream is not None else not descriptor.connecting):
-            self._wait_to_read(flags)
+            self._wait_to_read(flags, many=size > 1)
             stream = descriptor.stream
         if stream is not None and stream.chunks:
             data = stream.peek(size)
@@ -102,9 +102,10 @@ class Reading(Waiting):
             self._do("recv" if ours else "recv:eof", b"")
         return b""
 
-    def _wait_to_read(self, flags: int) -> None:
-        descriptor = self._descriptor
-        took = self._wait(lambda: bool(descriptor.ready() & EVENT_READ), _READ_NOTHING, 0 if self._timeout else flags)
+    def _wait_to_read(self, flags: int, *, many: bool) -> None:
+        descriptor, many = self._descriptor, many and not flags & PEEK
+        flags = 0 if self._timeout else flags
+        took = self._wait(lambda: bool(descriptor.ready() & EVENT_READ), _READ_NOTHING, flags, many=many)
         if took and self._timeout is None:
             self._world.outcome.waited(self._record, "recv:waits", "blocking-read", took, self._around)
 
@@ -130,7 +131,7 @@ class Reading(Waiting):
         while left:
             if not stream.chunks:
                 if blocks and not stream.hears_nothing:
-                    self._wait_to_read(flags)
+                    self._wait_to_read(flags, many=True)
                 if not stream.chunks:  # an end, or an error, which is for the next call to tell
                     if stream.unix and not blocks:
                         stream.take_error()  # it is looked at, and lost

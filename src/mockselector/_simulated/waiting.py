@@ -16,13 +16,14 @@ from _socket import socket as _Raw  # noqa: N812  (the class below `socket.socke
 from collections.abc import Callable
 from errno import EAGAIN, EBADF, ETIMEDOUT
 from functools import cache
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, Literal
 
 from .._judge.holding_up import judge_held_up
 from .._judge.rules import GONE, ByNetwork
 from .._kernel.addresses import AF_UNIX
 from .._methods import DONTWAIT, Shell
 from .._play.clock import nanoseconds
+from .._play.used_by_two import alone_in
 from .._system import os_error
 from .._text import value_text
 
@@ -186,17 +187,21 @@ class Waiting(Shell):
             return 0 if flags & DONTWAIT else 2
         return 1 if self._timeout else 0
 
-    def _wait_until(self, events: int, nothing: tuple[Operation, ...], *, ends: bool = False) -> None:
+    def _wait_until(
+        self, events: int, nothing: tuple[Operation, ...], *, ends: bool = False, many: bool = False
+    ) -> None:
         """With a timeout, wait as the real socket does before each call: by a poll(), whatever the call then does."""
         if self._timeout and not self._descriptor.ready() & events:
-            self._wait(lambda: bool(self._descriptor.ready() & events), nothing, 0, ends=ends)
+            self._wait(lambda: bool(self._descriptor.ready() & events), nothing, 0, ends=ends, many=many)
 
     def _wait(
-        self, done: Callable[[], bool], nothing: tuple[Operation, ...], flags: int, *, ends: bool = False
-    ) -> Nanoseconds:
+        self, done: Callable[[], bool], nothing: tuple[Operation, ...], flags: int, *,
+        ends: bool = False, many: bool = False,
+    ) -> Nanoseconds:  # fmt: skip
         """Wait for something to come, as this socket waits; returns how long it took.
 
         nothing: the operations that it is if nothing comes. ends: it is where a server waits when all is done.
+        many: it reads or sends more than a byte.
         """
         world = self._world
         how = self._waits(flags)
@@ -216,7 +221,11 @@ class Waiting(Shell):
         elif not alone:
             done = _while_open(self, done)
         never = None if ends or how == 1 else (lambda: self._do(nothing[2]))
-        found = world.until(done, deadline, call, never)
+        if many and world.threads is not None and world.monitor.pedantic:
+            operation: Literal["recv", "send"] = "recv" if nothing[0] == "recv:again" else "send"
+            found = alone_in(world.threads, self._record, operation, lambda: world.until(done, deadline, call, never))
+        else:
+            found = world.until(done, deadline, call, never)
         if world.monitor.pedantic:
             judge_held_up(world.monitor, start, *call, self._record)
         if not found:

@@ -163,11 +163,11 @@ class Writing(Reading):
         if flags:
             flags = self._checked_flags(flags)
         self._check_open("send")
-        self._wait_until(EVENT_WRITE, _SEND_NOTHING)
-        stream = self._sending_stream(flags)
         whole = len(data)
+        self._wait_until(EVENT_WRITE, _SEND_NOTHING, many=whole > 1)
+        stream = self._sending_stream(flags)
         if whole and stream.room == 0:
-            self._wait_for_room(stream, flags)
+            self._wait_for_room(stream, flags, many=whole > 1)
             self._check_sending()
         size = min(stream.room, whole)
         size -= self._world.choices.choose(size, "how many bytes are sent")
@@ -179,7 +179,7 @@ class Writing(Reading):
         self._do("send", shown_of(stream, shown))
         self._put(stream, part)
         while blocks and size < whole and not stream.says_nothing:
-            self._wait_for_room(stream, flags)
+            self._wait_for_room(stream, flags, many=True)
             part = data[size : size + stream.room]
             self._judge(stream, part)
             if not stream.says_nothing:
@@ -217,8 +217,8 @@ class Writing(Reading):
         self._world.spinning.progress += bool(data)
         stream.put(data)
 
-    def _wait_for_room(self, stream: Stream, flags: int) -> None:
-        took = self._wait(lambda: stream.room > 0 or stream.says_nothing, _SEND_NOTHING, flags)
+    def _wait_for_room(self, stream: Stream, flags: int, *, many: bool) -> None:
+        took = self._wait(lambda: stream.room > 0 or stream.says_nothing, _SEND_NOTHING, flags, many=many)
         if took and self._timeout is None:
             self._world.outcome.waited(self._record, "send:waits", "blocking-send", took, self._around)
 
