@@ -83,6 +83,39 @@ SHARED = """
         conn.sendall(data)
 """
 
+GUARDED = """
+    import socket
+    import threading
+    import time
+
+    def serve(sel, listener):
+        sel.close()
+        listener.bind(("", 8888))
+        listener.listen()
+        conn, _ = listener.accept()
+        lock, seen = threading.Lock(), []
+        threads = [
+            threading.Thread(target=read, args=(conn, lock, seen), name="reads"),
+            threading.Thread(target=count, args=(lock, seen), name="counts"),
+        ]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        conn.close()
+        listener.close()
+
+    def read(conn, lock, seen):
+        with lock:
+            seen.append(conn.recv(100))
+        conn.sendall(b"bye")
+
+    def count(lock, seen):
+        time.sleep(1)
+        with lock:
+            return len(seen)
+"""
+
 CALLS_OUT = """
     import socket
 
@@ -327,6 +360,17 @@ SCENARIO_CASES = [
             options="pedantic=True",
         ),
         at_fault="data = conn.recv(100)",
+        pedantic=True,
+    ),
+    Case(
+        "lock-held-while-waiting",
+        GUARDED,
+        GUARDED.replace(
+            "with lock:\n            seen.append(conn.recv(100))",
+            "data = conn.recv(100)\n        with lock:\n            seen.append(data)",
+        ),
+        script('net.client("alice").waits(3).sends(b"hi").expects(b"bye").closes()', options="pedantic=True"),
+        at_fault="with lock:",
         pedantic=True,
     ),
     Case(

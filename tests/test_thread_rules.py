@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import queue
 import selectors
 import socket
 import threading
@@ -270,6 +271,175 @@ def test_whole_messages_may_come_from_several_threads() -> None:
 
         together(sends, sends, sends)
         assert far.recv(100) == b"hihihiyouyouyou"
+        near.close()
+        far.close()
+
+    right(main)
+
+
+# -- lock-held-while-waiting ----------------------------------------------------------------------
+
+
+class Store:
+    """A thing that is kept by a lock, and fetched from a server; `how` is what is broken, or right."""
+
+    def __init__(self, conn: socket.socket) -> None:
+        self.lock = threading.Lock()
+        self.condition = threading.Condition()
+        self.conn = conn
+        self.kept = b""
+
+    def fetches(self) -> None:
+        with self.lock:
+            self.kept = self.conn.recv(10)
+
+    def fetches_first(self) -> None:
+        got = self.conn.recv(10)
+        with self.lock:
+            self.kept = got
+
+    def fetches_under_a_condition(self) -> None:
+        with self.condition:
+            self.kept = self.conn.recv(10)
+
+    def looks(self) -> bytes:
+        time.sleep(1)
+        with self.lock:
+            return self.kept
+
+    def looks_under_a_condition(self) -> bytes:
+        time.sleep(1)
+        with self.condition:
+            return self.kept
+
+    def looks_once(self) -> None:
+        time.sleep(1)
+        if self.lock.acquire(timeout=1):
+            self.lock.release()
+
+    def asks(self) -> None:
+        with self.lock:
+            self.conn.sendall(b"?")
+            self.conn.recv(10)
+
+    def asks_later(self) -> None:
+        time.sleep(1)
+        self.asks()
+
+    def lets_it_go(self) -> None:
+        time.sleep(4)
+        self.lock.release()
+
+    def waits_for_a_sign(self) -> None:
+        self.lock.acquire()
+        self.conn.recv(10)
+
+
+def store(*what: Callable[[Store], object]) -> Callable[[], None]:
+    """A program of threads that do this, all with one store; its server sends at 3 s and at 4 s."""
+
+    def main() -> None:
+        near, far = connected()
+        its = Store(near)
+        threads = [threading.Thread(target=one, args=(its,), name=one.__name__) for one in what]
+        for thread in threads:
+            thread.start()
+        for seconds in (3, 1):
+            time.sleep(seconds)
+            far.sendall(b"hi")
+        for thread in threads:
+            thread.join()
+        near.close()
+        far.close()
+
+    return main
+
+
+def test_a_lock_is_held_during_a_wait_for_the_network_while_another_thread_wants_it() -> None:
+    text = found("lock-held-while-waiting", store(Store.fetches, Store.looks))
+    assert (
+        "[lock-held-while-waiting] looks waited 2 s for self.lock, which fetches held while it waited in recv() on"
+        " connection"
+    ) in text
+    assert at("fetches waits", text).endswith("self.kept = self.conn.recv(10)")
+    assert at("looks waited", text).endswith("with self.lock:")
+
+
+def test_so_is_that_of_a_condition() -> None:
+    text = found("lock-held-while-waiting", store(Store.fetches_under_a_condition, Store.looks_under_a_condition))
+    assert "looks_under_a_condition waited 2 s for self.condition, which" in text
+
+
+def test_a_selector_that_waits_with_a_lock_keeps_others_from_registering() -> None:
+    def main() -> None:
+        lock = threading.RLock()
+        near, far = connected()
+        with selectors.DefaultSelector() as selector:
+
+            def loop() -> None:
+                with lock:
+                    selector.select(5)
+
+            def registers() -> None:
+                time.sleep(1)
+                with lock:
+                    selector.register(near, EVENT_READ)
+                    selector.unregister(near)
+
+            together(loop, registers)
+        near.close()
+        far.close()
+
+    text = found("lock-held-while-waiting", main)
+    assert "registers waited 4 s for lock, which loop held while it waited in select() on selector" in text
+
+
+@pytest.mark.parametrize(
+    "what",
+    [
+        (Store.fetches_first, Store.looks),
+        (Store.asks, Store.asks_later),  # the lock is there for the connection
+        (Store.fetches, Store.looks_once),  # nobody knows what it wants to do
+        (Store.fetches,),
+        (Store.waits_for_a_sign, Store.lets_it_go, Store.looks),
+    ],
+)
+def test_locks_that_are_right_during_a_wait(what: Any) -> None:
+    right(store(*what), allow={"unread-data", "used-by-two"})
+
+
+def test_the_end_of_a_thread_is_no_lock() -> None:
+    def main() -> None:
+        near, far = connected()
+
+        def works() -> None:
+            near.recv(10)
+
+        (worker,) = start(works)
+        (joins,) = start(worker.join)
+        time.sleep(2)
+        far.sendall(b"hi")
+        joins.join()
+        near.close()
+        far.close()
+
+    right(main)
+
+
+def test_what_waits_for_an_event_or_a_queue_waits_for_no_lock() -> None:
+    def main() -> None:
+        near, far = connected()
+        event, things = threading.Event(), queue.Queue[bytes]()
+
+        def works() -> None:
+            things.put(near.recv(10))
+            event.set()
+
+        threads = start(works, event.wait, things.get)
+        time.sleep(2)
+        far.sendall(b"hi")
+        for thread in threads:
+            thread.join()
         near.close()
         far.close()
 

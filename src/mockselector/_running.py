@@ -19,8 +19,8 @@ from ._install.installing import Installed
 from ._install.loops import tidy
 from ._install.open_blocks import check_surroundings, closed, opened
 from ._install.threads import end_threads, wait_for_threads
+from ._play.crew import running_thread
 from ._play.real_waits import judge
-from ._play.threads import running_thread
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -21,13 +21,13 @@ from ._judge.trace import Trace, caller, place
 from ._kernel.addresses import AF_UNIX, ANY
 from ._loopback.stack import LoopbackStack, require_loopback
 from ._play.clock import DATE, nanoseconds
+from ._play.crew import threads_table
 from ._play.dialling import BUFFER
 from ._play.peer import Peer, checked_steps
 from ._play.player import Endpoint, Player, check_side
 from ._play.script import Script
 from ._play.stack import SimulatedStack
 from ._play.steps import StartsTls, require_function, require_name, require_seconds, require_size
-from ._play.threads import threads_table
 from ._play.world import World
 from ._program import program
 from ._running import Run

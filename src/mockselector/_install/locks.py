@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from .._current import current
 from .._judge.holding_up import judge_held_up
+from .._play.kept_locks import keeps
 from .._play.locked import parks
 from .._play.strands import Takeable, Waiter
 from .doors import DoorType, named
@@ -96,6 +97,9 @@ class Lock(Takeable):
             if not waiter.released:
                 self._waiters.remove(waiter)
         if world.monitor.pedantic:
+            judged = keeps(world, waiter) if waiter.released else None
+            if judged is not None:
+                self._waiters.appendleft(judged)
             judge_held_up(world.monitor, since, "wait", "threading")
         return waiter.released
 
@@ -106,7 +110,10 @@ class Lock(Takeable):
     def release(self) -> None:
         """As `threading.Lock.release`."""
         if self._waiters:
-            self._waiters.popleft().release()  # who has it now
+            waiter = self._waiters.popleft()  # who has it now
+            if waiter.kept is not None and self._holder != get_ident():
+                waiter.kept = None  # who has it does not let go of it: somebody gives a sign
+            waiter.release()
         else:
             self._real.release()
 

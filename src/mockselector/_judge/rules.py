@@ -62,6 +62,7 @@ if TYPE_CHECKING:
         "busy-loop",
         "closed-under-a-wait",
         "used-by-two",
+        "lock-held-while-waiting",
         "deadlock",
         "stuck",
         "unmet-expectation",
@@ -527,6 +528,17 @@ RULES: Final[Mapping[RuleId, Rule]] = {
         now="meanwhile",
         only_in_scenarios=True,
     ),
+    "lock-held-while-waiting": Rule(
+        "pedantic",
+        means="A thread waits for the network with a lock for which another one waits meanwhile. (Not of a lock that is there"
+        " for that one connection, listener or selector: the other one, once it has the lock, goes on with the same.)",
+        says="{what}",
+        suffers="the lock is held for as long as a peer, or the network, likes, and all that want it stand still.",
+        mend="Under the lock take only what is needed; let go of it, and wait then.",
+        proof=(),
+        now="{waiter} waited",
+        only_in_scenarios=True,
+    ),
     "deadlock": Rule(
         "default",
         means="Each thread waits for another one, or for what nobody will do: a lock, an event, a queue, the end of a"
@@ -640,6 +652,7 @@ JUDGED: Final[Mapping[RuleId, tuple[str, ...]]] = {
     "send-without-room": ("LIFE",),
     "closed-under-a-wait": ("_play/under_a_wait",),
     "used-by-two": ("_play/used_by_two", "_judge/short_sends"),  # in a call that waits; after a short send()
+    "lock-held-while-waiting": ("_play/kept_locks",),
     "deadlock": ("_play/deadlock",),
     "stuck": ("_play/outcome",),
     "unread-data": ("_lists/mock_socket", "_kernel/descriptors"),

@@ -29,10 +29,12 @@ In reading order; a file imports only from those above it:
     used_by_two.py  a socket that two threads read, or write, at the same time
     switches.py     which thread has written which rows of the trace
     thread_table.py the threads of a scenario as a table
+    kept_locks.py   a lock that others want, held while its holder waits for the network
     deadlock.py     threads of which none will ever go on
     who_waits.py    which threads wait, what for, and in which order they go on
     under_a_wait.py a socket that is closed while another thread waits for it
     threads.py      the threads of a program: which of them runs, and who goes on
+    crew.py         what is asked of a program's threads by who is none of them
     locked.py       a thread that waits for a lock
     stack.py        what carries the connections: the simulated network
     signals.py      which handlers the program has for signals, and what comes of one

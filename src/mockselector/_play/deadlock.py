@@ -6,17 +6,13 @@ says; when a deadlock is known is for whoever lets time pass to say.
 
 from __future__ import annotations
 
-import sys
 from typing import TYPE_CHECKING, Final
 
 from .._judge.errors import Finding, told_threads
-from .._judge.trace import outwards
-from .._whose import INSIDE
-from .thread_table import WAIT, standing
+from .thread_table import standing
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
-    from types import FrameType
 
     from .._judge.trace import Nanoseconds
     from .strands import Strand
@@ -45,13 +41,3 @@ def deadlock(strands: Mapping[int, Strand], now: Nanoseconds, program: str) -> F
     )
     fields = {"what": what, "advice": ALONE if alone else TOGETHER}
     return Finding("deadlock", None, fields, block=told_threads(told))
-
-
-def waiting_line() -> FrameType:
-    """The frame that has called what this thread waits in."""
-    frame = found = sys._getframe(1)
-    for one in outwards(frame):
-        found = one
-        if one.f_code.co_filename not in INSIDE and not one.f_code.co_filename.startswith(WAIT):
-            break
-    return found

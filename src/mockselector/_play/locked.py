@@ -27,4 +27,11 @@ def parks(course: Course, waiter: Waiter, timeout: float | None, call: tuple[str
     elif course.check_running(timeout):
         course.monitor.idling.has_waited()
         deadline = None if timeout is None else course.clock.now + nanoseconds(max(timeout, 0))
-        threads.parks(waiter, deadline, call)
+        if not (course.monitor.pedantic and waiter.lock.guards):
+            threads.parks(waiter, deadline, call)
+            return
+        threads.wanted[waiter] = threads.own()
+        try:
+            threads.parks(waiter, deadline, call)
+        finally:
+            del threads.wanted[waiter]

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Final, NamedTuple
 if TYPE_CHECKING:
     from collections import deque
     from collections.abc import Callable
+    from types import CodeType
     from typing import TypeAlias
 
     from .._ending.ending import Ending
@@ -40,6 +41,19 @@ class Takeable:
         """Which thread, by its number in the system, has it; 0: nobody does."""
         raise NotImplementedError
 
+    def release(self) -> None:
+        """Let go of it."""
+        raise NotImplementedError
+
+
+class Kept(NamedTuple):
+    """A wait for the network, by a thread that has a lock which others want."""
+
+    long: Nanoseconds
+    holder: str
+    call: tuple[str, str]
+    where: tuple[CodeType, int]
+
 
 class Standing(NamedTuple):
     """What is said of a thread that is there, and where it stands."""
@@ -52,13 +66,15 @@ class Standing(NamedTuple):
 class Waiter:
     """Somebody that waits until somebody else lets it go on."""
 
-    __slots__ = ("_ready", "_strand", "_wait", "lock", "released")
+    __slots__ = ("_ready", "_strand", "_wait", "kept", "lock", "released")
 
     def __init__(self, lock: Takeable) -> None:
         self.lock: Final = lock
         """What is waited for."""
         self.released = False
         """Whether somebody has."""
+        self.kept: Kept | None = None
+        """In what whoever has it has waited meanwhile, if that was for the network."""
         self._ready: Ready | None = None
         self._strand: Strand | None = None
         self._wait = 0

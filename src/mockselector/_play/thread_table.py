@@ -143,6 +143,18 @@ def _idle(strand: Strand) -> str:
     return "runs" if strand.begun else "is about to begin"
 
 
+def of_the_program(frame: FrameType | None) -> list[FrameType]:
+    """A frame and those that have called it, but for those in which threads wait for each other."""
+    files = ((one, one.f_code.co_filename) for one in outwards(frame))
+    return [one for one, file in files if file not in INSIDE and not file.startswith(WAIT)]
+
+
+def waiting_line() -> FrameType:
+    """The frame that has called what this thread waits in."""
+    frame = sys._getframe(1)
+    return next(iter(of_the_program(frame)), frame)
+
+
 def _state(strand: Strand, frame: FrameType | None, names: Mapping[int, str], now: Nanoseconds) -> str:
     if not strand.begun:
         return _idle(strand)
@@ -208,7 +220,7 @@ def _held() -> dict[int, list[Takeable]]:
 def _names_of(locks: Iterable[Takeable], strand: Strand) -> str:
     """What a thread calls the locks that it has; one that it waits for itself stands for something else."""
     waits_for = None if strand.waiter is None or not strand.wait else strand.waiter.lock
-    frames = [one for one in outwards(sys._current_frames().get(strand.ident)) if one.f_code.co_filename not in INSIDE]
+    frames = of_the_program(sys._current_frames().get(strand.ident))
     names = [name_of_lock(lock, frames) for lock in locks if lock is not waits_for]
     known = sorted({*names} - {NAMELESS})
     more = len(names) - len(known)

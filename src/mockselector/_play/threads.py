@@ -22,12 +22,13 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 from .._ending.ending import EndException, Ending
 from .._judge.trace import WIDTH
 from .clock import AT_ONE_INSTANT
-from .deadlock import deadlock, waiting_line
+from .deadlock import deadlock
+from .kept_locks import note_kept
 from .real_signals import RealSignals
 from .real_waits import left_behind
 from .strands import LINGERS, Strand, begin
 from .switches import Switches
-from .thread_table import note_last, thread_table
+from .thread_table import note_last, waiting_line
 from .who_waits import WhoWaits
 
 if TYPE_CHECKING:
@@ -44,7 +45,6 @@ if TYPE_CHECKING:
     from .strands import Waiter
     from .switches import Gone
     from .termination import Termination
-    from .thread_table import ThreadTable
     from .turns import Turns
 
     class Course(Protocol):
@@ -108,6 +108,8 @@ class Threads:
         """All that have not ended, by their number in the system, in the order in which they were started."""
         self.who: Final = WhoWaits(course.clock, course.choices)
         self._gone: Final[list[Strand]] = []  # who has ended, and may still be there
+        self.wanted: Final[dict[Waiter, Strand]] = {}
+        """Who waits for a lock that another one has, where it is judged what that does meanwhile."""
         self.calls: Final[deque[Callable[[], object]]] = deque()
         """What the first one is to do before all else, and wherever it waits: handle signals."""
         self._signals: Final = RealSignals(self.calls, self._presses)
@@ -283,6 +285,8 @@ class Threads:
             found, error = me.found, me.error
             if error is not None:
                 raise error
+            if self.wanted and done is not None:
+                note_kept(self.wanted, me, self._course.clock.now)
             return found
         finally:
             me.found = me.error = error = None
@@ -481,20 +485,3 @@ class Threads:
         self.who.clear()
         self._has_turn(self.main)
         self._course.under = under
-
-
-def threads_table(course: Course) -> ThreadTable:
-    """The threads of a program."""
-    acting = None if course.turns.acting is None else course.call
-    return thread_table(course.crew or Threads(course), course.clock.now, acting, is_out=course.dropped.is_out)
-
-
-def running_thread(course: Course) -> int:
-    """The number in the system of the thread that runs; 0: the only one."""
-    return 0 if course.threads is None else course.threads.running.ident
-
-
-def ending_of(course: Course, thread: int) -> Ending:
-    """How the run is ended in a thread."""
-    strand = None if course.crew is None else course.crew.alive.get(thread)
-    return course.ending if strand is None else strand.ending

@@ -20,6 +20,7 @@ from .._judge.rules import ON_A_NETWORK
 from .._kernel.network import Network
 from .._text import excerpt
 from .clock import SECOND, Clock, nanoseconds
+from .crew import ending_of, threads_table
 from .dialling import Dialling
 from .dropped import Dropped
 from .holdings import Holdings
@@ -30,7 +31,7 @@ from .spinning import Spinning
 from .stack import table
 from .stopping import Stopping
 from .termination import Termination
-from .threads import Threads, ending_of, threads_table
+from .threads import Threads
 from .turns import Turns
 
 if TYPE_CHECKING:
