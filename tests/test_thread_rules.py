@@ -54,9 +54,9 @@ def found(rule: str, program: Callable[[], object], *, pedantic: bool = True) ->
     return str(caught.value)
 
 
-def at(program: str, text: str) -> str:
-    """The line of source that stands first in an error behind a word."""
-    return next(line for line in text.splitlines() if line.strip().startswith(program))
+def at(label: str, text: str) -> str:
+    """The line of source behind a label; of another thread than the first, its name stands before that."""
+    return next(line for line in text.splitlines() if line.strip().startswith(f"{label} "))
 
 
 # -- used-by-two ----------------------------------------------------------------------------------
@@ -94,8 +94,8 @@ def reads(conn: socket.socket) -> None:
 def test_two_threads_wait_to_read_one_socket() -> None:
     text = found("used-by-two", two(reads, reads))
     assert "is read by two threads at the same time: one has waited in recv() on it since 0 s" in text
-    assert at("one reads", text).endswith("conn.recv(100)")
-    assert at("meanwhile", text).endswith("conn.recv(100)")
+    assert at("one: reads", text).endswith("conn.recv(100)")
+    assert at("other: meanwhile", text).endswith("conn.recv(100)")
 
 
 def test_with_a_timeout_as_well() -> None:
@@ -187,7 +187,7 @@ def mixes() -> None:
 def test_one_sends_while_another_has_the_rest_still_to_send() -> None:
     text = found("used-by-two", mixes)
     assert "first has yet to send what send() did not take" in text
-    assert 'conn.send(b"x" * 1_000_000)' in at("first sends", text)
+    assert 'conn.send(b"x" * 1_000_000)' in at("first: sends", text)
 
 
 def test_where_that_is_not_judged_the_rest_is_lost_and_both_are_named() -> None:
@@ -361,8 +361,8 @@ def test_a_lock_is_held_during_a_wait_for_the_network_while_another_thread_wants
         "[lock-held-while-waiting] looks waited 2 s for self.lock, which fetches held while it waited in recv() on"
         " connection"
     ) in text
-    assert at("fetches waits", text).endswith("self.kept = self.conn.recv(10)")
-    assert at("looks waited", text).endswith("with self.lock:")
+    assert at("fetches: waits", text).endswith("self.kept = self.conn.recv(10)")
+    assert at("looks: wanted it", text).endswith("with self.lock:")
 
 
 def test_so_is_that_of_a_condition() -> None:
@@ -444,3 +444,416 @@ def test_what_waits_for_an_event_or_a_queue_waits_for_no_lock() -> None:
         far.close()
 
     right(main)
+
+
+# -- accepted-not-registered ----------------------------------------------------------------------
+
+
+class Acceptor:
+    """A server whose first thread accepts in a selector, and hands each connection on; `how` is up to a subclass."""
+
+    def __init__(self) -> None:
+        self.kept: list[socket.socket] = []
+        self.selector = selectors.DefaultSelector()
+        self.listener = socket.create_server(("localhost", PORT))
+        self.selector.register(self.listener, EVENT_READ)
+        self.begins()
+
+    def begins(self) -> None: ...
+
+    def takes(self, conn: socket.socket) -> None: ...
+
+    def serve_forever(self) -> None:
+        while True:
+            for key, _ in self.selector.select():
+                if key.fileobj is self.listener:
+                    self.takes(self.listener.accept()[0])
+                else:
+                    self.other(key)
+
+    def other(self, key: selectors.SelectorKey) -> None: ...
+
+
+def echo(conn: socket.socket) -> None:
+    with conn:
+        while data := conn.recv(100):
+            conn.sendall(data)
+
+
+class ThreadForEach(Acceptor):
+    def takes(self, conn: socket.socket) -> None:
+        threading.Thread(target=echo, args=(conn,), daemon=True).start()
+
+
+class ForgetsTheSecond(ThreadForEach):
+    seen = 0
+
+    def takes(self, conn: socket.socket) -> None:
+        self.seen += 1
+        self.kept.append(conn)
+        if self.seen != 2:
+            super().takes(conn)
+
+
+class Pool(Acceptor):
+    """Of one worker, which takes what it is to do from a queue."""
+
+    def begins(self) -> None:
+        self.things: queue.Queue[socket.socket] = queue.Queue()
+        threading.Thread(target=self.works, name="worker", daemon=True).start()
+
+    def takes(self, conn: socket.socket) -> None:
+        conn.setblocking(True)
+        self.things.put(conn)
+
+    def works(self) -> None:
+        while True:
+            echo(self.things.get())
+
+
+class SlowPool(Pool):
+    def works(self) -> None:
+        while True:
+            conn = self.things.get()
+            time.sleep(100)
+            echo(conn)
+
+
+class PollingPool(Pool):
+    """Its worker looks into the queue now and then."""
+
+    def works(self) -> None:
+        while True:
+            time.sleep(20)
+            while not self.things.empty():
+                echo(self.things.get())
+
+
+class ForgettingPool(Pool):
+    seen = 0
+
+    def takes(self, conn: socket.socket) -> None:
+        self.seen += 1
+        self.kept.append(conn)
+        if self.seen != 2:
+            super().takes(conn)
+
+
+class Loops(Acceptor):
+    """A loop that accepts, and another, in a thread of its own, that serves; woken by a byte."""
+
+    wakes = True
+
+    def begins(self) -> None:
+        self.things: queue.SimpleQueue[socket.socket] = queue.SimpleQueue()
+        with socket.create_server(("localhost", 0)) as listener:
+            self.wake = socket.create_connection(listener.getsockname())
+            self.woken = listener.accept()[0]
+        threading.Thread(target=self.serves, name="loop", daemon=True).start()
+
+    def takes(self, conn: socket.socket) -> None:
+        conn.setblocking(False)
+        self.things.put(conn)
+        if self.wakes:
+            self.wake.send(b"!")
+
+    def serves(self) -> None:
+        with selectors.DefaultSelector() as selector:
+            selector.register(self.woken, EVENT_READ)
+            while True:
+                for key, _ in selector.select():
+                    if key.fileobj is self.woken:
+                        self.woken.recv(100)
+                        while not self.things.empty():
+                            selector.register(self.things.get(), EVENT_READ)
+                        continue
+                    conn: Any = key.fileobj
+                    data = conn.recv(100)
+                    if data:
+                        conn.send(data)
+                    else:
+                        selector.unregister(conn)
+                        conn.close()
+
+
+class LoopsThatAreNotWoken(Loops):
+    wakes = False
+
+
+class WaitsForALock(Acceptor):
+    """Another thread has the lock for a while; a second loop sleeps meanwhile."""
+
+    registers = True
+
+    def begins(self) -> None:
+        self.lock = threading.Lock()
+
+        def holds() -> None:
+            with self.lock:
+                time.sleep(5)
+
+        def loops() -> None:
+            with selectors.DefaultSelector() as selector:
+                while True:
+                    selector.select(1)
+
+        start(holds, loops, daemon=True)
+
+    def takes(self, conn: socket.socket) -> None:
+        with self.lock:
+            self.kept.append(conn)
+            if self.registers:
+                self.selector.register(conn, EVENT_READ)
+
+    def other(self, key: selectors.SelectorKey) -> None:
+        conn: Any = key.fileobj
+        data = conn.recv(100)
+        if data:
+            conn.send(data)
+        else:
+            self.selector.unregister(conn)
+            conn.close()
+
+
+class WaitsForALockAndForgets(WaitsForALock):
+    registers = False
+
+
+class WaitsForTwo(Acceptor):
+    """Each connection has a thread, and none is served before there are two."""
+
+    def begins(self) -> None:
+        self.two = threading.Barrier(2)
+
+    def takes(self, conn: socket.socket) -> None:
+        threading.Thread(target=self.serves, args=(conn,), daemon=True).start()
+
+    def serves(self, conn: socket.socket) -> None:
+        self.two.wait()
+        echo(conn)
+
+
+class AcceptsInAThread(Acceptor):
+    """The first thread has a selector, and another accepts, with none."""
+
+    def begins(self) -> None:
+        self.selector.unregister(self.listener)
+        threading.Thread(target=self.accepts, name="accepts", daemon=True).start()
+
+    def accepts(self) -> None:
+        while True:
+            conn = self.listener.accept()[0]
+            time.sleep(3)
+            echo(conn)
+
+
+class SecondAcceptor(Acceptor):
+    """Another thread accepts in a selector of its own, and forgets."""
+
+    def begins(self) -> None:
+        self.selector.unregister(self.listener)
+        self.others: list[socket.socket] = []
+        threading.Thread(target=self.accepts, name="accepts", daemon=True).start()
+
+    def accepts(self) -> None:
+        with selectors.DefaultSelector() as selector:
+            selector.register(self.listener, EVENT_READ)
+            while True:
+                selector.select()
+                self.others.append(self.listener.accept()[0])
+
+
+SERVERS = [ThreadForEach, Pool, PollingPool, Loops, WaitsForALock, AcceptsInAThread]
+
+
+def serves(net: Scenario, server: type[Acceptor]) -> None:
+    net.run(lambda: server().serve_forever())
+
+
+@pytest.mark.parametrize("server", SERVERS)
+def test_a_connection_may_be_handed_to_another_thread(server: type[Acceptor]) -> None:
+    with Scenario() as net:
+        for number, name in enumerate(("alice", "bob", "carol")):
+            net.client(name, to=PORT, delay=number).sends(b"hi").expects(b"hi").waits(2).closes()
+        serves(net, server)
+
+
+@pytest.mark.parametrize("server", [*SERVERS[:-1], SlowPool, WaitsForTwo])
+def test_it_may_still_lie_there_when_the_scripts_are_at_their_end(server: type[Acceptor]) -> None:
+    with Scenario() as net:
+        net.client("alice", to=PORT).waits(1)
+        if server is not WaitsForTwo:
+            net.client("bob", to=PORT).waits(1)
+        serves(net, server)
+
+
+def lost(server: type[Acceptor], *, waits: bool) -> ScenarioError:
+    with pytest.raises(ScenarioError) as caught, Scenario(allow={"leaked-connection"}) as net:
+        for number, name in enumerate(("alice", "bob")):
+            client = net.client(name, to=PORT, delay=number)
+            if waits:
+                client.sends(b"hi").expects(b"hi").closes()
+            else:
+                client.waits(2).closes()
+        serves(net, server)
+    return caught.value
+
+
+@pytest.mark.parametrize(
+    ("server", "name"),
+    [
+        (ForgetsTheSecond, "bob"),
+        (ForgettingPool, "bob"),
+        (LoopsThatAreNotWoken, "alice"),
+        (WaitsForALockAndForgets, "alice"),
+        (SecondAcceptor, "alice"),
+    ],
+)
+def test_one_that_no_thread_will_come_to_is_found(server: type[Acceptor], name: str) -> None:
+    error = lost(server, waits=True)
+    assert (error.rule, error.socket) == ("accepted-not-registered", name), error
+    text = str(error)
+    who, by = ("accepts", "accepts: ") if server is SecondAcceptor else ("MainThread", "")
+    assert ".accept()[0]" in at(f"{by}accepted", text)
+    assert "select" in at(f"{by}went to sleep", text)
+    assert f"{who} has accepted it, and gone to sleep; no thread has done anything with it since" in text.replace(
+        "\n  ", " "
+    )
+
+
+@pytest.mark.parametrize("server", [ForgettingPool, LoopsThatAreNotWoken, SecondAcceptor])
+def test_so_it_is_at_the_end(server: type[Acceptor]) -> None:
+    assert lost(server, waits=False).rule == "accepted-not-registered"
+
+
+def test_one_that_waits_in_a_queue_for_ever_waits_in_vain() -> None:
+    with pytest.raises(ScenarioError, match=r"\[stuck\] bob") as caught, Scenario() as net:
+        net.client("alice", to=PORT).sends(b"hi").expects(b"hi").waits(10_000)
+        net.client("bob", to=PORT, delay=1).sends(b"hi").expects(b"hi")
+        serves(net, Pool)
+    assert "worker      True    waits in recv() on alice, for 3601 s" in str(caught.value)
+
+
+# -- blocking-read --------------------------------------------------------------------------------
+
+
+class BlocksInItsLoop(Loops):
+    """The second loop reads whole messages of four bytes, and waits for each to be whole."""
+
+    def serves(self) -> None:
+        with selectors.DefaultSelector() as selector:
+            selector.register(self.woken, EVENT_READ)
+            while True:
+                for key, _ in selector.select():
+                    conn: Any = key.fileobj
+                    if conn is self.woken:
+                        self.woken.recv(100)
+                        while not self.things.empty():
+                            new = self.things.get()
+                            new.setblocking(True)
+                            selector.register(new, EVENT_READ)
+                        continue
+                    data = conn.recv(2)
+                    if data:
+                        conn.sendall(data + conn.recv(2))
+                    else:
+                        selector.unregister(conn)
+                        conn.close()
+
+
+class BlocksBesideALoop(ThreadForEach):
+    """The first thread has a loop; each connection a thread, which waits for it."""
+
+
+def two_halves(net: Scenario, server: type[Acceptor]) -> None:
+    net.client("alice", to=PORT).sends(b"al").waits(5).sends(b"ce").expects(b"alce").closes()
+    net.client("bob", to=PORT).sends(b"bo").waits(1).sends(b"bb").expects(b"bobb").closes()
+    serves(net, server)
+
+
+def test_a_loop_in_a_thread_keeps_others_waiting() -> None:
+    with pytest.raises(ScenarioError) as caught, Scenario() as net:
+        two_halves(net, BlocksInItsLoop)
+    assert (caught.value.rule, caught.value.socket) == ("blocking-read", "alice"), caught.value
+    assert "conn.sendall(data + conn.recv(2))" in at("loop: read", str(caught.value).replace("read before", "before"))
+
+
+def test_so_it_does_where_pedantic_rules_are_judged_with_nobody_else_there() -> None:
+    with pytest.raises(ScenarioError) as caught, Scenario(pedantic=True) as net:
+        net.client("alice", to=PORT, delay=1).sends(b"al").waits(5).sends(b"ce").expects(b"alce").closes()
+        net.client("bob", to=PORT).waits(9).closes()
+        serves(net, BlocksInItsLoop)
+    assert caught.value.rule == "blocking-read"
+
+
+@pytest.mark.parametrize("pedantic", [False, True])
+def test_a_thread_that_serves_one_may_wait_for_it(pedantic: bool) -> None:
+    with Scenario(pedantic=pedantic) as net:
+        net.client("alice", to=PORT).sends(b"al").waits(5).expects(b"al").sends(b"ce").expects(b"ce").closes()
+        net.client("bob", to=PORT).sends(b"bo").waits(1).expects(b"bo").closes()
+        serves(net, ThreadForEach)
+
+
+# -- who did it -----------------------------------------------------------------------------------
+
+
+def test_an_error_says_of_each_line_which_thread_it_was() -> None:
+    error = lost(SecondAcceptor, waits=True)
+    assert {event.thread for event in error.trace if event.operation == "accept"} == {"accepts"}
+    assert {event.thread for event in error.trace if event.operation == "listen"} == {"MainThread"}
+
+
+def test_what_comes_in_the_middle_of_a_message_is_told_with_both_threads() -> None:
+    """Of two that send a message in pieces, with no lock, nobody knows but the peer who expects it whole."""
+
+    def main() -> None:
+        with socket.create_server(("localhost", PORT)) as listener:
+            conn = listener.accept()[0]
+
+        def sends(what: bytes) -> Callable[[], None]:
+            def both() -> None:
+                conn.sendall(what)
+                time.sleep(1)
+                conn.sendall(what)
+
+            both.__name__ = what.decode()
+            return both
+
+        together(sends(b"a"), sends(b"b"))
+        conn.close()
+
+    with pytest.raises(ScenarioError) as caught, Scenario() as net:
+        net.client("alice", to=PORT).expects(b"aabb")
+        net.run(main)
+    assert caught.value.rule == "unexpected-send"
+    assert at("a: sent last", str(caught.value)).endswith("conn.sendall(what)")
+    assert at("b: sent", str(caught.value)).endswith("conn.sendall(what)")
+
+
+def test_who_does_not_come_back_is_told_with_all_threads() -> None:
+    def main() -> None:
+        def waits() -> None:
+            with socket.create_server(("localhost", PORT)) as listener:
+                listener.accept()
+
+        together(waits)
+
+    with pytest.raises(ScenarioError) as caught, Scenario() as net:
+        net.run(main)
+    text = str(caught.value)
+    assert "it waits in Thread.join() of waits, for 3600 s" in text
+    assert "waits       False   waits in accept() on listener, for 3600 s" in text
+
+
+def test_a_thread_that_never_waits_is_named() -> None:
+    def main() -> None:
+        def computes() -> None:
+            while True:
+                pass
+
+        together(computes)
+
+    with pytest.raises(ScenarioError, match=r"computes has called nothing of its scenario for") as caught:
+        with Scenario(watchdog=0.2) as net:
+            net.run(main)
+    assert caught.value.rule == "busy-loop"

@@ -352,8 +352,8 @@ class Scenario:
     @property
     def trace(self) -> Trace:
         """All that has happened, oldest first."""
-        world = self._world
-        return Trace(world.monitor.rows, others=world.log.others, threads=world.monitor.thread_at)
+        world, whose = self._world, self._world.monitor.whose
+        return Trace(world.monitor.rows, others=world.log.others, threads=None if whose is None else whose.at)
 
     @property
     def now(self) -> float:

@@ -15,6 +15,7 @@ In reading order; a file imports only from those above it:
     unhandled.py a ledger: what has died of an exception, and only a log tells
     idling.py   a ledger: calls in vain, and wake-ups about which nothing is done (`[busy-loop]` in the trace)
     short_sends.py a ledger: what a short send() has left to be sent
+    left_alone.py a ledger: connections that a thread has accepted, and left when it went to sleep
     sleeping.py a ledger: what is judged when the server goes to sleep
     leftovers.py what is left at the end of a run, of the script and of what is open
     monitor.py  the door: everything a server does in strict mode passes here

@@ -13,7 +13,7 @@ from .._whose import INSIDE, whose
 from .reasons import reason, reason_text
 from .rules import AT_END, RULES
 from .standing import MOST
-from .tail import tail
+from .tail import in_thread, tail
 from .trace import WIDTH, Place, Snapshot, Trace, place, shown_path
 
 TYPE_CHECKING = False
@@ -159,7 +159,7 @@ def scenario_error(
     """
     around = around or Circumstances()
     rows = Snapshot(flat)
-    trace = Trace(flat, len(rows))
+    trace = Trace(flat, len(rows), threads=around.threads)
     if at_once:
         return ScenarioError(_text(finding, rows, script, made(), also, around), finding.rule, finding.socket, trace)
     error = ScenarioError(f"[{finding.rule}] {finding.headline}", finding.rule, finding.socket, trace)
@@ -308,14 +308,19 @@ def _lines(
     if around.sent_by is not None:
         sent_at, code, instruction = around.sent_by
         sender = place(code, instruction)
+
+    def done(label: str, number: int) -> str:
+        return in_thread(label, "" if around.threads is None else around.threads(number))
+
     for number, label in proof:
         where = place(*rows[number][4:])
         if number == sent_at and sender is not None:
             where = sender
-        (own if whose(where.file) == "own" else librarys).append((label, where))
+        (own if whose(where.file) == "own" else librarys).append((done(label, number), where))
     own += finding.way
     if rows and not finding.at_end:
-        label, where = RULES[finding.rule].now.format_map(finding.fields), place(*rows[-1][4:])
+        label = done(RULES[finding.rule].now.format_map(finding.fields), len(rows) - 1)
+        where = place(*rows[-1][4:])
         if whose(where.file) == "own":
             own.append((label, where))
         elif around.called_from is not None:
@@ -323,7 +328,7 @@ def _lines(
         else:
             librarys.append((label, where))
     if not own and sender is not None:
-        own = [("last sent by", sender)]
+        own = [(done("last sent by", sent_at), sender)]
     return own, librarys
 
 

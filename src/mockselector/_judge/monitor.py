@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from typing import Final, NoReturn
 
     from .._buffers import Outgoing
-    from .records import Door, Script
+    from .records import Door, Script, Whose
     from .rules import Cell, Operation, Phase, Registration, RuleId
     from .trace import Place, Row, Rows
     from .watching import Watch
@@ -72,7 +72,7 @@ class Monitor:
         self.calm: object = None  # the selector after whose last look all that was done was of the plainest
         self.returned = False  # whether the last select() returned anything
         self.ended = False  # whether the script came to its end, or was given up
-        self.thread_at: Callable[[int], str] | None = None  # of several, in which a row was
+        self.whose: Whose | None = None  # of several threads, which one has written a row
         self.running = 0  # the serial number of the thread that runs, if there are several
         self.thread = 0  # the server's
         self.spare_reads = 0  # how often a socket may be read after its end
@@ -310,7 +310,7 @@ class Monitor:
 
     def accepted(self, record: Record, *, own: bool = False) -> None:
         """A socket has come from `accept()`. own: the server itself is at its other end, and waits for nobody."""
-        record.accepted = record.script is not None and not own
+        record.accepted, record.thread = record.script is not None and not own, self.running
         self.sleeping.changed[record] = len(self.rows)
 
     # -- judging ----------------------------------------------------------------------------

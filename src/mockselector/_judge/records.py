@@ -51,6 +51,17 @@ if TYPE_CHECKING:
             """Whether the test has put its own function in the place of one that reads."""
             ...
 
+    class Whose(Protocol):
+        """Who of several threads has written a row, by its number."""
+
+        def at(self, row: int) -> str:
+            """What that one is called."""
+            ...
+
+        def serial(self, row: int) -> int:
+            """Its serial number."""
+            ...
+
     class Door(Protocol):
         """What sockets, and the ledgers beside the door, have of the `Monitor`."""
 
@@ -67,7 +78,7 @@ if TYPE_CHECKING:
         spare_reads: int
         level_triggered: bool
         running: int
-        thread_at: Callable[[int], str] | None
+        whose: Whose | None
 
         @property
         def events(self) -> int:
@@ -109,7 +120,7 @@ class Record:
     __slots__ = (
         "accepted", "allow", "asleep", "dropped", "ever_registered", "monitor", "moves", "name", "named", "note",
         "number", "phase", "past_eof", "readable", "sent_by", "short_at", "tried_on", "script", "short",
-        "through_file", "unsent", "watches",
+        "thread", "through_file", "unsent", "watches",
     )  # fmt: skip
 
     name: str
@@ -129,6 +140,7 @@ class Record:
         self.allow = allow
         self.script = script
         self.accepted = False
+        self.thread = 0  # which one has accepted it
         self.asleep = False  # whether the server went to sleep and did not ask for room for `unsent`
         self.tried_on = False  # whether it has tried again, or waited for room, or was told by an exception
         self.dropped = False  # whether it was closed because nothing referred to it any more

@@ -329,7 +329,9 @@ _END_READ: Final = (("recv:eof", "its end was read"), ("recv:reset", "its reset 
 RULES: Final[Mapping[RuleId, Rule]] = {
     "accepted-not-registered": Rule(
         "default",
-        means="An accepted socket is neither registered, closed nor detached when the server goes to sleep.",
+        means="An accepted socket is neither registered, closed nor detached when the server goes to sleep. (In a program with"
+        " threads: when the one that has accepted it does, and then no other comes to it; judged when its peer waits in vain,"
+        " and when the scripts are at their end.)",
         says="{socket} was accepted but never registered with the selector",
         suffers="{socket} is connected and never served; its data piles up in the kernel.",
         mend="Register it before the next select(), or close it.",
@@ -389,7 +391,8 @@ RULES: Final[Mapping[RuleId, Rule]] = {
         "pedantic",
         means="A blocking read has to wait for its data. Judged by default where it keeps another peer waiting: one for whom"
         " a selector that watches several connections would have returned meanwhile. (A server that takes one client after"
-        " the other makes the rest wait by design; a time-out says how long that may be.)",
+        " the other makes the rest wait by design; a time-out says how long that may be; a thread that serves one"
+        " peer alone may wait for it.)",
         says="{socket} was read before its data had come, and the read waited {seconds}",
         suffers="nobody else is served while the loop waits for this one peer.",
         mend="Register the socket, and read when select() says that there is something;"
@@ -536,7 +539,7 @@ RULES: Final[Mapping[RuleId, Rule]] = {
         suffers="the lock is held for as long as a peer, or the network, likes, and all that want it stand still.",
         mend="Under the lock take only what is needed; let go of it, and wait then.",
         proof=(),
-        now="{waiter} waited",
+        now="wanted it",
         only_in_scenarios=True,
     ),
     "deadlock": Rule(
@@ -633,7 +636,7 @@ RULES: Final[Mapping[RuleId, Rule]] = {
 
 
 JUDGED: Final[Mapping[RuleId, tuple[str, ...]]] = {
-    "accepted-not-registered": ("at_sleep",),
+    "accepted-not-registered": ("at_sleep", "_judge/left_alone"),  # with one thread; with several
     "closed-still-registered": ("at_sleep",),
     "close-before-unregister": ("_judge/monitor",),
     "event-not-registered": ("MEMBERSHIP",),

@@ -11,6 +11,7 @@ from selectors import EVENT_WRITE
 from .._buffers import Owed
 from .errors import Finding
 from .rules import AT_END, ENDED, LOST
+from .tail import in_thread
 from .trace import WIDTH, caller, place
 
 TYPE_CHECKING = False
@@ -107,7 +108,7 @@ class ShortSends:
     def _lost(self, record: Record, moment: str, frame: FrameType) -> None:
         record.unsent = None
         door, (at, thread) = self._door, record.short_at
-        by_another = thread != door.running and moment != "closed" and door.thread_at is not None
+        by_another = thread != door.running and moment != "closed" and door.whose is not None
         if by_another and door.in_force("used-by-two", record):
             door.append("send", record.name, None, frame)
             door.raise_violation(self._mixed(record, at))
@@ -121,13 +122,13 @@ class ShortSends:
         """Another thread sends while one has the rest of a send() still to send."""
         who, (taken, given) = _whose(self._door, at), record.short
         what = f"{who} has yet to send what send() did not take, {given - taken} of {given} bytes"
-        way = ((f"{who} sends", place(*self._door.rows[at + 4 : at + WIDTH])),)
+        way = ((in_thread("sends", who), place(*self._door.rows[at + 4 : at + WIDTH])),)
         return Finding("used-by-two", record.name, {"used": "written to", "what": what}, way=way)
 
 
 def _whose(door: Door, at: int) -> str:
     """Which thread's row that is."""
-    return "" if door.thread_at is None else door.thread_at(at // WIDTH)
+    return "" if door.whose is None else door.whose.at(at // WIDTH)
 
 
 def _fields(record: Record, moment: str) -> dict[str, str]:

@@ -11,6 +11,7 @@ from selectors import EVENT_READ
 
 from .._text import several
 from .errors import Finding
+from .left_alone import LeftAlone
 from .rules import ENDED, at_sleep
 from .trace import WIDTH, Trace, caller
 from .watching import interest
@@ -43,15 +44,18 @@ class Sleeping:
     """What is to be judged when the server next sleeps."""
 
     __slots__ = (
-        "_at", "_door", "_paused_at", "_seen_at", "_selects", "_woken", "changed", "ended", "later", "postponed",
+        "_at", "_door", "_paused_at", "_seen_at", "_selects", "_woken", "changed", "ended", "later", "left",
+        "postponed",
     )  # fmt: skip
 
     def __init__(self, door: Door) -> None:
         self._door: Final = door
         self.changed: dict[Record, int] = {}
         """What changed since how many entries of the rows."""
-        self.postponed: Final[dict[str, dict[Record, int]]] = {}
-        """Likewise, to be judged once the server sleeps in the selector of that name."""
+        self.postponed: Final[dict[str | int, dict[Record, int]]] = {}
+        """Likewise, to be judged once the server sleeps in the selector of that name, or the thread of that number."""
+        self.left: Final = LeftAlone(door)
+        """What threads have accepted and left, when they went to sleep."""
         self.ended: Final[dict[str, Record]] = {}
         """With whose end read the server went to sleep, by name."""
         self.later: Final[dict[Record, int]] = {}
@@ -75,6 +79,7 @@ class Sleeping:
 
     def gone(self, record: Record) -> None:
         """A socket is closed: its end is dealt with."""
+        self.left.forget(record)
         if self.ended.pop(record.name, None) is not None:
             self._woken.pop(record.name, None)
 
@@ -87,17 +92,32 @@ class Sleeping:
             self._judge_ended((watch,), 0, "select", watch.name)
         if self.changed or self.postponed or self.later:
             changed = {**self.postponed.pop(watch.name, {}), **self.later, **self.changed}
+            if self._door.whose is not None:
+                changed = self._of_this_thread({**self.postponed.pop(self._door.running, {}), **changed})
             self.changed = {}
             self.later.clear()
             for record, since in changed.items():
                 self._judge_asleep(record, since, (watch,), "select", watch.name)
+
+    def _of_this_thread(self, changed: dict[Record, int]) -> dict[Record, int]:
+        """What another thread has accepted is for when that one sleeps; what this one leaves is judged later."""
+        left: dict[Record, int] = {}
+        for record, since in changed.items():
+            if record.accepted and not record.ever_registered and record.phase == "connected":
+                if record.thread == self._door.running:
+                    left[record] = since
+                else:
+                    self.postponed.setdefault(record.thread, {})[record] = since
+        if left:
+            self.left.sleeps(left, caller(4))
+        return changed
 
     def pause(self) -> None:
         """The server sleeps by `time.sleep()`: judge what a loop that polls has had time to do.
 
         One that has threads may sleep in one of them, and that says nothing of the others.
         """
-        if self._door.thread_at is not None:
+        if self._door.whose is not None:
             return
         operations, names = self._door.rows[self._paused_at :: WIDTH], self._door.rows[self._paused_at + 1 :: WIDTH]
         polled = {name for operation, name in zip(operations, names, strict=True) if operation == "select"}
@@ -122,8 +142,8 @@ class Sleeping:
             ever_registered=record.ever_registered,
             interest=interest(record, watches),
         )
-        if rule == "accepted-not-registered" and self._door.thread_at is not None:
-            return None  # it may be another thread's, or wait in a queue for one
+        if rule == "accepted-not-registered" and self._door.whose is not None:
+            return None  # it may be another thread's, or wait in a queue for one: see `left`
         return rule if rule is not None and self._door.in_force(rule, record) else None
 
     def _judge_asleep(self, record: Record, since: int, watches: tuple[Watch, ...], call: str, name: str) -> None:

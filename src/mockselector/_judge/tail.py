@@ -34,6 +34,11 @@ READY: Final = 3
 """How many sockets are named that one `select()` returned."""
 
 
+def in_thread(text: str, thread: str) -> str:
+    """What was done, and by which thread, unless it is the one that was there before."""
+    return text if thread in ("", MAIN) else f"{short(thread.partition(' (')[0])}: {text}"
+
+
 def tail(
     rows: Snapshot, *, at_end: bool, proof: Collection[int] = (), reasons: Mapping[int, str] | None = None,
     threads: Callable[[int], str] | None = None,
@@ -65,8 +70,7 @@ def tail(
         mark = "> " if number == len(rows) - 1 and not at_end else "  "
         where = place(*row[4:])
         text = row_text(row, READY)
-        if threads is not None and (thread := threads(number)) != MAIN:
-            text = f"{short(thread.partition(' (')[0])}: {text}"
+        text = in_thread(text, "" if threads is None else threads(number))
         lines.append((mark + head, text, f"{shown_path(where.file)}:{where.line}"))
         if reasons and number in reasons:
             lines.append(("", f"  while handling {reasons[number]}", ""))

@@ -83,6 +83,10 @@ class Watch:
         """Nobody waits in it: who watches is known, and registered is nothing."""
         self.masks.update(dict.fromkeys(self.masks, 0))
 
+    def has_more_than(self, record: Member) -> bool:
+        """Whether it watches others as well that come to the server, or may."""
+        return any(one is not record and (one.accepted or one.phase == "listening") for one in self.masks)
+
     @property
     def goes_out(self) -> bool:
         """Whether all that it watches are connections that the program has made by itself, and the like."""

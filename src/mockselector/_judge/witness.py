@@ -89,7 +89,7 @@ class Witness:
 
     def _circumstances(self) -> Circumstances:
         around = Circumstances(self.program, self.reasons)
-        around.threads = self._door.thread_at
+        around.threads = None if self._door.whose is None else self._door.whose.at
         return around
 
     def around(self, finding: Finding) -> Circumstances:

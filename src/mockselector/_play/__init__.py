@@ -29,6 +29,7 @@ In reading order; a file imports only from those above it:
     used_by_two.py  a socket that two threads read, or write, at the same time
     switches.py     which thread has written which rows of the trace
     thread_table.py the threads of a scenario as a table
+    nobody_comes.py a connection that one thread has left, and no other will come to
     kept_locks.py   a lock that others want, held while its holder waits for the network
     deadlock.py     threads of which none will ever go on
     who_waits.py    which threads wait, what for, and in which order they go on

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from .thread_table import thread_table
+from .real_waits import name_of
 from .threads import Threads
 
 if TYPE_CHECKING:
@@ -20,8 +20,7 @@ __tracebackhide__ = True  # pytest: end tracebacks at the server's own line
 
 def threads_table(course: Course) -> ThreadTable:
     """The threads of a program."""
-    acting = None if course.turns.acting is None else course.call
-    return thread_table(course.crew or Threads(course), course.clock.now, acting, is_out=course.dropped.is_out)
+    return (course.crew or Threads(course)).table()
 
 
 def running_thread(course: Course) -> int:
@@ -33,3 +32,9 @@ def ending_of(course: Course, thread: int) -> Ending:
     """How the run is ended in a thread."""
     strand = None if course.crew is None else course.crew.alive.get(thread)
     return course.ending if strand is None else strand.ending
+
+
+def called(course: Course, thread: int) -> str:
+    """What a thread is called; "": it is the only one."""
+    strand = None if course.threads is None else course.threads.alive.get(thread)
+    return "" if strand is None else name_of(strand)

@@ -11,6 +11,7 @@ import sys
 from typing import TYPE_CHECKING
 
 from .._judge.errors import Finding
+from .._judge.tail import in_thread
 from .._judge.trace import WIDTH, caller, place, seconds_text
 from .real_waits import name_of
 from .strands import Kept, Waiter
@@ -63,9 +64,9 @@ def keeps(course: Run, waiter: Waiter) -> Waiter | None:
     me, lock = name_of(course.threads.running), name_of_lock(waiter.lock, of_the_program(sys._getframe()))
     long, call = seconds_text(kept.long), call_text(kept.call)
     what = f"{me} waited {long} for {lock}, which {kept.holder} held while it waited in {call}"
-    way = [(f"{kept.holder} waits", place(*kept.where))]
+    way = [(in_thread("waits", kept.holder), place(*kept.where))]
     socket = None if record is None else record.name
-    finding = Finding("lock-held-while-waiting", socket, {"what": what, "waiter": me}, way=way)
+    finding = Finding("lock-held-while-waiting", socket, {"what": what}, way=way)
     return _WhenLetGo(waiter.lock, monitor, kept.call[1], finding)
 
 

@@ -7,6 +7,7 @@ met, and `[leaked-connection]`, `[unmet-expectation]` and the advice of `[stuck]
 from __future__ import annotations
 
 import sys
+from functools import partial
 from typing import TYPE_CHECKING, Final
 
 from .._judge.errors import Finding
@@ -25,7 +26,7 @@ from .player import ROOM, Player
 from .script import shorten
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
     from types import CodeType
 
     from .._judge.monitor import Monitor
@@ -57,7 +58,7 @@ class Outcome:
 
     __slots__ = (
         "_clock", "_closed_before", "_dialling", "_handled_at", "_handled_name", "_is_gone", "_killed_at", "_monitor",
-        "_network", "_peers", "_records", "_returned_after", "_stalls", "killed", "late", "leaked", "returned",
+        "_network", "_peers", "_records", "_returned_after", "_stalls", "killed", "late", "leaked", "left", "returned",
         "watches",
     )  # fmt: skip
 
@@ -79,6 +80,8 @@ class Outcome:
         """What was found when it had returned."""
         self.leaked: list[str] = []
         """Whose peer is gone, and what was never closed in the time there was."""
+        self.left: list[Finding] = []
+        """What a thread has accepted, and no other has come to."""
         self.killed = ""
         """The signal that has ended its process."""
         self._killed_at = sys.maxsize  # how many rows there were then
@@ -95,11 +98,31 @@ class Outcome:
 
     # -- while it runs --------------------------------------------------------------------------
 
-    def look_around(self, descriptor: Descriptor) -> LookingAround | None:
-        """The server begins to wait for one peer, and for no other; None: there is nobody else to wait for."""
+    def look_around(self, descriptor: Descriptor, own: Collection[str] = ()) -> LookingAround | None:
+        """The server begins to wait for one peer, and for no other; None: there is nobody else to wait for.
+
+        own: where there are threads, the selectors in which none but this one waits.
+        """
         if not self.watches or not self._network.listeners:
             return None
-        return LookingAround(self._network, self.watches, descriptor, self._handled)
+        if self._monitor.whose is None:
+            return LookingAround(self._network, self.watches, descriptor, self._handled)
+        record = self._records[descriptor]
+        watches = {one: find for one, find in self.watches.items() if one.name in own and one.has_more_than(record)}
+        if not watches:
+            return None
+        return LookingAround(self._network, watches, descriptor, partial(self._handled_by, self._monitor.running))
+
+    def _handled_by(self, thread: int) -> str:
+        """Which client one of several threads has read last."""
+        rows, whose = self._monitor.rows, self._monitor.whose
+        backends = {peer.name for peer in self._dialling.ever}
+        for at in range(len(rows) - WIDTH, -1, -WIDTH):
+            operation, name = rows[at : at + 2]
+            reads = operation.startswith("recv") and name not in backends
+            if reads and whose is not None and whose.serial(at // WIDTH) == thread:
+                return str(name)
+        return ""
 
     def _handled(self) -> str:
         """Which client was read last: it is its request that the server is at work on."""
@@ -119,7 +142,7 @@ class Outcome:
 
         about: what more is to be said of the call.
         """
-        if self._monitor.thread_at is not None:
+        if around is None and self._monitor.whose is not None:
             return  # all others are served by other threads
         kept = around.found if around is not None else None
         if kept is None or kept.since >= self._clock.now:
@@ -246,6 +269,7 @@ class Outcome:
         found = [
             *self._monitor.unhandled.left(),
             *(finding for watch, finding in self._stalls.items() if watch.serves),
+            *self.left,
             *self.late,
         ]
         for peer in self._peers:
@@ -279,13 +303,15 @@ class Outcome:
         alone = alone if self.returned else "nobody ever listened for it"
         return {"what": f"was never connected: {alone}", "advice": advice}, note
 
-    def stuck(self, peer: Player, table: str) -> Finding:
-        """A peer waits in vain; or, what that comes of, a task has died."""
+    def stuck(self, peer: Player, table: str, left: Sequence[Finding] = ()) -> Finding:
+        """A peer waits in vain; or, what that comes of: a task has died, or a thread has left it, says `left`."""
         program = self._monitor.witness.program
         what = f"{peer.name} waits in vain {peer.turn.waits_for}, and the {program} sleeps"
         dead = self._monitor.unhandled.first()
         if dead is not None:
             return dead.beside(f"{what}.", peer.conversation)
+        if left:
+            return left[0].beside(f"{left[0].note} {what}.", lambda: f"{peer.conversation()}\n\n{table}")
         fields = {"what": what, "hangs": HANGS.format(program), "advice": self._advice(peer)}
         return Finding("stuck", peer.name, fields, block=f"{peer.conversation()}\n\n{table}", made=peer.place())
 
@@ -340,13 +366,16 @@ class Outcome:
             cure = f"{name} was registered with EPOLLET: {call} again and again, until BlockingIOError"
         return f"{what}, and epoll has told of it, and does not again. {cure}."
 
-    def not_returned(self, call: tuple[str, str], termination: Termination) -> Finding:
-        """A program is run until it returns; this one does not."""
+    def not_returned(
+        self, call: tuple[str, str], termination: Termination, does: str = "", threads: str = ""
+    ) -> Finding:
+        """A program is run until it returns; this one does not. does, threads: what each does, if there are several."""
         seconds = (self._clock.now - termination.since) / SECOND
         began = "a script last did something" if termination.played else "it was run"
         operation, name = call
         where = "time.sleep()" if operation == "sleep" else f"{operation}() on {name}"
-        what = f"the program has not returned {seconds:g} s after {began}: it waits in {where}"
+        does = does or f"waits in {where}"
+        what = f"the program has not returned {seconds:g} s after {began}: it {does}"
         advice = (
             "Let it return. If it is to be stopped, net.on_end() or net.interrupts() does that; if it is right to go on"
             " for longer, give the Scenario a larger patience=."
@@ -360,7 +389,8 @@ class Outcome:
         if not termination.listened and any(not peer.is_backend for peer in self._peers):
             advice = f"It has never listened, so that no client could connect. {advice}"
         hangs = "whoever waits for this program hangs."
-        return Finding("stuck", None, {"what": what, "hangs": hangs, "advice": advice})
+        fields = {"what": what, "hangs": hangs, "advice": advice}
+        return Finding("stuck", None, fields, block=threads)
 
 
 def _is_a_librarys(code: CodeType) -> bool:

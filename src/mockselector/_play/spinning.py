@@ -255,10 +255,10 @@ class Spinning:
         course.play()
         course.advance()
 
-    def frozen(self, seconds: float, stack: list[Place]) -> Finding:
-        """A turn of the server has taken so many seconds of real time; stack: where it stands."""
+    def frozen(self, seconds: float, stack: list[Place], thread: str = "") -> Finding:
+        """A turn of the server has taken so many seconds of real time, and it stands there; thread: if of several."""
         where, acting = own_place(stack), self._course.turns.acting
-        who = "the server" if acting is None else f"a step of {acting.name}"
+        who = thread or "the server" if acting is None else f"a step of {acting.name}"
         at = "" if where is None else f", and is at {shown_path(where.file)}:{where.line} in {where.function}()"
         what = f"{who} has called nothing of its scenario for {seconds:g} s of real time{at}"
         shown = ([] if where is None else [where]) + [one for one in stack if one is not where]

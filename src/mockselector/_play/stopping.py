@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from .._ending.ending import interruption
 from .._judge.trace import caller, seconds_text
+from .nobody_comes import left_to_nobody
 from .signals import Signals, name_of
 
 if TYPE_CHECKING:
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
     from .outcome import Outcome
     from .stack import Stack
     from .termination import Termination
+    from .threads import Threads
 
     class Stopped(Protocol):
         """What it takes of the world to stop a program."""
@@ -50,6 +52,8 @@ if TYPE_CHECKING:
         def grace(self) -> Nanoseconds: ...
 
         call: tuple[str, str]
+        threads: Threads | None
+        crew: Threads | None
         stirs: int
 
         def tidies(self) -> bool: ...
@@ -149,7 +153,9 @@ class Stopping:
             if never is not None and self.signals.stop is None:
                 never()
             if (termination.completes or not termination.is_server) and world.monitor.in_force("stuck"):
-                world.monitor.end_at(world.outcome.not_returned(world.call, termination), *world.call)
+                table = None if world.threads is None else world.threads.table()
+                threads = () if table is None else (table[0].state, table.alive)
+                world.monitor.end_at(world.outcome.not_returned(world.call, termination, *threads), *world.call)
             self._note()
             if self._asks_by_signal():
                 return
@@ -183,6 +189,7 @@ class Stopping:
             world.dropped.before_a_verdict(whole=True, anew=True)  # what is garbage would be closed sooner or later
             leaked = world.outcome.open_without_peer()
         world.outcome.leaked = leaked
+        world.outcome.left = left_to_nobody(world, at_end=True)
 
 
 def _comes_from(error: BaseException) -> object:

@@ -99,7 +99,7 @@ class Strand:
 
     __slots__ = (
         "begun", "call", "daemon", "deadline", "done", "ended", "ending", "error", "found", "goes_on", "ident", "join",
-        "last", "lost", "name", "native", "returned", "serial", "since", "turn", "wait", "waiter", "work",
+        "last", "lost", "name", "native", "returned", "selects", "serial", "since", "turn", "wait", "waiter", "work",
     )  # fmt: skip
 
     def __init__(self, serial: int, ending: Ending) -> None:
@@ -138,6 +138,8 @@ class Strand:
         """Whether it was chosen: what it waits for is there, or its time is up."""
         self.ended = False
         """Whether it is to be ended where it waits."""
+        self.selects: Final[list[str]] = []
+        """In which selectors it was the first to wait."""
         self.returned = False  # of the `Monitor`: whether its last select() returned anything
 
     def state(self) -> tuple[Any, ...]:

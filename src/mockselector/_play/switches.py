@@ -53,10 +53,14 @@ class Switches:
         """It has ended."""
         self.gone[strand.serial] = Gone(strand.name or f"thread {strand.serial}", strand.daemon, now, strand.last)
 
+    def serial(self, row: int) -> int:
+        """The serial number of the thread that has written a row."""
+        at = bisect_right(self._rows, row)
+        return self._serials[at - 1] if at else 0
+
     def at(self, row: int) -> str:
         """What the thread is called that has written a row."""
-        at = bisect_right(self._rows, row)
-        serial = self._serials[at - 1] if at else 0
+        serial = self.serial(row)
         if serial not in self.gone:
             return next((name_of(strand) for strand in self._alive.values() if strand.serial == serial), "")
         return self.gone[serial].name

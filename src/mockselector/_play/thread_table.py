@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
     from .._judge.trace import Nanoseconds, Place
     from .strands import Strand
-    from .switches import Gone
+    from .switches import Switches
 
     class Crew(Protocol):
         """What it takes of those threads."""
@@ -40,7 +40,7 @@ if TYPE_CHECKING:
         @property
         def alive(self) -> Mapping[int, Strand]: ...
         @property
-        def gone(self) -> Mapping[int, Gone]: ...
+        def switches(self) -> Switches: ...
 
 
 __tracebackhide__ = True  # pytest: end tracebacks at the server's own line
@@ -119,7 +119,7 @@ def thread_table(
         rows[strand.serial] = ThreadRow(
             shown(one.name), strand.daemon, state, _names_of(held.get(ident, ()), strand), where
         )
-    for serial, gone in crew.gone.items():
+    for serial, gone in crew.switches.gone.items():
         state = (f"{gone.last.state}; " if gone.last else "") + f"{ENDED} at {seconds_text(gone.when)}"
         rows[serial] = ThreadRow(shown(gone.name), gone.daemon, state, "", _at(gone.last and gone.last.where))
     return ThreadTable([rows[serial] for serial in sorted(rows)])

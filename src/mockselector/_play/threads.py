@@ -28,11 +28,11 @@ from .real_signals import RealSignals
 from .real_waits import left_behind
 from .strands import LINGERS, Strand, begin
 from .switches import Switches
-from .thread_table import note_last, waiting_line
+from .thread_table import note_last, thread_table, waiting_line
 from .who_waits import WhoWaits
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Callable, Iterator
     from typing import Protocol
 
     from .._choices import Choices
@@ -43,8 +43,8 @@ if TYPE_CHECKING:
     from .dropped import Dropped
     from .spinning import Spinning
     from .strands import Waiter
-    from .switches import Gone
     from .termination import Termination
+    from .thread_table import ThreadTable
     from .turns import Turns
 
     class Course(Protocol):
@@ -113,6 +113,7 @@ class Threads:
         self.calls: Final[deque[Callable[[], object]]] = deque()
         """What the first one is to do before all else, and wherever it waits: handle signals."""
         self._signals: Final = RealSignals(self.calls, self._presses)
+        self._selects: Final[dict[str, int]] = {}  # who has waited in each selector; -1: several have
         self._serials = 0
         self._waits = 0
         self._in_a_row = 0  # how often somebody went on since the peers, and who has a question, had a chance
@@ -146,7 +147,7 @@ class Threads:
         self.alive[strand.ident] = strand
         self.who.ready.append((strand, strand.wait))
         course.threads, course.calm = self, 0
-        course.monitor.thread_at = self.switches.at
+        course.monitor.whose = self.switches
         return strand
 
     def runs(self, strand: Strand) -> None:
@@ -231,6 +232,8 @@ class Threads:
         """A thread waits until `done()`, and returns that; None: `deadline` came first. Without `done`: until then."""
         course, me = self._course, self.own()
         found: T | None = None
+        if call[0] == "select" and self._selects.get(call[1]) != me.serial:
+            self._selects_in(me, call[1])
         if done is not None:
             if me is self.main and not self.over:
                 course.play()
@@ -246,6 +249,15 @@ class Threads:
                 course.spinning.looks()
             return found
         return self._waits_for(done, deadline, call, None)  # type: ignore[no-any-return]  # it is what `done` returns
+
+    def selects(self) -> list[str]:
+        """The selectors in which the thread that runs has waited, and no other."""
+        return [name for name in self.running.selects if self._selects[name] == self.running.serial]
+
+    def _selects_in(self, me: Strand, name: str) -> None:
+        if name not in self._selects:
+            me.selects.append(name)
+        self._selects[name] = -1 if name in self._selects else me.serial
 
     def parks(self, waiter: Waiter, deadline: Nanoseconds | None, call: tuple[str, str]) -> None:
         """A thread waits until somebody lets it go on, or the time is up."""
@@ -443,10 +455,11 @@ class Threads:
         self.end(self.running)
         return True
 
-    @property
-    def gone(self) -> Mapping[int, Gone]:
-        """Those that have ended, by their serial number."""
-        return self.switches.gone
+    def table(self) -> ThreadTable:
+        """What each of them does."""
+        course = self._course
+        acting = None if course.turns.acting is None else course.call
+        return thread_table(self, course.clock.now, acting, is_out=course.dropped.is_out)
 
     def others(self) -> Iterator[Strand]:
         """All but the first one."""

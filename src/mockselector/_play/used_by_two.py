@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Literal, TypeVar
 
 from .._judge.rules import InUse
+from .._judge.tail import in_thread
 from .._judge.trace import caller, place, seconds_text
 from .real_waits import name_of
 
@@ -47,7 +48,7 @@ def alone_in(threads: Baton, record: Record, operation: Literal["recv", "send"],
         "used": "read" if operation == "recv" else "written to",
         "what": f"{name} has waited in {operation}() on it since {since}",
     }
-    in_use = InUse("used-by-two", me.serial, fields, ((f"{name} {doing}", place(frame.f_code, frame.f_lasti)),))
+    in_use = InUse("used-by-two", me.serial, fields, ((in_thread(doing, name), place(frame.f_code, frame.f_lasti)),))
     record.moves = _with(record, operation, in_use)
     try:
         return wait()

@@ -20,11 +20,12 @@ from .._judge.rules import ON_A_NETWORK
 from .._kernel.network import Network
 from .._text import excerpt
 from .clock import SECOND, Clock, nanoseconds
-from .crew import ending_of, threads_table
+from .crew import called, ending_of, threads_table
 from .dialling import Dialling
 from .dropped import Dropped
 from .holdings import Holdings
 from .log import Log
+from .nobody_comes import left_to_nobody
 from .outcome import Outcome
 from .player import GivenUp, Player
 from .spinning import Spinning
@@ -369,7 +370,8 @@ class World:
         self.frozen = True
         try:
             if self.monitor.violation is None and not self.monitor.finished:
-                self.monitor.found(self.spinning.frozen(seconds, stack_of(frame, self.ending.outside)), goes_on=False)
+                stack = stack_of(frame, self.ending.outside)
+                self.monitor.found(self.spinning.frozen(seconds, stack, called(self, thread)), goes_on=False)
         finally:
             ending_of(self, thread).force(self, thread, frame)
 
@@ -382,12 +384,14 @@ class World:
         if never is not None:
             never()
         self.turns.given_up()
-        for descriptor, record in self.holdings.records.items():
-            if descriptor.stream is not None and descriptor.stream.other.peer is peer and self.call[0] != "send":
-                self.monitor.short_sends.judge_unsent(record, *self.call)
+        records = self.holdings.records.items()
+        its = [record for one, record in records if one.stream is not None and one.stream.other.peer is peer]
+        for record in its if self.call[0] != "send" else ():
+            self.monitor.short_sends.judge_unsent(record, *self.call)
         if self.in_force("stuck", peer):
             tables = [self.table().about(peer.name), *[threads_table(self).alive] * (self.threads is not None)]
-            self.fail(self.outcome.stuck(peer, "\n\n".join(tables)))
+            left = left_to_nobody(self, at_end=False, among=its)
+            self.fail(self.outcome.stuck(peer, "\n\n".join(tables), left))
         peer.given_up = True
         peer.turn.wake()
 

@@ -215,11 +215,12 @@ class Waiting(Shell):
             deadline = start + nanoseconds(self._timeout)
         call = (nothing[0].partition(":")[0], self._record.name)
         alone = world.threads is None
-        self._around = around = world.outcome.look_around(self._descriptor) if how == 2 and not ends and alone else None
+        own = () if world.crew is None else world.crew.selects()
+        self._around = around = None if how < 2 or ends else world.outcome.look_around(self._descriptor, own)
+        if not alone:
+            done = _while_open(self, done)
         if around is not None:
             done = _looking(around, world, done)
-        elif not alone:
-            done = _while_open(self, done)
         never = None if ends or how == 1 else (lambda: self._do(nothing[2]))
         if many and world.threads is not None and world.monitor.pedantic:
             operation: Literal["recv", "send"] = "recv" if nothing[0] == "recv:again" else "send"
