@@ -27,10 +27,11 @@ def parks(course: Course, waiter: Waiter, timeout: float | None, call: tuple[str
     elif course.check_running(timeout):
         course.monitor.idling.has_waited()
         deadline = None if timeout is None else course.clock.now + nanoseconds(max(timeout, 0))
-        if not (course.monitor.pedantic and waiter.lock.guards):
-            threads.parks(waiter, deadline, call)
+        me = threads.own()
+        if not (course.monitor.pedantic and waiter.lock.guards) or waiter.lock.holder() == me.ident:
+            threads.parks(waiter, deadline, call)  # what a thread has itself stands for an event, or for a queue
             return
-        threads.wanted[waiter] = threads.own()
+        threads.wanted[waiter] = me
         try:
             threads.parks(waiter, deadline, call)
         finally:
