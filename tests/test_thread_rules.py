@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from contexts import for_client, for_server
 from mockselector import Scenario, ScenarioError
 
 if TYPE_CHECKING:
@@ -104,6 +105,39 @@ def test_with_a_timeout_as_well() -> None:
         conn.recv(100)
 
     found("used-by-two", two(patiently, reads))
+
+
+def over_tls(first: Callable[[Any], object], second: Callable[[Any], object]) -> None:
+    """The same over TLS."""
+
+    def main() -> None:
+        with socket.create_server(("localhost", PORT)) as listener:
+            conn = for_server().wrap_socket(listener.accept()[0], server_side=True)
+
+        def one() -> None:
+            first(conn)
+
+        def other() -> None:
+            time.sleep(1)
+            second(conn)
+
+        together(one, other)
+        conn.close()
+
+    with Scenario(pedantic=True, allow={"unread-data", "unmet-expectation"}) as net:
+        alice = net.client("alice", to=PORT, tls=for_client())
+        alice.waits(3).sends(b"hi").waits(3).sends(b"you").waits(3).closes()
+        net.run(main)
+
+
+def test_two_threads_wait_to_read_one_socket_over_tls() -> None:
+    with pytest.raises(ScenarioError, match=r"^\[used-by-two\] alice is read by two threads"):
+        over_tls(reads, reads)
+
+
+def test_over_tls_one_may_read_and_one_write() -> None:
+    over_tls(reads, lambda conn: conn.sendall(b"ok"))
+    over_tls(reads_alone, reads_alone)
 
 
 def test_one_takes_what_another_waits_for() -> None:

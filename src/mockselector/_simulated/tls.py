@@ -19,6 +19,7 @@ from .._judge.rules import Breach
 from .._judge.trace import outwards
 from .._kernel.tls import Veil
 from .._play.clock import nanoseconds
+from .._play.used_by_two import alone_in
 from .._system import os_error
 from .._tls import TIMES_OUT
 from .sockets import SimSocket
@@ -201,10 +202,19 @@ class OverSimulated(SimSocket):
                 return True
             return stream.readable if event == EVENT_READ else stream.room > 0 or stream.says_nothing
 
-        around = world.outcome.look_around(descriptor) if timeout is None else None
+        own = () if world.crew is None else world.crew.selects()
+        around = world.outcome.look_around(descriptor, own) if timeout is None else None
         kind = "recv" if event == EVENT_READ else "send"
         never = (lambda: self._tls_blocks(call, kind)) if timeout is None else None
-        if not world.until(done, self._until, (call, self._record.name), never):
+
+        def waits() -> bool | None:
+            return world.until(done, self._until, (call, self._record.name), never)
+
+        if world.threads is not None and world.monitor.pedantic and call in ("recv", "send"):
+            found = alone_in(world.threads, self._record, "recv" if call == "recv" else "send", waits)
+        else:
+            found = waits()
+        if not found:
             raise TimeoutError(TIMES_OUT.get(call) or TIMES_OUT[event])
         took = world.clock.now - begun
         if took and timeout is None:
