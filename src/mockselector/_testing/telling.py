@@ -42,7 +42,8 @@ def sections(net: Scenario) -> list[tuple[str, str]]:
         file, line, _ = event.place
         lines.append(f"{event.time:>9.3f} s  {f'{who}: ' if who else ''}{event}  ({shown_path(file)}:{line})")
     found = [("trace", "\n".join(lines)), ("conversations", "\n".join(world.outcome.scripts()))]
-    found += [("sockets", str(net.sockets()) if len(net.sockets()) else "")]
+    tables = (("sockets", net.sockets()), ("threads", net.threads()))
+    found += [(name, str(table)) for name, table in tables if len(table) > (name == "threads")]
     return [(f"mockselector: {name}", text) for name, text in found if text]
 
 
