@@ -79,6 +79,7 @@ class Ground:
         self._closing: list[Callable[[], object]] = []
         self._labels: dict[object, str] = {}
         self._selector: selectors.BaseSelector | None = None
+        self._trip: tuple[Socket, Socket] | None = None
         self._folder = ""
         self._files = 0
 
@@ -87,6 +88,8 @@ class Ground:
 
     def __exit__(self, *_: object) -> None:
         self.clear()
+        for sock in self._trip or ():
+            sock.close()
         if self._selector is not None:
             self._selector.close()
         if self._folder:
@@ -180,6 +183,25 @@ class Ground:
         while self.real and wanted is not None and seen != wanted and time.monotonic() < last:
             seen = self.ready(sock)
         return seen
+
+    def round_trip(self) -> None:
+        """Let the kernel bring from one end of a connection to the other what is under way: it does so in order.
+
+        What it needs, and what `ready()` needs, is open from the first time on: later, it would take a number that
+        somebody waits for.
+        """
+        if self._trip is None:
+            self._selector = self._selector or selectors.DefaultSelector()
+            listener = socket.create_server(("127.0.0.1", 0))
+            client = socket.create_connection(listener.getsockname())
+            self._trip = client, listener.accept()[0]
+            listener.close()
+        client, accepted = self._trip
+        for _ in range(3):
+            client.sendall(b"there")
+            accepted.recv(5, socket.MSG_WAITALL)
+            accepted.sendall(b"and back")
+            client.recv(8, socket.MSG_WAITALL)
 
     # -- comparing ------------------------------------------------------------------------------
 

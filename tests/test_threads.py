@@ -17,6 +17,8 @@ import multiprocessing.dummy
 import multiprocessing.pool
 import os
 import queue
+import select
+import selectors
 import signal
 import socket
 import socketserver
@@ -975,8 +977,8 @@ def test_a_reader_is_woken_by_a_shutdown() -> None:
     assert got == [b""]
 
 
-@pytest.mark.parametrize("timeout", [None, 600])
-def test_so_is_one_under_which_the_test_itself_shuts_down_and_closes(timeout: float | None) -> None:
+@pytest.mark.parametrize(("timeout", "error"), [(None, errno.EINVAL), (600, errno.EBADF)])  # after a poll() it is gone
+def test_so_is_one_under_which_the_test_itself_shuts_down_and_closes(timeout: float | None, error: int) -> None:
     def main() -> int | None:
         def closes() -> None:
             listener.shutdown(socket.SHUT_RDWR)
@@ -987,13 +989,13 @@ def test_so_is_one_under_which_the_test_itself_shuts_down_and_closes(timeout: fl
             net.on_end(closes)
             listener.settimeout(timeout)
             listener.accept()[0].close()
-            with pytest.raises(OSError, match="Invalid argument") as caught:
+            with pytest.raises(OSError, match=os.strerror(error)) as caught:
                 listener.accept()
         return caught.value.errno
 
     with Scenario() as net:
         net.client("alice").expects_eof()
-        assert net.run(main) == errno.EINVAL
+        assert net.run(main) == error
 
 
 def test_one_that_sleeps_on_is_not_woken() -> None:
@@ -1015,6 +1017,89 @@ def test_one_that_sleeps_on_is_not_woken() -> None:
     with Scenario(allow={"closed-under-a-wait"}) as net:
         net.run(main)
     assert got == [(TimeoutError, 5)]
+
+
+def test_a_call_has_open_what_is_closed_meanwhile() -> None:
+    def main() -> None:
+        near, far = connected()
+        (thread,) = start(lambda: got.append(near.recv(10)))
+        near.close()
+        time.sleep(1)
+        far.setblocking(False)
+        with pytest.raises(BlockingIOError):
+            far.recv(1)
+        far.send(b"late")
+        thread.join()
+        got.append(far.recv(1))
+        far.close()
+
+    got: list[bytes] = []
+    with Scenario(allow={"closed-under-a-wait"}) as net:
+        net.run(main)
+    assert got == [b"late", b""]
+
+
+def test_a_selector_waits_for_what_was_closed_meanwhile() -> None:
+    def main() -> None:
+        for kind in (selectors.PollSelector, selectors.SelectSelector):
+            near, far = connected()
+            with kind() as selector:
+                selector.register(near, selectors.EVENT_READ)
+                (thread,) = start(lambda selector=selector: got.append([mask for _, mask in selector.select()]))
+                near.close()
+                time.sleep(1)
+                assert thread.is_alive()
+                far.send(b"late")
+                thread.join()
+            far.close()
+
+    got: list[list[int]] = []
+    with Scenario(allow={"closed-still-registered"}) as net:
+        net.run(main)
+    assert got == [[selectors.EVENT_READ]] * 2
+
+
+def test_each_thread_waits_for_its_own_at_one_line() -> None:
+    def waits(name: str, sock: socket.socket) -> None:
+        assert select.select([sock], [], [], 50)[0] == [sock]
+        got.append((name, time.monotonic() - FIRST))
+
+    def main() -> None:
+        pairs = [socket.socketpair() for _ in range(2)]
+        threads = start(*[functools.partial(waits, f"{number}", pair[0]) for number, pair in enumerate(pairs)])
+        for _, far in pairs:
+            time.sleep(1)
+            far.send(b"x")
+        for thread in threads:
+            thread.join()
+        for sock in [one for pair in pairs for one in pair]:
+            sock.close()
+
+    got: list[tuple[str, float]] = []
+    run(main)
+    assert got == [("0", 1), ("1", 2)]
+
+
+def test_one_that_sends_has_a_time_out_of_its_own() -> None:
+    def times_out(call: Callable[[], object]) -> None:
+        with contextlib.suppress(TimeoutError):
+            call()
+        got.append(time.monotonic() - FIRST)
+
+    def main() -> None:
+        near, far = connected()
+        near.settimeout(5)
+        (thread,) = start(lambda: times_out(lambda: near.sendall(b"x" * 10_000_000)))
+        time.sleep(3)
+        times_out(lambda: near.recv(1))
+        thread.join()
+        near.close()
+        far.close()
+
+    got: list[float] = []
+    with Scenario(allow={"short-send-lost"}) as net:
+        net.run(main)
+    assert got == [5, 8]
 
 
 def test_threads_read_and_write_one_connection() -> None:

@@ -46,9 +46,9 @@ class Descriptor:
     """
 
     __slots__ = (
-        "_options", "backlog", "bound", "closed", "connecting", "error", "failing", "family", "fresh", "inheritable",
-        "limit", "lingers", "local", "locked", "made", "never_came", "number", "only_ipv6", "played_by", "reuse",
-        "shut", "stream", "waits", "watchers",
+        "_options", "backlog", "bound", "closed", "connecting", "error", "failing", "family", "fresh", "held",
+        "inheritable", "limit", "lingers", "local", "locked", "made", "never_came", "number", "only_ipv6", "played_by",
+        "reuse", "shut", "stream", "waits", "watchers",
     )  # fmt: skip
 
     def __init__(self, number: int, family: int, made: Place | None) -> None:
@@ -71,6 +71,7 @@ class Descriptor:
         self.failing: bool = False  # ... which connect() has not reported yet
         self.shut: int = 0  # without a connection: 1, reading was shut down; 2, writing
         self.closed: bool = False
+        self.held: tuple[int, ...] = ()  # by threads in a call on it: what is closed lives on until they are out
         self.inheritable: bool = False
         self.waits: bool = True  # what has only its number waits (without O_NONBLOCK); a time-out is its socket's own
         self.lingers: bool = False  # closing it is a reset (SO_LINGER, with a time of 0)
@@ -128,7 +129,7 @@ class Descriptor:
             shut |= IN | POLLRDHUP
         if self.backlog is not None:
             return shut | (POLLHUP if self.shut == SHUT[SHUT_RDWR] else 0) | (IN if self.backlog else 0)
-        if self.connecting:
+        if self.is_under_way:
             return shut
         return shut | POLLHUP | OUT | (0 if self.family in ANY else POLLWRBAND)
 
@@ -143,13 +144,20 @@ class Descriptor:
             if self.shut == SHUT[SHUT_RDWR]:
                 return BOTH
             return EVENT_READ if self.backlog or self.shut & SHUT[SHUT_RD] else 0
-        return 0 if self.connecting else BOTH
+        return 0 if self.is_under_way else BOTH
+
+    @property
+    def is_under_way(self) -> bool:
+        """Whether its connection is, as poll() and calls see it: by AF_UNIX it is none until it is there."""
+        return self.connecting and self.family in ANY
 
     def connected(self, stream: Stream) -> None:
         """From now on it is an end of a connection."""
         self.stream = stream
         self.local = stream.local
         self.connecting = False
+        if self.shut and self.family not in ANY:  # shut down while it waited for that
+            stream.deaf, stream.mute = bool(self.shut & SHUT[SHUT_RD]), bool(self.shut & SHUT[SHUT_WR])
         stream.watcher = self
         self.nudge()
 
@@ -261,7 +269,7 @@ class Descriptor:
             if self.family not in ANY:
                 self.shut |= SHUT[how]
                 self.touch()
-            if self.connecting:
+            elif self.connecting:
                 self.start_again()
                 self.error = ECONNRESET
             return 0

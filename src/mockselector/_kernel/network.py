@@ -68,8 +68,13 @@ class Network:
         return heappop(self._free) if self._free else FIRST_NUMBER + len(self.descriptors)
 
     def close(self, descriptor: Descriptor, *, reset: bool = False) -> None:
-        """Close what a number stands for, and free the number."""
+        """Close what a number stands for, and free the number; a call that is made on it has it open until it ends."""
         if descriptor.closed:
+            return
+        if self.has(descriptor):
+            del self.descriptors[descriptor.number]
+            heappush(self._free, descriptor.number)
+        if descriptor.held:
             return
         if descriptor.backlog is not None:
             self.stop_listening(descriptor)
@@ -84,8 +89,10 @@ class Network:
             descriptor.release()
         if descriptor in self._bound:
             self._bound.remove(descriptor)
-        del self.descriptors[descriptor.number]
-        heappush(self._free, descriptor.number)
+
+    def has(self, descriptor: Descriptor) -> bool:
+        """Whether its number stands for it."""
+        return self.descriptors.get(descriptor.number) is descriptor
 
     # -- addresses ------------------------------------------------------------------------------
 

@@ -8,10 +8,13 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from errno import ECONNREFUSED
+from socket import SHUT_RD
 from typing import TYPE_CHECKING, Final
 
 from .._judge.errors import Finding
+from .._judge.rules import GONE
 from .._kernel.addresses import ANY
+from .._kernel.descriptors import SHUT
 from .._kernel.streams import Stream
 from .._text import shown, value_text
 
@@ -22,6 +25,7 @@ if TYPE_CHECKING:
     from .._choices import Choices
     from .._judge.monitor import Monitor
     from .._judge.records import Record
+    from .._judge.rules import Phase
     from .._kernel.descriptors import Descriptor
     from .._kernel.network import Network
     from .._system import Address
@@ -128,6 +132,7 @@ class Dialling:
 
     def gives_up(self, descriptor: Descriptor) -> None:
         """The program has closed a socket that was connecting: whoever was to answer need not wait any more."""
+        self.hangs_up(descriptor)
         peer = self._answering.pop(descriptor, None)
         if peer is not None:
             peer.turn.wake()
@@ -169,13 +174,12 @@ class Dialling:
 
     def answer(self, peer: Player, descriptor: Descriptor, error: int) -> None:
         """A backend takes the connection, or does not."""
-        record = self._records[descriptor]
         self._answering.pop(descriptor, None)
         if descriptor.closed or not descriptor.connecting:
             error = error or ECONNREFUSED
         elif error:
             descriptor.failed(error)
-            self._monitor.becomes(record, "refused")
+            self._comes_to(descriptor, "refused")
         else:
             remote = self._network.resolved(descriptor.family, peer.endpoint.to)
             sizes = (peer.endpoint.buffer, peer.endpoint.buffer)
@@ -183,7 +187,7 @@ class Dialling:
             self.alive += 1
             descriptor.fresh = True
             descriptor.connected(stream)
-            self._monitor.becomes(record, "connected")
+            self._comes_to(descriptor, "connected")
             peer.attach(stream.other)
 
     def goes_on(self) -> None:
@@ -191,7 +195,7 @@ class Dialling:
         for descriptor, there in self.begun[::-1]:
             if isinstance(there, int):
                 self.refuses(descriptor)
-            elif there.backlog is not None and len(there.backlog) < there.limit:
+            elif there.backlog is None or len(there.backlog) < there.limit:
                 self._link_at_last(descriptor, there)
 
     def refuses(self, descriptor: Descriptor) -> None:
@@ -199,8 +203,7 @@ class Dialling:
         there = next((there for one, there in self.begun if one is descriptor), None)
         if isinstance(there, int):
             self.begun.remove((descriptor, there))
-            descriptor.failed(there)
-            self._monitor.becomes(self._records[descriptor], "refused")
+            self._is_refused(descriptor, there)
 
     def listens(self) -> None:
         """Somebody begins to listen: who waits for that looks again."""
@@ -225,9 +228,22 @@ class Dialling:
 
     def _link_at_last(self, descriptor: Descriptor, listener: Descriptor) -> None:
         self.begun.remove((descriptor, listener))
+        if listener.backlog is None or (descriptor.family not in ANY and listener.shut & SHUT[SHUT_RD]):
+            self._is_refused(descriptor, ECONNREFUSED)  # it listens no more
+            return
         self._link(descriptor, listener)
         descriptor.fresh = True
-        self._monitor.becomes(self._records[descriptor], "connected")
+        self._comes_to(descriptor, "connected")
+
+    def _is_refused(self, descriptor: Descriptor, error: int) -> None:
+        descriptor.failed(error)
+        self._comes_to(descriptor, "refused")
+
+    def _comes_to(self, descriptor: Descriptor, phase: Phase) -> None:
+        """What became of a connection; closed, the socket is while another thread still waits for that."""
+        record = self._records[descriptor]
+        if record.phase not in GONE:
+            self._monitor.becomes(record, phase)
 
 
 def _is_ipv4(to: Address) -> bool:

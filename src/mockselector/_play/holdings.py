@@ -38,7 +38,7 @@ class Holdings:
         self.shared: Final[set[Descriptor]] = set()
         """What was closed by its number, or is behind more than one socket object."""
         self.open_selectors: Final[dict[str, None]] = {}
-        self.calls: Final[dict[tuple[CodeType, int], Any]] = {}  # Any: what select.select() waits with, by its line
+        self.calls: Final[dict[tuple[CodeType, int], list[Any]]] = {}  # Any: what select.select() waits with, by line
         self.loops: Final[WeakKeyDictionary[Any, None]] = WeakKeyDictionary()
         """Event loops of asyncio that have run."""
         self.left: list[Any] = []

@@ -1,10 +1,12 @@
 """A socket that is closed in one thread while another one waits for it.
 
-Owns `[closed-under-a-wait]`: whom a close would have to wake, and does not.
+Owns `[closed-under-a-wait]`: whom a close would have to wake, and does not; and that a call has open what it is made
+on, as the kernel has it (man 2 close): closed meanwhile, it lives on until the call is over.
 """
 
 from __future__ import annotations
 
+from _thread import get_ident
 from typing import TYPE_CHECKING
 
 from .._judge.errors import Finding
@@ -15,6 +17,8 @@ if TYPE_CHECKING:
     from typing import Protocol
 
     from .._judge.records import Record
+    from .._kernel.descriptors import Descriptor
+    from .._kernel.network import Network
     from .strands import Strand
     from .who_waits import WhoWaits
 
@@ -26,6 +30,13 @@ if TYPE_CHECKING:
         @property
         def who(self) -> WhoWaits: ...
         def lets_others(self) -> None: ...
+
+    class Ground(Protocol):
+        """What it takes of the world."""
+
+        @property
+        def network(self) -> Network: ...
+        def gives_back(self, descriptor: Descriptor) -> None: ...
 
 
 __tracebackhide__ = True  # pytest: end tracebacks at the server's own line
@@ -57,3 +68,23 @@ def judge_close(threads: Baton, record: Record) -> None:
 def _waiting(threads: Baton, record: Record) -> list[Strand]:
     waiting = [strand for strand in threads.alive.values() if strand.wait and strand.done is not None]
     return [strand for strand in waiting if strand.call[1] == record.name]
+
+
+def enters(descriptor: Descriptor) -> None:
+    """The running thread waits in a call on it, which others may close meanwhile."""
+    descriptor.held = (*descriptor.held, get_ident())
+
+
+def is_in(descriptor: Descriptor) -> bool:
+    """Whether the running thread is in a call on it, in which it has waited."""
+    return get_ident() in descriptor.held
+
+
+def leaves(world: Ground, descriptor: Descriptor) -> None:
+    """It is out of that call, if it was in one: what was closed meanwhile is closed now."""
+    held = [*descriptor.held]
+    if get_ident() in held:
+        held.remove(get_ident())
+        descriptor.held = (*held,)
+        if not held and not world.network.has(descriptor):
+            world.gives_back(descriptor)

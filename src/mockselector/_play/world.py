@@ -215,7 +215,10 @@ class World:
         self.dialling.listens()
 
     def gives_back(self, descriptor: Descriptor) -> None:
-        """The kernel's part of a close."""
+        """The kernel's part of a close. What another thread is in a call on has only lost its number by that."""
+        if descriptor.held:
+            self.network.close(descriptor)
+            return
         if descriptor.stream is not None and not descriptor.closed:
             self.closed()
             self.spinning.progress += 1  # to close what was never connected is no doing

@@ -17,17 +17,18 @@ from .._judge.holding_up import judge_held_up
 from .._judge.trace import caller, place
 from .._kernel.bits import ALWAYS, POLLIN, POLLNVAL, POLLOUT, POLLPRI, READABLE, WRITABLE, as_interest, as_readiness
 from .._play.clock import nanoseconds
-from .._system import FIRST_NUMBER, os_error
-from .selectors import SimSelector, check_real, is_simulated
+from .._system import BOTH, FIRST_NUMBER, os_error
+from .selectors import SimSelector, as_it_was, check_real, is_simulated
 
 if TYPE_CHECKING:
-    from collections.abc import Collection
+    from collections.abc import Callable, Collection
 
     from .._judge.records import Record
     from .._judge.trace import Nanoseconds
     from .._kernel.descriptors import Descriptor
     from .._kernel.epolls import Epoll
     from .._play.world import World
+    from .selectors import Found
 
     Pairs = list[tuple[int, int]]
     """Numbers, and what is said of each, bit by bit."""
@@ -58,6 +59,9 @@ class Below(SimSelector):
         super().__init__(world)
         self._real: Any = _NO_REAL  # so that `_look()` is always asked
         self._bits: dict[int, int] = {}  # what was last found
+
+    def _key_of_late(self, number: int) -> SelectorKey | None:
+        return SelectorKey(number, number, BOTH, None)
 
     @property
     def numbers(self) -> Collection[int]:
@@ -148,6 +152,13 @@ class BelowPoll(Below):
             self._of_real.unregister(number)
         self._asked.pop(number, None)
 
+    def _has_open(self) -> list[Descriptor]:
+        return [*self._watched.values()]
+
+    def _looking(self, look: Callable[[], Found]) -> Callable[[], Found]:
+        masks = {number: as_interest(mask) for number, mask in self._asked.items()}
+        return as_it_was(self, "_asked", masks, look)
+
     def _find(self) -> Pairs:
         bits: dict[int, int] = {}
         self._bits = bits
@@ -190,7 +201,8 @@ class BelowEpoll(Below):
                 self._world.monitor.becomes(record, "closed")
             self._world.network.close(self.epoll)
         self._holdings.open_selectors.pop(self._given, None)
-        super()._let_go()
+        if not self.epoll.held:  # else it lives on, until nobody waits for it
+            super()._let_go()
 
     @property
     def _closed(self) -> bool:  # type: ignore[override]  # its number may be closed by other means
@@ -220,6 +232,9 @@ class BelowEpoll(Below):
     def _outlives(self, number: int) -> None:
         if not self.is_late() and is_simulated(number) and number in self._fd_to_key and not self.epoll.holds(number):
             del self._fd_to_key[number]
+
+    def _has_open(self) -> list[Descriptor]:
+        return [self.epoll]
 
     def _of_real(self) -> Any:  # Any: a real epoll object, for real descriptors
         if self._real is _NO_REAL:
@@ -277,6 +292,8 @@ class BelowSelect(Below):
         self._lists: tuple[list[int], ...] = ()
         self._stood_for: list[Descriptor | None] = []
         self._masks: dict[Record, int] = {}
+        self.waits: bool = False
+        """Whether a call is under way: another thread's at the same line has one of its own."""
 
     def _begin(self, number: int, events: int) -> None:
         """Nothing is registered but what a call is given."""
@@ -296,9 +313,11 @@ class BelowSelect(Below):
             self._takes(lists)
         self._watch.takes(self._masks)
         self._world.monitor.thread = get_ident()
+        self.waits = True
         try:
             return dict(self.select_bits(timeout))
         finally:
+            self.waits = False
             self._watch.rests()
 
     def _takes(self, lists: tuple[list[int], ...]) -> None:
@@ -320,6 +339,13 @@ class BelowSelect(Below):
             record.ever_registered = True
             masks[record] = mask
 
+    def _has_open(self) -> list[Descriptor]:
+        return [*self._watched.values()]
+
+    def _looking(self, look: Callable[[], Found]) -> Callable[[], Found]:
+        masks = {number: key.events for number, key in self._fd_to_key.items()}
+        return as_it_was(self, "_fd_to_key", masks, look)
+
     def _find(self) -> Pairs:
         bits: dict[int, int] = {}
         self._bits = bits
@@ -328,9 +354,12 @@ class BelowSelect(Below):
             if number < FIRST_NUMBER:
                 continue
             descriptor = descriptors.get(number)
-            if descriptor is None:
-                raise os_error(EBADF)
             asked = key.events
+            if descriptor is None:
+                if not self._asleep:
+                    raise os_error(EBADF)
+                bits[number] = (POLLIN if asked & EVENT_READ else 0) | (POLLOUT if asked & EVENT_WRITE else 0) | POLLPRI
+                continue
             if descriptor.ready() & asked:  # what select() says is no more than that
                 said = descriptor.polled()
                 said &= (READABLE if asked & EVENT_READ else 0) | (WRITABLE if asked & EVENT_WRITE else 0)

@@ -31,6 +31,12 @@ class Connecting(Writing):
     __slots__ = ()
 
     def _connect(self, address: Address) -> None:
+        try:
+            self._connects(address)
+        finally:
+            self._is_out()
+
+    def _connects(self, address: Address) -> None:
         record, descriptor, world = self._record, self._descriptor, self._world
         self._check("connect", without_name(address, self.family))
         where = world.network.resolved(self.family, address)
@@ -98,9 +104,10 @@ class Connecting(Writing):
             return
         deadline = None if self._timeout is None else world.clock.now + nanoseconds(self._timeout)
         error: OSError | None = None
-        if not world.until(lambda: not descriptor.connecting, deadline, ("connect", self._record.name)):
+        until = world.until if world.threads is None else self._among_others
+        if not until(lambda: not descriptor.connecting, deadline, ("connect", self._record.name)):
             error = os_error(ETIMEDOUT)
-        elif descriptor.failing:
+        elif descriptor.stream is None:  # it has failed, or another thread has shut it down
             number = descriptor.take_error() or ECONNABORTED
             error = OSError(number, os.strerror(number))
             if (

@@ -17,14 +17,17 @@ from .._current import StandIn, current
 from .._kernel.bits import WRITABLE
 from .._play.clock import nanoseconds
 from .._system import BOTH, FIRST_NUMBER, REAL_SELECTORS, os_error
-from .selectors import SimSelector
+from .selectors import SimSelector, as_it_was
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from selectors import SelectorKey
 
     from .._judge.trace import Nanoseconds
+    from .._kernel.descriptors import Descriptor
     from .._play.world import World
     from .._system import FileObject
+    from .selectors import Found
 
 __tracebackhide__ = True  # pytest: end tracebacks at the server's own line
 
@@ -44,6 +47,7 @@ class EpollSelector(SimSelector):
         super().__init__(world)
         self._candidates: dict[int, None] = {}
         self._asked: dict[int, int] = {}
+        self._waiting = 0  # how many threads do
         self._watchers: Final = ((self._candidates, self._asked),)  # one for all that nobody else watches
 
     def fileno(self) -> int:
@@ -55,7 +59,21 @@ class EpollSelector(SimSelector):
         super().close()
         self._closed = True
 
+    def _among_others(
+        self, look: Callable[[], Found], deadline: Nanoseconds | None, call: tuple[str, str]
+    ) -> Found | None:
+        """Closed meanwhile, it lives on until nobody waits for it any more."""
+        self._waiting += 1
+        try:
+            return super()._among_others(look, deadline, call)
+        finally:
+            self._waiting -= 1
+            if self._over:
+                self._let_go()
+
     def _let_go(self) -> None:
+        if self._waiting:
+            return
         for number in self._watched:
             self._forget(number)
         super()._let_go()
@@ -120,6 +138,12 @@ class _ByNumber(SimSelector):
     def _forget(self, number: int) -> None:
         self._asked.pop(number, None)
 
+    def _has_open(self) -> list[Descriptor]:
+        return [*self._watched.values()]
+
+    def _looking(self, look: Callable[[], Found]) -> Callable[[], Found]:
+        return as_it_was(self, "_asked", dict(self._asked), look)
+
     def _waits_alone(self, world: World, timeout: float) -> bool:
         return not self._asked and super()._waits_alone(world, timeout)  # a number may stand for nothing
 
@@ -139,7 +163,7 @@ class PollSelector(_ByNumber):
 
 
 class SelectSelector(_ByNumber):
-    """As select(): a number that stands for nothing is an error (man 2 select)."""
+    """As select(): a number that stands for nothing is an error (man 2 select); not if it was closed meanwhile."""
 
     def __init__(self, world: World) -> None:
         super().__init__(world)
@@ -177,13 +201,13 @@ class SelectSelector(_ByNumber):
         descriptors = self._world.network.descriptors
         if max(self._asked, default=0) >= FIRST_NUMBER + _SETSIZE:
             raise ValueError("filedescriptor out of range in select()")
-        if not descriptors.keys() >= self._asked.keys():
+        if not self._asleep and not descriptors.keys() >= self._asked.keys():
             raise os_error(EBADF)
         masks: dict[int, int] = {}
         for number, asked in self._asked.items():
-            descriptor = descriptors[number]
-            mask = asked & descriptor.ready()
-            if mask & EVENT_WRITE and not descriptor.polled() & WRITABLE:
+            descriptor = descriptors.get(number)
+            mask = asked if descriptor is None else asked & descriptor.ready()
+            if descriptor is not None and mask & EVENT_WRITE and not descriptor.polled() & WRITABLE:
                 mask &= ~EVENT_WRITE
             if mask:
                 masks[number] = mask

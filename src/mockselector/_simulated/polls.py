@@ -220,9 +220,11 @@ def select_among(world: World, lists: tuple[Sequence[Any], ...], timeout: float 
     # A list is gone through as it is, whatever a fileno() does to it.
     pairs = [[(one, _checked_number(one)) for one in some] for some in lists]
     frame = caller(1)
-    below: BelowSelect | None = world.holdings.calls.get((frame.f_code, frame.f_lasti))
+    at_this_line: list[BelowSelect] = world.holdings.calls.setdefault((frame.f_code, frame.f_lasti), [])
+    below = next((one for one in at_this_line if not one.waits), None)
     if below is None:
-        below = world.holdings.calls[frame.f_code, frame.f_lasti] = BelowSelect(world)
+        below = BelowSelect(world)
+        at_this_line.append(below)
     said = below.among(tuple([number for _, number in some] for some in pairs), timeout)
     if not said:
         return ([], [], [])

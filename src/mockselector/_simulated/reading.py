@@ -71,6 +71,12 @@ class Reading(Waiting):
         return self._read(bufsize, flags) if bufsize else b""  # of nothing, no call of the kernel comes
 
     def _read(self, size: int, flags: int) -> bytes:
+        try:
+            return self._reads(size, flags)
+        finally:
+            self._is_out()
+
+    def _reads(self, size: int, flags: int) -> bytes:
         self._check_open("recv")
         if flags:
             flags = checked_flags(flags, self._refuse)
@@ -80,7 +86,7 @@ class Reading(Waiting):
         if flags & WAITALL:
             return self._read_all(size, flags & ~WAITALL)
         stream = descriptor.stream
-        if not (stream.readable if stream is not None else not descriptor.connecting):
+        if not (stream.readable if stream is not None else not descriptor.is_under_way):
             self._wait_to_read(flags, many=size > 1)
             stream = descriptor.stream
         if stream is not None and stream.chunks:
@@ -117,12 +123,12 @@ class Reading(Waiting):
             if blocks:
                 self._wait(lambda: before.size >= size or before.hears_nothing, _READ_NOTHING, flags)
             if not before.chunks:
-                return self._read(size, flags)
+                return self._reads(size, flags)
             data = before.joined(size)
             self._do("peek", shown_of(before, excerpt(data)))
             return data
         there = before is not None and before.chunks
-        data = self._gathered(before, size) if before is not None and there else self._read(size, flags)
+        data = self._gathered(before, size) if before is not None and there else self._reads(size, flags)
         stream = self._descriptor.stream  # which may be a new one
         if not data or stream is None:
             return data

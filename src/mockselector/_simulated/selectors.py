@@ -24,6 +24,7 @@ from .._current import BEFORE, check_world
 from .._judge.registering import registered
 from .._judge.trace import caller, folds
 from .._judge.watching import Watch
+from .._play.under_a_wait import enters, leaves
 from .._system import BOTH, CLOSED, FIRST_NUMBER, LARGEST, REAL_SELECTORS, number_of, real_socket
 from .._whose import INSIDE
 from .sockets import SimSocket
@@ -39,6 +40,9 @@ if TYPE_CHECKING:
     from .._play.world import World
     from .._system import FileObject
 
+    Found = list[tuple[int, int]]
+    """What is ready, by number."""
+
 _getframe: Final = sys._getframe  # the only way to a frame that costs nothing
 
 __tracebackhide__ = True  # pytest: end tracebacks at the server's own line
@@ -50,6 +54,9 @@ _mapping: Final[Any] = vars(_selectors)["_SelectorMapping"]  # Any: what `get_ma
 
 _LONGEST: Final = 2_000_000
 """So many seconds may be waited without a closer look."""
+
+_NOTHING_STOOD: Final[dict[int, Any]] = {}
+"""Where it never waited beside other threads: one for all."""
 
 WAKES_BY_REAL: Final = 100_000
 """So often a real descriptor may wake a program at one instant: a pipe may be written and read all the while."""
@@ -90,6 +97,7 @@ class SimSelector(_BaseSelectorImpl):
         self._watched: dict[int, Descriptor] = {}  # what a number stood for when it was registered
         self._real: _selectors.BaseSelector | None = None  # for real descriptors: self-pipes and the like
         self._glance: Callable[[int], object] = _perhaps  # whether the kernel has anything to say of those
+        self._stood_for_then = _NOTHING_STOOD  # the same, when it last began to wait beside other threads
         self._quiet = False  # whether what is real is written to only when somebody says so
         self._heard = -1  # how often that was said when there was last nothing to be read
         self._given = ""
@@ -122,6 +130,9 @@ class SimSelector(_BaseSelectorImpl):
 
     _forgets = False
     """Whether what is closed is gone from it, and does no harm."""
+
+    _asleep = False
+    """Whether it looks again, in a wait."""
 
     _closed = False
     """Whether the kernel has closed it, and refuses everything."""
@@ -324,7 +335,8 @@ class SimSelector(_BaseSelectorImpl):
             else:
                 deadline = None if timeout is None else world.clock.now + self._duration(timeout)
                 monitor.sleep(self._watch)
-                found = world.until(look, deadline, self._call) or []
+                alone = world.threads is None
+                found = (world.until if alone else self._among_others)(look, deadline, self._call) or []
         except OSError as error:
             monitor.refused("select", name, error)
             raise
@@ -336,8 +348,8 @@ class SimSelector(_BaseSelectorImpl):
                 found = [found.pop(world.choices.choose(left, "which socket is reported next")) for left in many]
             keys, watched = self._fd_to_key, self._watched
             for number, mask in found:
-                if number in keys:
-                    key = keys[number]
+                key = keys.get(number) or self._key_of_late(number)
+                if key is not None:
                     ready.append((key, mask & key.events))
             if ready and ready[0] is ready[-1] and ready[0][1] == EVENT_READ and ready[0][0].fd in watched:
                 reported = self._holdings.records[watched[ready[0][0].fd]].readable  # the commonest: one alone
@@ -372,16 +384,74 @@ class SimSelector(_BaseSelectorImpl):
             found += [(key.fd, mask) for key, mask in _REAL_SELECT[type(self._real)](self._real, 0)]
         return found
 
+    def _among_others(
+        self, look: Callable[[], Found], deadline: Nanoseconds | None, call: tuple[str, str]
+    ) -> Found | None:
+        """As the world's, where other threads may do meanwhile what they like to what it watches."""
+        world, held = self._world, self._has_open()
+        self._stood_for_then = dict(self._watched)
+        for descriptor in held:
+            enters(descriptor)
+        try:
+            return world.until(self._looking(look), deadline, call)
+        finally:
+            for descriptor in held:
+                leaves(world, descriptor)
+
+    def _has_open(self) -> list[Descriptor]:
+        """What the kernel has open while it waits."""
+        return []
+
+    def _looking(self, look: Callable[[], Found]) -> Callable[[], Found]:
+        """As `look`, while it waits."""
+        return look
+
+    def _key_of_late(self, number: int) -> SelectorKey | None:
+        """What stands for a number that another thread has unregistered meanwhile: for `selectors`, nothing."""
+        return None
+
     def _pair(self, key: SelectorKey, mask: int) -> tuple[str, int]:
         """What a row keeps of it."""
         record = self._record_at(key)
         return record.readable[0] if mask == EVENT_READ else (record.name, mask)
 
     def _record_at(self, key: SelectorKey) -> Record:
-        descriptor = self._watched.get(key.fd)
+        descriptor = self._watched.get(key.fd) or self._stood_for_then.get(key.fd)
         return self._holdings.foreign(key.fd, key.fileobj) if descriptor is None else self._holdings.records[descriptor]
 
     def _reads_real(self, ready: list[tuple[SelectorKey, int]]) -> bool:
         """Whether something real may be read, which nobody sees."""
         real = self._real is not None and any(m & EVENT_READ and k.fd not in self._watched for k, m in ready)
         return real and self._world.spinning.wakes <= WAKES_BY_REAL
+
+
+def as_it_was(
+    selector: SimSelector, table: str, masks: dict[int, int], look: Callable[[], Found]
+) -> Callable[[], Found]:
+    """As `look`, but for what was registered when it was first asked.
+
+    poll() and select() are given numbers, and have open what these then stand for: that wakes them, and they look at
+    the numbers again. So one that another thread closes does not wake them; but woken, they say that it is ready.
+
+    table: the attribute by which `look` knows the numbers; masks: for what each of them is watched.
+    """
+    given = dict(getattr(selector, table))
+    stood = {number: one for number, one in selector._stood_for_then.items() if number in masks}
+    real = {number: one for number, one in given.items() if not is_simulated(number)}
+    begun = False
+
+    def looks() -> Found:
+        nonlocal begun
+        now, these = getattr(selector, table), given
+        if begun:
+            woken = any(one.is_ready_for(masks[number]) for number, one in stood.items())
+            these = given if woken else real
+        selector._asleep, begun = begun, True
+        setattr(selector, table, these)
+        try:
+            return look()
+        finally:
+            setattr(selector, table, now)
+            selector._asleep = False
+
+    return looks

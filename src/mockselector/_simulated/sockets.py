@@ -24,6 +24,7 @@ from .._judge.records import Record
 from .._judge.rules import GONE, NO_RULES, shut_operation
 from .._judge.trace import caller, place
 from .._kernel.addresses import AF_UNIX, ANY, without_name
+from .._kernel.descriptors import SHUT
 from .._play.under_a_wait import judge_close, let_go_first
 from .._system import real_socket
 from .._text import value_text
@@ -104,33 +105,40 @@ class SimSocket(Connecting):
             check_world(world, self)
         self._check_open("accept")
         ends = not record.ever_registered
-        self._wait_until(EVENT_READ, _ACCEPT_NOTHING, ends=ends)
-        backlog = self._descriptor.backlog
-        if backlog is None:
-            self._fails("accept", EINVAL)
-        if not backlog:
-            listens = self._descriptor
-            took = self._wait(lambda: bool(backlog) or listens.backlog is None, _ACCEPT_NOTHING, 0, ends=ends)
-            if not backlog:  # another thread has shut it down
+        try:
+            self._wait_until(EVENT_READ, _ACCEPT_NOTHING, ends=ends)
+            backlog = self._descriptor.backlog
+            if backlog is None:
                 self._fails("accept", EINVAL)
-            if took and self._timeout is None and self._around is not None and self._around.found is not None:
-                world.outcome.waited(record, "accept:blocks", "accept-without-connection", took, self._around)
-        stream = backlog[0]
-        peer = world.peer_of(stream)
-        descriptor = world.network.open(self._descriptor.family, None)
-        descriptor.connected(stream)
-        descriptor.inherit(self._descriptor)
-        name, allow = (None, NO_RULES) if peer is None else (peer.name, peer.endpoint.allow)
-        newcomer = world.holdings.admit(descriptor, name, "client", allow, phase="connected")
-        self._do("accept", newcomer.name)
-        backlog.popleft()
-        world.spinning.progress += 1
-        world.dialling.accepts(self._descriptor)
-        world.monitor.accepted(newcomer, own=peer is None)
-        if peer is not None and peer.speaks_tls:
-            newcomer.seal()
-        sock = SimSocket(world, descriptor, newcomer)
-        return sock, stream.remote
+            if not backlog:
+                took = self._wait(lambda: bool(backlog) or self._hears_nobody(), _ACCEPT_NOTHING, 0, ends=ends)
+                if not backlog:  # another thread has shut it down
+                    self._fails("accept", EINVAL)
+                if took and self._timeout is None and self._around is not None and self._around.found is not None:
+                    world.outcome.waited(record, "accept:blocks", "accept-without-connection", took, self._around)
+            stream = backlog[0]
+            peer = world.peer_of(stream)
+            descriptor = world.network.open(self._descriptor.family, None)
+            descriptor.connected(stream)
+            descriptor.inherit(self._descriptor)
+            name, allow = (None, NO_RULES) if peer is None else (peer.name, peer.endpoint.allow)
+            newcomer = world.holdings.admit(descriptor, name, "client", allow, phase="connected")
+            self._do("accept", newcomer.name)
+            backlog.popleft()
+            world.spinning.progress += 1
+            world.dialling.accepts(self._descriptor)
+            world.monitor.accepted(newcomer, own=peer is None)
+            if peer is not None and peer.speaks_tls:
+                newcomer.seal()
+            sock = SimSocket(world, descriptor, newcomer)
+            return sock, stream.remote
+        finally:
+            self._is_out()
+
+    def _hears_nobody(self) -> bool:
+        """Whether it was shut down: who waits for a connection is woken."""
+        descriptor = self._descriptor
+        return descriptor.backlog is None or (self._timeout is None and bool(descriptor.shut & SHUT[_socket.SHUT_RD]))
 
     def _shut(self, how: int) -> None:
         record, descriptor = self._record, self._descriptor
@@ -143,11 +151,11 @@ class SimSocket(Connecting):
             self._fails(operation, error)
         if listened and self.family == AF_UNIX:  # it listens on, and nobody comes any more
             record.monitor.decided(operation, record.name)
-            return
-        self._do(operation)
-        if connecting:
+        else:
+            self._do(operation)
+        if connecting and self.family != AF_UNIX:
             self._world.dialling.hangs_up(descriptor)
-        if listened and record.phase != "listening":
+        if listened and self.family != AF_UNIX and record.phase != "listening":
             self._world.network.stop_listening(descriptor)
         if self._world.threads is not None:
             let_go_first(self._world.threads, record)

@@ -13,7 +13,8 @@ from __future__ import annotations
 import os
 import socket as _socket
 from _socket import socket as _Raw  # noqa: N812  (the class below `socket.socket`, whose methods nobody replaces)
-from collections.abc import Callable
+from _thread import get_ident
+from collections.abc import Callable, Mapping
 from errno import EAGAIN, EBADF, ETIMEDOUT
 from functools import cache
 from typing import TYPE_CHECKING, Final, Literal
@@ -23,6 +24,7 @@ from .._judge.rules import GONE, ByNetwork
 from .._kernel.addresses import AF_UNIX
 from .._methods import DONTWAIT, Shell
 from .._play.clock import nanoseconds
+from .._play.under_a_wait import enters, is_in, leaves
 from .._play.used_by_two import alone_in
 from .._system import os_error
 from .._text import value_text
@@ -46,6 +48,9 @@ FAMILY: Final[dict[int, _socket.AddressFamily]] = {
 }
 
 
+_NONE: Final[Mapping[int, int]] = {}
+
+
 @cache
 def closed(family: int) -> _Raw:
     """A real socket of this family that is closed: it knows which arguments are right, and can do nothing."""
@@ -67,15 +72,10 @@ def _looking(around: LookingAround, world: World, done: Callable[[], bool]) -> C
     return look
 
 
-def _while_open(sock: Waiting, done: Callable[[], bool]) -> Callable[[], bool]:
-    """As `done`, but not once another thread has closed the socket: who waits in the kernel then sleeps on."""
-    return lambda: not sock._gone() and done()
-
-
 class Waiting(Shell):
     """A socket in a scenario, as far as it waits."""
 
-    __slots__ = ("_around", "_deadline", "_descriptor", "_record", "_serial", "_world", "family", "proto", "type")
+    __slots__ = ("_around", "_deadlines", "_descriptor", "_record", "_serial", "_world", "family", "proto", "type")
 
     def __init__(self, world: World, descriptor: Descriptor, record: Record, proto: int = 0) -> None:
         # No super().__init__(): it would open a descriptor.
@@ -88,7 +88,7 @@ class Waiting(Shell):
         self._timeout = _socket.getdefaulttimeout()
         if self._timeout is not None:
             descriptor.waits = False
-        self._deadline: Nanoseconds | None = None  # of a sendall()
+        self._deadlines = _NONE  # of each sendall(), by the thread that calls it
         self._around: LookingAround | None = None  # who else waited while it last did
         self._serial = len(world.monitor.records)
         self.family = FAMILY[descriptor.family]
@@ -135,7 +135,10 @@ class Waiting(Shell):
         monitor = self._record.monitor
         if monitor.finished:
             self._too_late(operation)
-        monitor.perform(self._record, operation, detail)
+        if self._descriptor.held and self._gone() and is_in(self._descriptor):  # closed meanwhile, it goes through
+            monitor.decided(operation.partition(":")[0], self._record.name, detail)
+        else:
+            monitor.perform(self._record, operation, detail)
 
     def _fails(self, operation: Operation, number: int, error: OSError | None = None) -> NoReturn:
         """A call that the network refuses, or in which it reports how the connection has failed."""
@@ -196,42 +199,69 @@ class Waiting(Shell):
 
     def _wait(
         self, done: Callable[[], bool], nothing: tuple[Operation, ...], flags: int, *,
-        ends: bool = False, many: bool = False,
+        ends: bool = False, how: int | None = None, many: bool = False,
     ) -> Nanoseconds:  # fmt: skip
         """Wait for something to come, as this socket waits; returns how long it took.
 
-        nothing: the operations that it is if nothing comes. ends: it is where a server waits when all is done.
-        many: it reads or sends more than a byte.
+        nothing: the operations that it is if nothing comes. ends: it is where a server waits when all is done. how: it
+        has begun to wait so, whatever another thread has set meanwhile. many: it reads or sends more than a byte.
         """
         world = self._world
-        how = self._waits(flags)
+        deadline = self._deadlines.get(get_ident()) if self._deadlines else None
+        how = 1 if deadline is not None else self._waits(flags) if how is None else how
         if how == 0:
             world.spinning.looks()
             self._fails(nothing[0], EAGAIN)
         world.check_running(None)
         start = world.clock.now
-        deadline = self._deadline
-        if deadline is None and self._timeout is not None:
+        if deadline is None and how == 1 and self._timeout is not None:
             deadline = start + nanoseconds(self._timeout)
         call = (nothing[0].partition(":")[0], self._record.name)
-        alone = world.threads is None
+        threads = world.threads
         own = () if world.crew is None else world.crew.selects()
         self._around = around = None if how < 2 or ends else world.outcome.look_around(self._descriptor, own)
-        if not alone:
-            done = _while_open(self, done)
         if around is not None:
             done = _looking(around, world, done)
         never = None if ends or how == 1 else (lambda: self._do(nothing[2]))
-        if many and world.threads is not None and world.monitor.pedantic:
+
+        def waits() -> bool | None:
+            return (world.until if threads is None else self._among_others)(done, deadline, call, never)
+
+        if many and threads is not None and world.monitor.pedantic:
             operation: Literal["recv", "send"] = "recv" if nothing[0] == "recv:again" else "send"
-            found = alone_in(world.threads, self._record, operation, lambda: world.until(done, deadline, call, never))
+            found = alone_in(threads, self._record, operation, waits)
         else:
-            found = world.until(done, deadline, call, never)
+            found = waits()
         if world.monitor.pedantic:
             judge_held_up(world.monitor, start, *call, self._record)
         if not found:
             self._fails(nothing[1], ETIMEDOUT, os_error(ETIMEDOUT))
         return world.clock.now - start
+
+    def _among_others(
+        self,
+        done: Callable[[], bool],
+        deadline: Nanoseconds | None,
+        call: tuple[str, str],
+        never: Callable[[], None] | None = None,
+    ) -> bool | None:
+        """As the world's, where other threads may close the socket meanwhile. Who calls says when the call is over."""
+        enters(self._descriptor)
+        found = None
+        try:
+            found = self._world.until(done, deadline, call, never)
+        finally:
+            # Python has waited if there is a time-out: the call itself is still to come, and finds no number.
+            if not found or self._timeout is not None or not self._gone():
+                leaves(self._world, self._descriptor)
+        if found and self._timeout is not None and self._gone():
+            self._fails("option", EBADF)
+        return found
+
+    def _is_out(self) -> None:
+        """A call is over."""
+        if self._descriptor.held:
+            leaves(self._world, self._descriptor)
 
     def _gone(self) -> bool:
         return self._record.phase in GONE

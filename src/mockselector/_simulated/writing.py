@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import socket as _socket
 import sys
+from _thread import get_ident
 from collections.abc import Iterable
 from errno import EISCONN, EOPNOTSUPP
 from selectors import EVENT_WRITE
@@ -139,11 +140,21 @@ class Writing(Reading):
             raise
 
     def _wait_for_file(self) -> None:
-        if self._gone():
-            raise ValueError("Invalid file descriptor: -1")
+        try:
+            if self._gone():
+                raise ValueError("Invalid file descriptor: -1")
+            descriptor = self._descriptor
+            if not self._may_send():
+                self._wait(self._may_send, _SEND_NOTHING, 0)
+                if descriptor.stream is not None and descriptor.stream.unix:
+                    descriptor.stream.take_error()  # the kernel's sendfile() is told, and Python then sends plainly
+        finally:
+            self._is_out()
+
+    def _may_send(self) -> bool:
         descriptor = self._descriptor
-        if not descriptor.ready() & EVENT_WRITE:
-            self._wait(lambda: bool(descriptor.ready() & EVENT_WRITE), _SEND_NOTHING, 0)
+        stream = descriptor.stream
+        return bool(descriptor.ready() & EVENT_WRITE) or (stream is not None and stream.says_nothing)
 
     def _refuses_file(self) -> bool:
         return bool(self._descriptor.refuses_to_send())
@@ -163,32 +174,37 @@ class Writing(Reading):
         if flags:
             flags = self._checked_flags(flags)
         self._check_open("send")
-        whole = len(data)
-        self._wait_until(EVENT_WRITE, _SEND_NOTHING, many=whole > 1)
-        stream = self._sending_stream(flags)
-        if whole and stream.room == 0:
-            self._wait_for_room(stream, flags, many=whole > 1)
-            self._check_sending()
-        size = min(stream.room, whole)
-        size -= self._world.choices.choose(size, "how many bytes are sent")
-        part = data[:size]
-        self._judge(stream, part)
-        blocks = self._waits(flags) == 2
-        note_sender(self._record, caller(1))
-        shown = excerpt(part) if size == whole else excerpt_of(data, whole if blocks else size)
-        self._do("send", shown_of(stream, shown))
-        self._put(stream, part)
-        while blocks and size < whole and not stream.says_nothing:
-            self._wait_for_room(stream, flags, many=True)
-            part = data[size : size + stream.room]
+        try:
+            blocks = self._waits(flags) == 2
+            self._wait_until(EVENT_WRITE, _SEND_NOTHING, many=len(data) > 1)
+            stream = self._sending_stream(flags)
+            whole = len(data)
+            if whole and stream.room == 0:
+                self._wait_for_room(stream, flags, many=whole > 1)
+                if stream.unix and not self._timeout and (error := stream.take_error()):
+                    self._fails("send:reset", error)  # one that waits is told more than one that comes later
+                self._check_sending()
+            size = min(stream.room, whole)
+            size -= self._world.choices.choose(size, "how many bytes are sent")
+            part = data[:size]
             self._judge(stream, part)
-            if not stream.says_nothing:
-                self._put(stream, part)
-                size += len(part)
-        record = self._record
-        if size < whole or record.unsent:
-            record.monitor.sent(record, data, whole if stream.dead else size)  # dead: nobody is there to miss it
-        return size
+            note_sender(self._record, caller(1))
+            shown = excerpt(part) if size == whole else excerpt_of(data, whole if blocks else size)
+            self._do("send", shown_of(stream, shown))
+            self._put(stream, part)
+            while blocks and size < whole and not stream.says_nothing:
+                self._wait_for_room(stream, flags, 2, many=True)
+                part = data[size : size + stream.room]
+                self._judge(stream, part)
+                if not stream.says_nothing:
+                    self._put(stream, part)
+                    size += len(part)
+            record = self._record
+            if size < whole or record.unsent:
+                record.monitor.sent(record, data, whole if stream.dead else size)  # dead: nobody is there to miss it
+            return size
+        finally:
+            self._is_out()
 
     def _checked_flags(self, flags: int) -> int:
         """Flags of a send, as a plain number, but for those that mean nothing here."""
@@ -199,7 +215,7 @@ class Writing(Reading):
     def _sending_stream(self, flags: int) -> Stream:
         """The connection, if there is one that can be written to."""
         descriptor = self._descriptor
-        if descriptor.connecting:
+        if descriptor.is_under_way:
             self._wait(lambda: not descriptor.connecting, _SEND_NOTHING, flags)
         self._check_sending()
         assert descriptor.stream is not None
@@ -217,8 +233,8 @@ class Writing(Reading):
         self._world.spinning.progress += bool(data)
         stream.put(data)
 
-    def _wait_for_room(self, stream: Stream, flags: int, *, many: bool) -> None:
-        took = self._wait(lambda: stream.room > 0 or stream.says_nothing, _SEND_NOTHING, flags, many=many)
+    def _wait_for_room(self, stream: Stream, flags: int, how: int | None = None, *, many: bool) -> None:
+        took = self._wait(lambda: stream.room > 0 or stream.says_nothing, _SEND_NOTHING, flags, how=how, many=many)
         if took and self._timeout is None:
             self._world.outcome.waited(self._record, "send:waits", "blocking-send", took, self._around)
 
@@ -243,7 +259,8 @@ class Writing(Reading):
                 self._push_all(given)
             return
         if self._timeout:
-            self._deadline = self._world.clock.now + nanoseconds(self._timeout)
+            until = self._world.clock.now + nanoseconds(self._timeout)
+            self._deadlines = {**self._deadlines, get_ident(): until}
         rest: Outgoing = data
         try:
             while (sent := self._push(rest)) < len(rest):
@@ -254,4 +271,5 @@ class Writing(Reading):
             self._record.tried_on = True  # by this exception
             raise
         finally:
-            self._deadline = None
+            if self._deadlines:
+                self._deadlines = {thread: at for thread, at in self._deadlines.items() if thread != get_ident()}
