@@ -125,6 +125,17 @@ def test_a_thousand_threads() -> None:
     assert run(main) == 999
 
 
+def test_one_that_starts_threads_without_end_is_refused_as_by_a_system(monkeypatch: pytest.MonkeyPatch) -> None:
+    def main() -> int:
+        with pytest.raises(RuntimeError, match="can't start new thread"):
+            while True:
+                start(lambda: time.sleep(1))
+        return threading.active_count()
+
+    monkeypatch.setattr("mockselector._play.threads.MOST", 20)
+    assert run(main) == 21
+
+
 def test_a_timer_comes_when_it_is_due_unless_it_is_cancelled() -> None:
     def main() -> None:
         called.append(time.monotonic() - FIRST)

@@ -89,6 +89,9 @@ __tracebackhide__ = True  # pytest: end tracebacks at the server's own line
 AT_THE_END: Final = 10_000
 """So often threads may give each other the baton when the run is over, before each wait is refused."""
 
+MOST: Final = 10_000
+"""So many threads there may be besides the first one: one that starts them without end does not take the system."""
+
 PATIENCE: Final = 50
 """So often a thread is told to end when the program is out; one that goes on nevertheless never runs again."""
 
@@ -137,6 +140,8 @@ class Threads:
         """A new thread. It begins when its turn comes; `work` is told whether it may, as the run is not over."""
         course = self._course
         self.own()
+        if len(self.alive) > MOST:
+            raise RuntimeError("can't start new thread")  # as the system says, at some number of its own
         self._signals.begin()
         self._serials += 1
         strand = Strand(self._serials, Ending(course.monitor, Threads.runs.__code__))
