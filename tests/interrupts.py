@@ -2,7 +2,8 @@
 
 `python interrupts.py walk` raises KeyboardInterrupt at each instruction of the package, the first
 and the last time that it is executed (`walk 3 211`: at each 211th, from the third on); `python
-interrupts.py timed 2000` by a timer, at so many random instants. Both print how often, and fail
+interrupts.py timed 2000` by a timer, at so many random instants; programs with threads by another
+process, as a terminal does (`threads 2000`: those alone). All print how often, and fail
 with what was left behind, or with whatever else came out than the interrupt. A process of its
 own, as what is left behind would be others' trouble.
 """
@@ -10,6 +11,7 @@ own, as what is left behind would be others' trouble.
 from __future__ import annotations
 
 import asyncio
+import concurrent.futures
 import contextlib
 import gc
 import os
@@ -18,6 +20,8 @@ import random
 import selectors
 import signal
 import socket
+import socketserver
+import subprocess
 import sys
 import tempfile
 import threading
@@ -181,6 +185,74 @@ def in_threads() -> None:
         net.run(main)
 
 
+class Upper(socketserver.StreamRequestHandler):
+    def handle(self) -> None:
+        for line in self.rfile:
+            self.wfile.write(line.upper())
+
+
+def serving_in_threads() -> None:
+    def main() -> None:
+        with socketserver.ThreadingTCPServer(("", 8888), Upper) as server:
+            server.serve_forever()
+
+    with Scenario() as net:
+        for number in range(3):
+            net.client(delay=number).sends(b"hi\n").expects(b"HI\n").waits(2).sends(b"ho\n").expects(b"HO\n").closes()
+        net.run(main)
+
+
+def serving_in_a_thread() -> None:
+    """Both ends are the program's."""
+
+    def asks(address: Any) -> None:
+        with socket.create_connection(address) as conn:
+            for _ in range(10):
+                conn.sendall(b"hi\n")
+                assert conn.recv(10) == b"HI\n"
+                time.sleep(0.1)
+
+    def main() -> None:
+        with socketserver.ThreadingTCPServer(("localhost", 0), Upper) as server:
+            thread = threading.Thread(target=server.serve_forever)
+            thread.start()
+            try:
+                clients = [threading.Thread(target=asks, args=(server.server_address,)) for _ in range(3)]
+                for client in clients:
+                    client.start()
+                for client in clients:
+                    client.join()
+            finally:
+                server.shutdown()
+                thread.join()
+
+    with Scenario() as net:
+        net.run(main)
+
+
+def in_a_pool() -> None:
+    def main() -> None:
+        event, condition = threading.Event(), threading.Condition()
+
+        def works(seconds: float) -> float:
+            with condition:
+                condition.wait(seconds)
+            event.set()
+            return seconds
+
+        timer = threading.Timer(0.5, event.set)
+        timer.start()
+        with concurrent.futures.ThreadPoolExecutor(3) as pool:
+            futures = [pool.submit(works, number / 10) for number in range(20)]
+            event.wait()
+            assert len([future.result() for future in futures]) == 20
+        timer.join()
+
+    with Scenario() as net:
+        net.run(main)
+
+
+OF_THREADS: list[Callable[[], None]] = [in_threads, serving_in_threads, serving_in_a_thread, in_a_pool]
 OF_ASYNCIO: list[Callable[[], None]] = [tasks, in_a_coroutine]
 RUNS: list[Callable[[], None]] = [
     plain, in_a_block, file, swallowing, signalled, *OF_ASYNCIO, *[at_a_path] * hasattr(socket, "AF_UNIX"),
@@ -320,6 +392,72 @@ def interrupt(*_: object) -> None:
     raise KeyboardInterrupt
 
 
+NOT_STARTED = "cannot join thread before it is started"
+"""What socketserver raises at its end if it was interrupted while it started a thread: so it does in production."""
+
+
+class Outside:
+    """Another process, which interrupts this one."""
+
+    def __init__(self) -> None:
+        program = "import os, sys, time\nfor line in sys.stdin:\n    time.sleep(float(line))\n"
+        program += f"    os.kill({os.getpid()}, {int(signal.SIGINT)})\n    os.write(1, b'.')\n"
+        pipe = subprocess.PIPE
+        self._process = subprocess.Popen(
+            [sys.executable, "-c", program], stdin=pipe, stdout=pipe, start_new_session=True
+        )
+
+    def interrupts(self, run: Callable[[], None], moment: float) -> bool:
+        """Run this, and interrupt it after so many seconds. Whether the interrupt came out; else it came too late."""
+        came = False
+        assert self._process.stdin is not None
+        assert self._process.stdout is not None
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+        try:
+            os.write(self._process.stdin.fileno(), f"{moment}\n".encode())
+            run()
+            signal.signal(signal.SIGINT, late)
+        except (KeyboardInterrupt, RuntimeError) as error:
+            came = True
+            signal.signal(signal.SIGINT, late)
+            if not (isinstance(error, KeyboardInterrupt) or NOT_STARTED in str(error)):
+                raise
+        os.read(self._process.stdout.fileno(), 1)  # now it has been sent
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+        return came
+
+    def close(self) -> None:
+        with self._process:
+            assert self._process.stdin is not None
+            self._process.stdin.close()
+
+
+def late(*_: object) -> None:
+    """An interrupt that comes when all is over."""
+
+
+def from_outside(many: int, before: dict[str, object], outside: Outside) -> int:
+    """Interrupt programs with threads at random instants; returns how often an interrupt came out."""
+    choose = random.Random(many)
+    came = 0
+    longest = {run: _takes(run) for run in OF_THREADS}
+    for number in range(many):
+        run = choose.choice(OF_THREADS)
+        moment = max(1e-6, choose.uniform(0, 1.2 * longest[run]))
+        came += outside.interrupts(run, moment)
+        found = left_behind(before)
+        if found:
+            tell(f"{run.__name__}, interrupt {number} after {moment:.6f} s", found)
+            raise SystemExit(1)
+    return came
+
+
+def _takes(run: Callable[[], None]) -> float:
+    begun = time.perf_counter()
+    run()
+    return time.perf_counter() - begun
+
+
 def timed(many: int, before: dict[str, object]) -> int:
     """Interrupt at random instants; returns how often one came out."""
     choose = random.Random(many)
@@ -329,9 +467,7 @@ def timed(many: int, before: dict[str, object]) -> int:
     # asyncio leaves its loop open; and only a signal is handled when the first thread runs
     runs = [*[run for run in RUNS if run is not tasks], in_threads]
     for run in runs:
-        begun = time.perf_counter()
-        run()
-        longest[run.__name__] = time.perf_counter() - begun
+        longest[run.__name__] = _takes(run)
     for number in range(many):
         run = choose.choice(runs)
         moment = max(1e-6, choose.uniform(0, 1.2 * longest[run.__name__]))
@@ -351,13 +487,20 @@ def timed(many: int, before: dict[str, object]) -> int:
 
 
 def main(how: str, many: int, step: int = 1) -> None:
-    for run in RUNS:
+    for run in [*RUNS, *OF_THREADS]:
         run()  # whatever is imported or made but once
+    outside = Outside()
     before = known()
-    if how == "walk":
-        print(sum(walk_through(run, before, many, step) for run in RUNS), "instructions")
-    else:
-        print(timed(many, before), "of", many, "interrupts came out")
+    try:
+        if how == "walk":
+            print(sum(walk_through(run, before, many, step) for run in RUNS), "instructions")
+        if how == "timed":
+            print(timed(many, before), "of", many, "interrupts came out")
+        if how in ("timed", "threads"):
+            came = from_outside(many, before, outside)
+            print(came, "of", many, "interrupts came out of programs with threads")
+    finally:
+        outside.close()
 
 
 if __name__ == "__main__":

@@ -83,7 +83,6 @@ class Waiting(Shell):
         self._closed = False
         self._world = world
         self._descriptor = descriptor
-        self._record = record
         self._options = None
         self._timeout = _socket.getdefaulttimeout()
         if self._timeout is not None:
@@ -94,6 +93,7 @@ class Waiting(Shell):
         self.family = FAMILY[descriptor.family]
         self.type = _socket.SOCK_STREAM
         self.proto = proto
+        self._record = record  # last: what has none, as an interrupt came before, is none yet
 
     def __hash__(self) -> int:
         return self._serial  # a server that broadcasts over a set does so in the same order every time
