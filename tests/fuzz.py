@@ -4,8 +4,8 @@
 (both: one in ten of them). --mode wild: programs that are wrong in any way, whatever they do, must
 come to an end, leave nothing behind and do the same again; right: right servers with honest clients,
 where nothing may be found; planted: such servers with one defect that the clients meet, which must be
-found. --show: print the program of the seed, and run it here. --into FOLDER: write what breaks a
-promise there, a file for each kind.
+found. --which threads: only programs with threads. --show: print the program of the seed, and run it
+here. --into FOLDER: write what breaks a promise there, a file for each kind.
 
 The programs run in processes of their own: one that hangs, or ends the process, is named, and the
 rest goes on. What is found is made small before it is shown: a program to paste.
@@ -38,8 +38,10 @@ from types import CodeType
 from typing import Any, Final, Literal, NamedTuple, get_args
 
 import fuzz_programs
+import fuzz_threads
 import mockselector
-from fuzz_programs import PLANTED, SERVERS, Choices, Network, Program
+from fuzz_programs import Choices, Network, Program
+from fuzz_threads import THREADED, WITHOUT_CLIENTS
 from mockselector import MockSelector, Scenario, ScenarioError
 from mockselector._current import current
 from mockselector._install import installing
@@ -47,6 +49,10 @@ from mockselector._install.stand_ins import LATE, REPLACEMENTS, in_classes, in_l
 from mockselector._simulated.kinds import STAND_INS
 
 Mode = Literal["wild", "right", "planted"]
+Which = Literal["all", "threads"]
+
+SERVERS: Final = {"all": (*fuzz_programs.SERVERS, *THREADED), "threads": THREADED}
+PLANTED: Final = {**fuzz_programs.PLANTED, **fuzz_threads.PLANTED}
 
 WAITING: Final = 120
 """Seconds after which one does that waits for something real."""
@@ -85,16 +91,19 @@ class Failure(NamedTuple):
 # -- one program ------------------------------------------------------------------------------------
 
 
-def made(seed: int, mode: Mode, network: Network, given: Sequence[int] | None = None) -> tuple[str, list[int], str]:
+def made(
+    seed: int, mode: Mode, network: Network, given: Sequence[int] | None = None, which: Which = "all"
+) -> tuple[str, list[int], str]:
     """A program, the choices that it comes of, and what is planted in it."""
     choices = Choices(seed, given)
     planted: str | None = {"wild": "", "right": None}.get(mode)
     server = None
+    among = SERVERS[which] if network == "simulated" else fuzz_programs.SERVERS  # over real sockets, without threads
     if mode == "planted":
-        pairs = [(one, defect) for one in SERVERS for defect in PLANTED[one]]
+        pairs = [(one, defect) for one in among for defect in PLANTED[one]]
         server, planted = pairs[seed % len(pairs)]
     program = Program(choices, planted, network)
-    fuzz_programs.write(program, server)
+    fuzz_programs.write(program, server, among, WITHOUT_CLIENTS)
     what = f"{server.__name__}: {planted}" if server else ""
     return program.text(), choices.made, what
 
@@ -317,6 +326,7 @@ class Seeds(NamedTuple):
     network: Network
     limit: float = 20.0
     """Seconds of the processor's time after which a program hangs."""
+    which: Which = "all"
 
 
 SCANNED: Final = 25
@@ -334,7 +344,7 @@ def in_this_process(seeds: Seeds, tell: Callable[[str, object], None]) -> None:
     for seed in range(seeds.first, seeds.first + seeds.number):
         tell("run", seed)
         _limit(seeds.limit)
-        program, _, what = made(seed, seeds.mode, seeds.network)
+        program, _, what = made(seed, seeds.mode, seeds.network, None, seeds.which)
         for failure in judged(program, seeds.mode, seeds.network):
             tell("failure", [seed, failure.kind, f"{what} {failure.where}".strip(), failure.detail])
         if seed % SCANNED == SCANNED - 1 and (classes(), stand_ins()) != (was, before):
@@ -368,7 +378,7 @@ def child() -> None:
         in_this_process(seeds, tell)
         return
     _limit(seeds.limit)
-    program, _, what = made(seeds.first, seeds.mode, seeds.network, given)
+    program, _, what = made(seeds.first, seeds.mode, seeds.network, given, seeds.which)
     for failure in judged(program, seeds.mode, seeds.network):
         tell("failure", [seeds.first, failure.kind, f"{what} {failure.where}".strip(), failure.detail])
     _limit(0)
@@ -454,7 +464,7 @@ def failures_of(seeds: Seeds, given: Sequence[int]) -> list[Failure]:
 def smaller(found: Found, seeds: Seeds, seconds: float) -> str:
     """The program of a failure, with as few choices as still fail in that way."""
     seeds = seeds._replace(first=found.seed, number=1)
-    choices = made(found.seed, seeds.mode, seeds.network)[1]
+    choices = made(found.seed, seeds.mode, seeds.network, None, seeds.which)[1]
     until = time.monotonic() + seconds
     kind, where = found.failure.kind, found.failure.where
 
@@ -464,18 +474,18 @@ def smaller(found: Found, seeds: Seeds, seconds: float) -> str:
         )
 
     if not fails(choices):
-        return made(found.seed, seeds.mode, seeds.network)[0]
+        return made(found.seed, seeds.mode, seeds.network, None, seeds.which)[0]
     size = len(choices)
     while size >= 1:
         at = 0
         while at < len(choices):
             for fewer in (choices[:at] + choices[at + size :], choices[:at] + [0] * size + choices[at + size :]):
                 if len(fewer) <= len(choices) and fewer != choices and fails(fewer):
-                    choices = made(found.seed, seeds.mode, seeds.network, fewer)[1]
+                    choices = made(found.seed, seeds.mode, seeds.network, fewer, seeds.which)[1]
                     break
             at += size
         size //= 2
-    return made(found.seed, seeds.mode, seeds.network, choices)[0]
+    return made(found.seed, seeds.mode, seeds.network, choices, seeds.which)[0]
 
 
 # -- the command ------------------------------------------------------------------------------------
@@ -522,6 +532,7 @@ def main() -> int:
     parser.add_argument("--seed", type=int, default=0, help="the first seed; the same seed makes the same program")
     parser.add_argument("--network", choices=(*get_args(Network), "both"), default="simulated")
     parser.add_argument("--mode", choices=get_args(Mode), default="wild", help="which programs, and what they must do")
+    parser.add_argument("--which", choices=get_args(Which), default="all", help="of which servers: those with threads")
     parser.add_argument("--show", action="store_true", help="print the program of the seed, and run it here")
     parser.add_argument("--into", metavar="FOLDER", help="write each kind of failure into a file there")
     parser.add_argument("--shrink", type=float, default=60.0, metavar="SECONDS", help="for each kind (default: 60)")
@@ -530,22 +541,25 @@ def main() -> int:
         type=float,
         default=20.0,
         metavar="SECONDS",
-        help="of the processor (default: 20; over the loopback four times that)",
+        help="of the processor (default: 20; over the loopback, and with threads, four times that)",
     )
     options = parser.parse_args()
     if options.show:
         network: Network = "loopback" if options.network == "loopback" else "simulated"
-        program, _, what = made(options.seed, options.mode, network)
+        program, _, what = made(options.seed, options.mode, network, None, options.which)
         print(program, what)
         for failure in judged(program, options.mode, network):
             print(*failure, sep="\n")
         print(said(played(program).error))
         return 0
-    of = Seeds(options.seed, options.runs, options.mode, "simulated", options.limit)
+    limit = options.limit * (4 if options.which == "threads" else 1)  # from one to the other takes longer than a call
+    of = Seeds(options.seed, options.runs, options.mode, "simulated", limit, options.which)
     fallen = 0 if options.network == "loopback" else fuzz(of, options.into, options.shrink)
     if options.network != "simulated":
         number = max(1, of.number // (10 if options.network == "both" else 1))
-        real = of._replace(network="loopback", number=number, limit=4 * of.limit)  # a call of the system's takes longer
+        real = of._replace(
+            network="loopback", number=number, limit=4 * options.limit
+        )  # a call of the system's takes longer
         fallen += fuzz(real, options.into, options.shrink)
     return 1 if fallen else 0
 

@@ -19,9 +19,13 @@ T = TypeVar("T")
 Network = Literal["simulated", "loopback"]
 
 HEAD: Final = """\
+import _thread
 import asyncio
+import concurrent.futures
 import gc
+import queue
 import re
+import select
 import selectors
 import socket
 import socketserver
@@ -846,15 +850,22 @@ def reaching(make: Program, server: Callable[[Program], str]) -> None:
     make.line(f"net.client(delay={20 if server in ONE_BY_ONE else 1}){then}")
 
 
-def write(make: Program, server: Callable[[Program], str] | None = None) -> None:
-    """Write a whole program; server: of which kind."""
-    server = server or make.choices.of(*SERVERS, plain=0.3)
+def write(
+    make: Program,
+    server: Callable[[Program], str] | None = None,
+    among: Sequence[Callable[[Program], str]] = SERVERS,
+    alone: Sequence[Callable[[Program], str]] = (),
+) -> None:
+    """Write a whole program; server: of which kind, else one of `among`; alone: those that have no clients."""
+    server = server or make.choices.of(*among, plain=0.3)
     name = server(make)
     for line in (PLAYS if make.wild else ECHOED).splitlines():
         make.line(line)
     with make.block(f"with Scenario({options(make)}) as net:"):
         if make.wild:
             wild_script(make)
+        elif server in alone:
+            pass
         elif make.planted is None:
             honest_script(make, server)
         else:
