@@ -23,6 +23,9 @@ if TYPE_CHECKING:
 
 __tracebackhide__ = True  # pytest: end tracebacks at the server's own line
 
+MOST: Final = 10_000
+"""So many threads there may be besides the first one: one that starts them without end does not take the system."""
+
 LINGERS: Final = 5.0
 """Seconds of real time in which a thread that has ended is gone."""
 

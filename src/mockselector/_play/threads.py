@@ -26,7 +26,7 @@ from .deadlock import deadlock
 from .kept_locks import note_kept
 from .real_signals import RealSignals
 from .real_waits import left_behind
-from .strands import LINGERS, Strand, begin
+from .strands import LINGERS, MOST, Strand, begin
 from .switches import Switches
 from .thread_table import note_last, thread_table, waiting_line
 from .who_waits import WhoWaits
@@ -88,9 +88,6 @@ __tracebackhide__ = True  # pytest: end tracebacks at the server's own line
 
 AT_THE_END: Final = 10_000
 """So often threads may give each other the baton when the run is over, before each wait is refused."""
-
-MOST: Final = 10_000
-"""So many threads there may be besides the first one: one that starts them without end does not take the system."""
 
 PATIENCE: Final = 50
 """So often a thread is told to end when the program is out; one that goes on nevertheless never runs again."""

@@ -247,14 +247,23 @@ class Waiting(Shell):
     ) -> bool | None:
         """As the world's, where other threads may close the socket meanwhile. Who calls says when the call is over."""
         enters(self._descriptor)
-        found = None
+        found, before = None, False
+
+        def looks() -> bool:
+            nonlocal before
+            there = done()
+            before = there if not self._gone() else before
+            return there
+
         try:
-            found = self._world.until(done, deadline, call, never)
+            found = self._world.until(looks, deadline, call, never)
         finally:
-            # Python has waited if there is a time-out: the call itself is still to come, and finds no number.
-            if not found or self._timeout is not None or not self._gone():
+            # Python has waited if there is a time-out: the call itself is still to come, and finds no number, unless
+            # what it waits for was there before the close.
+            late = self._timeout is not None and not before
+            if not found or late or not self._gone():
                 leaves(self._world, self._descriptor)
-        if found and self._timeout is not None and self._gone():
+        if found and late and self._gone():
             self._fails("option", EBADF)
         return found
 
