@@ -75,7 +75,9 @@ event loops until one cannot be made (whose `__del__` then closes what it does n
 LEGITIMATE: Final = re.compile(
     r"is not registered|is already registered|Invalid file descriptor|Invalid event mask|Invalid file object"
     r"|file descriptor cannot be a negative|fileno\(\) returned an invalid|Timeout value|I/O operation on closed|'own'|"
-    r"this scenario is at its end|The run came to its end|but its script has|already executing"
+    r"this scenario is at its end|The run came to its end|but its script has|already executing|"
+    r"release unlocked lock|cannot release un-acquired|cannot (join|wait on|notify on)|cannot schedule new futures|"
+    r"can't start new thread|released too many times|concurrent poll"
 )
 """What a `KeyError`, `ValueError` or the like of ours says where the kernel or Python would raise it, too."""
 
