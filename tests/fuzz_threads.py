@@ -92,7 +92,6 @@ WITH_THREADS: Final = (
     "LOCAL.conn = 1",
     "KEPT.append(threading.current_thread())",
     "KEPT.append(THREADS)",
-    "threading.excepthook = print",
     "asyncio.run(asyncio.to_thread(time.sleep, 1))",
     "asyncio.run(asyncio.sleep(1))",
 )
