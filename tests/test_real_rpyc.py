@@ -172,4 +172,6 @@ def test_in_threads_a_slow_client_and_some_that_reset_harm_nobody(kind: str) -> 
         traces.append([str(event) for event in net.trace])
     assert traces[0] == traces[1]
     assert before == threading.enumerate()
-    assert seen == [1, 31] * 2
+    # A poll() that is under way does not see what another thread registers meanwhile: the pool's next one does.
+    late = 0.1 if "Pool" in kind else 0
+    assert seen == [1 + late, 31] * 2
