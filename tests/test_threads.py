@@ -988,8 +988,8 @@ def test_a_reader_is_woken_by_a_shutdown() -> None:
     assert got == [b""]
 
 
-@pytest.mark.parametrize(("timeout", "error"), [(None, errno.EINVAL), (600, errno.EBADF)])  # after a poll() it is gone
-def test_so_is_one_under_which_the_test_itself_shuts_down_and_closes(timeout: float | None, error: int) -> None:
+@pytest.mark.parametrize("timeout", [None, 600])
+def test_so_is_one_under_which_the_test_itself_shuts_down_and_closes(timeout: float | None) -> None:
     def main() -> int | None:
         def closes() -> None:
             listener.shutdown(socket.SHUT_RDWR)
@@ -1000,13 +1000,13 @@ def test_so_is_one_under_which_the_test_itself_shuts_down_and_closes(timeout: fl
             net.on_end(closes)
             listener.settimeout(timeout)
             listener.accept()[0].close()
-            with pytest.raises(OSError, match=os.strerror(error)) as caught:
+            with pytest.raises(OSError, match="Invalid argument") as caught:
                 listener.accept()
         return caught.value.errno
 
     with Scenario() as net:
         net.client("alice").expects_eof()
-        assert net.run(main) == error
+        assert net.run(main) == errno.EINVAL
 
 
 def test_one_that_sleeps_on_is_not_woken() -> None:
@@ -1052,11 +1052,14 @@ def test_a_call_has_open_what_is_closed_meanwhile() -> None:
 
 def test_a_selector_waits_for_what_was_closed_meanwhile() -> None:
     def main() -> None:
+        def selects(selector: selectors.BaseSelector) -> None:
+            got.append([mask for _, mask in selector.select()])
+
         for kind in (selectors.PollSelector, selectors.SelectSelector):
             near, far = connected()
             with kind() as selector:
                 selector.register(near, selectors.EVENT_READ)
-                (thread,) = start(lambda selector=selector: got.append([mask for _, mask in selector.select()]))
+                (thread,) = start(functools.partial(selects, selector))
                 near.close()
                 time.sleep(1)
                 assert thread.is_alive()

@@ -452,11 +452,6 @@ class Threads:
     def _no_more(self) -> bool:
         return all(strand.daemon for strand in self.others())
 
-    def lets_clean_up(self) -> bool:
-        """The run is over, and a thread waits once more: it may be for another one, which gets the time to end."""
-        self.end(self.running)
-        return True
-
     def table(self) -> ThreadTable:
         """What each of them does."""
         course = self._course

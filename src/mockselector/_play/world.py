@@ -140,10 +140,9 @@ class World:
 
     def sent_wrongly(self, record: Record, peer: Player, wrong: Difference, data: bytes) -> None:
         """What the server sends is not what the peer expects, says the peer: raise that, unless it is allowed."""
-        if not (self.monitor.in_force("unexpected-send", record) and self.in_force("unexpected-send", peer)):
-            peer.expecting.stop()
-            return
-        self.monitor.end_at(peer.found(wrong, record.name, "sent"), "send", record.name, excerpt(data))
+        if self.monitor.in_force("unexpected-send", record) and self.in_force("unexpected-send", peer):
+            self.monitor.end_at(peer.found(wrong, record.name, "sent"), "send", record.name, excerpt(data))
+        peer.expecting.stop()
 
     def ended(self, peer: Player) -> None:
         """The last step of its script is taken."""
@@ -414,7 +413,8 @@ class World:
         """Before a call that may wait. Raises if the run has ended; False: it is a poll, which finds nothing."""
         if self.monitor.violation is None and not self.ending.times:
             return True
-        if self.threads is not None and self.threads.lets_clean_up():
+        if self.threads is not None:  # it may wait for another one, which gets the time to end
+            self.threads.end(self.threads.running)
             return True
         if timeout is None or timeout <= 0 or not self._passes(timeout):
             if self.spinning.progress != self._ending_at:
