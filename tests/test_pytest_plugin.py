@@ -664,6 +664,30 @@ def test_next():
     assert ran.says("Timeout", "mockselector: trace", "listener.listen()")
 
 
+def test_a_test_that_waits_for_something_real_is_ended_and_the_next_one_runs(folder: Path) -> None:
+    suite = """
+import os
+
+@pytest.fixture
+def pipe():
+    reader, writer = os.pipe()
+    yield reader, writer
+    os.close(reader)
+    os.close(writer)
+
+@pytest.mark.mockselector(watchdog=1)
+def test_reads_a_pipe(pipe):
+    threading.Thread(target=lambda: (time.sleep(1), os.write(pipe[1], b"x"))).start()
+    assert os.read(pipe[0], 1) == b"x"
+
+def test_next(tmp_path):
+    time.sleep(1)
+"""
+    ran = run(folder / "pipe", suite, "--mockselector-simulate")
+    assert ran.by_name == {"test_reads_a_pipe": "failure", "test_next": "passed"}
+    assert ran.says("MainThread has called nothing of its scenario for 1 s of real time, and is at test_it.py:")
+
+
 @has("pytest_asyncio")
 def test_beside_pytest_asyncio(folder: Path) -> None:
     suite = """

@@ -6,6 +6,7 @@ run is told as what came of the tests.
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Final
 
 import pytest
@@ -78,7 +79,7 @@ class Protocol:
         def plays() -> None:
             one, after = item, following
             while True:
-                played.append(self._play(simulation, one, after))
+                self._play(simulation, one, after, played)
                 if after is None or not self._is_shared(simulation):
                     return
                 if not self._goes_on(simulation, one, after):
@@ -92,20 +93,32 @@ class Protocol:
             self._dead.update(dict.fromkeys(self._wide, played[-1].item.nodeid if played else item.nodeid))
         known = sum(len(one.findings) for one in played)
         last = played[-1]
+        if not last.reports:
+            last.reports = [self._tear_down(last.item, following if last.item is item else self._after(last.item))]
         last.findings += simulation.findings[known:]
         last.refusal, last.saved = last.refusal or simulation.refusal, simulation.saved
         for one in played:
             self._done[one.item] = told(one, simulation)
 
-    def _play(self, simulation: Simulation, item: pytest.Item, following: pytest.Item | None) -> Played:
+    def _play(
+        self, simulation: Simulation, item: pytest.Item, following: pytest.Item | None, playing: list[Played]
+    ) -> None:
         """Call a test, inside of the scenario."""
         played, before = Played(item), len(simulation.findings)
         played.refusal = self._lost(item)
         self._runs = played
+        playing.append(played)  # at once: it may be ended by an interrupt, which pytest passes on
         played.reports = runtestprotocol(item, log=False, nextitem=following)
         played.findings = simulation.findings[before:]
         played.refusal = played.refusal or simulation.refusal
-        return played
+
+    def _tear_down(self, item: pytest.Item, following: pytest.Item | None) -> pytest.TestReport:
+        """A test was cut short: what pytest then has not done. In a scenario, as it may wait for what is no more."""
+        with suppress(Exception):
+            Simulation(scenario_options(item)).run(lambda: self._session._setupstate.teardown_exact(following))
+        call = pytest.CallInfo[None].from_call(lambda: None, when="call")
+        report: pytest.TestReport = item.ihook.pytest_runtest_makereport(item=item, call=call)
+        return report
 
     def _is_shared(self, simulation: Simulation) -> bool:
         """Whether a fixture of a wider scope has something in a scenario still."""
@@ -185,7 +198,8 @@ def _instead(played: Played, report: pytest.TestReport, finding: ScenarioError, 
     """The report of a phase of a test that was ended by a finding, which is told once."""
     when = str(report.when)
     raised = [phase for phase, error in played.errors.items() if error is finding]
-    tells = raised[0] if raised else "call" if len(played.reports) > 2 else "setup"
+    called = any(one.when == "call" for one in played.reports)
+    tells = raised[0] if raised else "call" if called else "setup"
     if when == tells and not others:
         return report if raised else telling.failed(played.item, report, finding)
     return telling.passed(played.item, report) if when in played.ended else report
