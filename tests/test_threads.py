@@ -1294,3 +1294,28 @@ def test_many_may_wait_for_the_end_of_one() -> None:
 
     with Scenario() as net:
         assert net.run(main) == [3, 3, 3, 3]
+
+
+@pytest.mark.slow
+def test_time_goes_on_for_others_while_a_thread_spins_and_is_let() -> None:
+    def spins(conn: socket.socket) -> None:
+        while not done:
+            conn.recv(100)
+            conn.sendall(b"")
+
+    def main() -> float:
+        with socket.create_server(("", 8888)) as listener:
+            listener.settimeout(7)
+            conn, _ = listener.accept()
+            (thread,) = start(functools.partial(spins, conn))
+            with pytest.raises(TimeoutError):
+                listener.accept()
+            done.append(time.monotonic() - FIRST)
+            thread.join()
+            conn.close()
+        return done[0]
+
+    done: list[float] = []
+    with Scenario(allow={"busy-loop", "read-past-eof"}) as net:
+        net.client().shuts_down().expects_eof()
+        assert net.run(main) == 7

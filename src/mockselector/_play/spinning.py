@@ -250,7 +250,7 @@ class Spinning:
         if monitor.in_force("busy-loop"):
             monitor.raise_violation(_endless(calls, f"{operation.partition(':')[0]}()", name, idle=idle))
         if course.threads is not None:
-            course.threads.until(None, course.clock.now + self._step, LOOKS)
+            course.threads.until(None, course.clock.now + LONGEST_STEP, LOOKS)
             return
         course.play()
         course.advance()
