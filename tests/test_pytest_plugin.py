@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 import pytest
+from coverage import Coverage
 
 import mockselector
 
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
 
 pytestmark = pytest.mark.slow
 
+ROOT: Final = Path(__file__).parent.parent
 PLUGIN: Final = "mockselector._testing.plugin"
 BLOCKED: Final = ("cacheprovider", "asyncio", "anyio", "randomly", "xdist", "timeout", "cov")
 """Other plugins, which take no part unless a test says so."""
@@ -98,9 +100,14 @@ def run(
     loaded = [] if given else ["-p", PLUGIN]
     environment = {key: value for key, value in os.environ.items() if not key.startswith(("PYTEST", "COV"))}
     environment["COLUMNS"] = "200"
+    measured = []
+    if Coverage.current() is not None and "cov" not in beside:
+        environment["COVERAGE_FILE"] = str(ROOT / ".coverage")
+        measured = ["-m", "coverage", "run", "--parallel-mode", f"--rcfile={ROOT / 'pyproject.toml'}"]
     environment["PYTHONPATH"] = str(Path(mockselector.__file__).parent.parent)
+    shown = ["-rfEs", "--color=no", "--junitxml=junit.xml"]
     done = subprocess.run(
-        [sys.executable, "-m", "pytest", "-rfEs", "--color=no", "--junitxml=junit.xml", *blocked, *loaded, *arguments],
+        [sys.executable, *measured, "-m", "pytest", *shown, *blocked, *loaded, *arguments],
         cwd=folder, env=environment, capture_output=True, text=True, timeout=300, check=False,
     )  # fmt: skip
     by_name: dict[str, str] = {}
