@@ -1233,6 +1233,36 @@ def test_a_pair_of_sockets_waits_in_virtual_time() -> None:
     assert run(main) == [b"hi", 2, 5]
 
 
+def test_who_reads_from_a_pair_goes_on_when_another_thread_shuts_it_down_and_closes_it() -> None:
+    def main() -> list[bytes]:
+        near, far = socket.socketpair()
+        got: list[bytes] = []
+        (reader,) = start(lambda: got.append(near.recv(10)))
+        time.sleep(1)
+        near.shutdown(socket.SHUT_RDWR)
+        near.close()
+        reader.join()
+        far.close()
+        return got
+
+    assert run(main) == [b""]
+
+
+def test_and_reads_on_from_one_that_was_closed_only_as_in_the_kernel() -> None:
+    def main() -> list[bytes]:
+        near, far = socket.socketpair()
+        got: list[bytes] = []
+        (reader,) = start(lambda: got.append(near.recv(10)))
+        time.sleep(1)
+        near.close()
+        far.sendall(b"hi")
+        reader.join()
+        far.close()
+        return got
+
+    assert run(main) == [b"hi"]
+
+
 @pytest.mark.slow
 @pytest.mark.usefixtures("interruptible")
 def test_so_is_one_of_the_first_thread() -> None:

@@ -9,6 +9,7 @@ import _socket
 import os
 import select
 import sys
+from contextlib import closing
 from errno import ENETUNREACH
 from socket import SOCK_DGRAM
 from typing import TYPE_CHECKING, Any, Final
@@ -58,6 +59,7 @@ def _is_pair(sock: Any) -> bool:
 
 _Raw: Final = _socket.socket
 _real_select: Final = select.select
+_real_dup: Final = os.dup
 
 
 def _guard(name: str, real: Callable[..., Any]) -> Callable[..., Any]:
@@ -68,8 +70,11 @@ def _guard(name: str, real: Callable[..., Any]) -> Callable[..., Any]:
         if world is not None and not isinstance(self, LoopbackSocket):
             if not through or not _is_pair(self):
                 refuse_real(world, name, self)
-            if world.crew is not None and _Raw.gettimeout(self) != 0:
-                _wait_for(world, self, name)
+            if world.crew is not None and self.fileno() >= 0 and _Raw.gettimeout(self) != 0:
+                with closing(_kept(self)) as pair:
+                    _wait_for(world, pair, name)
+                    if self.fileno() < 0:  # closed by another thread: who waits in the kernel goes on with what it has
+                        return getattr(_Raw, name, real)(pair, *args, **kwargs)
         return real(self, *args, **kwargs)
 
     guard.__name__ = guard.__qualname__ = name
@@ -77,13 +82,20 @@ def _guard(name: str, real: Callable[..., Any]) -> Callable[..., Any]:
     return guard
 
 
+def _kept(pair: Any) -> _socket.socket:
+    """An end of a pair once more: what waits in it has it still when another thread closes it, as in the kernel."""
+    kept = _Raw(pair.family, pair.type, pair.proto, _real_dup(pair.fileno()))
+    _Raw.settimeout(kept, _Raw.gettimeout(pair))
+    return kept
+
+
 def _wait_for(world: World, pair: Any, call: str) -> None:
     """Another thread is to have its turn until an end of a pair is ready for a call that may wait."""
     timeout: float | None = _Raw.gettimeout(pair)
-    which = [pair.fileno()] if pair.fileno() >= 0 else []
+    which = [pair.fileno()]
     read, write = (which, []) if call.startswith("recv") else ([], which)
     deadline = None if timeout is None else world.clock.now + nanoseconds(timeout)
-    if not which or not world.check_running(timeout):
+    if not world.check_running(timeout):
         return
     if not world.until(lambda: any(_real_select(read, write, [], 0)), deadline, (call, "pair")):
         raise TimeoutError("timed out")
