@@ -8,99 +8,60 @@ that is listed and passes.
 
 from __future__ import annotations
 
-import importlib
 import re
 import selectors
 import socket
 import unittest
-from fnmatch import fnmatchcase
-from typing import TYPE_CHECKING, Any, Final, NamedTuple
+from typing import TYPE_CHECKING, Any, Final
 
 import pytest
 
+from cpython_cases import PROCESSES, UDP, Listed, cases, for_this_system, is_there, load, outcome_of, says_of
 from mockselector import Scenario
 from mockselector._judge.rules import RULES
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
     from pathlib import Path
-    from types import ModuleType
 
 pytestmark = pytest.mark.slow
 
-
-class Listed(NamedTuple):
-    """Tests that do not pass: what the failure of each says, of which class, and their names."""
-
-    says: str
-    case: str
-    names: str
-
-
-PROCESSES: Final = "NotImplementedError: processes are not simulated"
-UDP: Final = r"NotImplementedError: \w+\(\) is called on a UDP socket: UDP is not simulated"
-NO_UNIX_UDP: Final = "NotImplementedError: a scenario has TCP and AF_UNIX stream sockets only"
+NO_UNIX_UDP: Final = "a scenario has TCP and AF_UNIX stream sockets only"
 
 LISTED: Final = [
     # Its timer is of the real time.
-    Listed(r"NotImplementedError: signal\.alarm\(\) is not simulated", "test_selectors.*", "test_select_interrupt_*"),
+    Listed(r"signal\.alarm\(\) is not simulated", "test_selectors.*.test_select_interrupt_*"),
     # It gives the number of one socket to another by os.dup2().
-    Listed(r"NotImplementedError: os\.dup2\(\) on a scenario's socket is not simulated",
-           "test_selectors.*", "test_unregister_after_fd_close_and_reuse"),
+    Listed(r"os\.dup2\(\) on a scenario's socket is not simulated", "test_selectors.*.test_unregister_after_fd_close_*"),
     # It replaces what a real selector asks the kernel by. That of select() skips itself.
-    Listed("AttributeError: .* does not have the attribute '_selector_cls'|^skipped: $",
-           "test_selectors.*", "test_modify_unregister"),
+    Listed("does not have the attribute '_selector_cls'|^skipped: $", "test_selectors.*.test_modify_unregister"),
     # There is no descriptor behind a selector.
-    Listed(r"NotImplementedError: fileno\(\) of a selector is not simulated",
-           "test_selectors.DefaultSelectorTestCase", "test_fileno"),
-    Listed(r"NotImplementedError: fileno\(\) of a selector is not simulated",
-           "test_selectors.EpollSelectorTestCase", "test_fileno"),
-    Listed(PROCESSES, "test_socketserver.SocketServerTest", "test_ForkingTCPServer test_ForkingUnixStreamServer"),
-    Listed(f"{PROCESSES}|{UDP}|{NO_UNIX_UDP}", "test_socketserver.SocketServerTest",
-           "test_ForkingUDPServer test_ForkingUnixDatagramServer"),
-    Listed(UDP, "test_socketserver.SocketServerTest",
-           "test_UDPServer test_ThreadingUDPServer test_UnixDatagramServer test_ThreadingUnixDatagramServer"),
+    Listed(
+        r"fileno\(\) of a selector is not simulated",
+        "test_selectors.DefaultSelectorTestCase.test_fileno test_selectors.EpollSelectorTestCase.test_fileno",
+    ),
+    Listed(PROCESSES, "*.SocketServerTest.test_ForkingTCPServer *.SocketServerTest.test_ForkingUnixStreamServer"),
+    Listed(
+        f"{PROCESSES}|{UDP}|{NO_UNIX_UDP}",
+        "*.SocketServerTest.test_ForkingUDPServer *.SocketServerTest.test_ForkingUnixDatagramServer",
+    ),
+    Listed(
+        UDP,
+        "*.SocketServerTest.test_UDPServer *.SocketServerTest.test_ThreadingUDPServer"
+        " *.SocketServerTest.test_UnixDatagramServer *.SocketServerTest.test_ThreadingUnixDatagramServer",
+    ),
+    Listed(PROCESSES, "*.ErrorHandlerTest.test_forking_handled *.ErrorHandlerTest.test_forking_not_handled"),
     # They wait in real time for what another process writes.
-    Listed("EndException: the script is at its end", "test_select.SelectTestCase", "test_select"),
-    Listed("EndException: the script is at its end", "test_poll.PollTests", "test_poll2"),
+    Listed("EndException: the script is at its end", "test_select.SelectTestCase.test_select test_poll.*.test_poll2"),
     # What is made in a scenario cannot be of a class in C.
-    Listed("SimPoll.__init__", "test_select.SelectTestCase", "test_disallow_instantiation"),
-    Listed(PROCESSES, "test_socketserver.ErrorHandlerTest", "test_forking_handled test_forking_not_handled"),
-]  # fmt: skip
-
-
-def load(name: str) -> ModuleType | None:
-    """A module of the package `test`; None: this Python has been installed without it."""
-    try:
-        return importlib.import_module(f"test.{name}")
-    except ModuleNotFoundError:
-        return None
+    Listed("SimPoll.__init__", "test_select.SelectTestCase.test_disallow_instantiation"),
+]
 
 
 SELECTORS: Any = load("test_selectors")
 SOCKETSERVER: Any = load("test_socketserver")
 
-
-def cases(module: Any) -> Iterator[unittest.TestCase]:
-    """All tests of a module."""
-
-    def flat(suite: Any) -> Iterator[unittest.TestCase]:
-        for one in suite:
-            if isinstance(one, unittest.TestCase):
-                yield one
-            else:
-                yield from flat(one)
-
-    return iter(()) if module is None else flat(unittest.defaultTestLoader.loadTestsFromModule(module))
-
-
-POLLS: Final = [load(name) for name in ("test_select", "test_poll", "test_epoll")]
-
-ALL: Final = {
-    case.id().partition(".")[2]: case for module in (SELECTORS, SOCKETSERVER, *POLLS) for case in cases(module)
-}
-CASES: Final = {name: case for name, case in ALL.items() if not getattr(case, "__unittest_skip__", False)}
-"""Those that are for this system."""
+ALL: Final = cases("test_selectors", "test_socketserver", "test_select", "test_poll", "test_epoll")
+CASES: Final = for_this_system(ALL)
 
 ODD: Final = ("test.test_select", "test.test_poll", "test.test_epoll")
 """Those that do odd things, and on purpose."""
@@ -119,24 +80,6 @@ def simulated_pair() -> tuple[socket.socket, socket.socket]:
     with socket.create_server(("127.0.0.1", 0)) as listener:
         near = socket.create_connection(listener.getsockname())
         return near, listener.accept()[0]
-
-
-def says_of(name: str) -> str | None:
-    """What is listed for a test; None: it has to pass."""
-    found = [row.says for row in LISTED if any(fnmatchcase(name, pattern) for pattern in patterns(row))]
-    assert len(found) <= 1
-    return found[0] if found else None
-
-
-def patterns(row: Listed) -> list[str]:
-    return [f"{row.case}.{name}" for name in row.names.split()]
-
-
-def outcome_of(result: unittest.TestResult) -> str:
-    """What comes of a test: "" if it passes, or the end of its traceback, or why it skips itself."""
-    texts = [text.strip().rpartition("\n")[2] for _, text in (*result.errors, *result.failures)]
-    texts += [f"skipped: {reason}" for _, reason in result.skipped]
-    return "\n".join(texts)
 
 
 def scenario_of(case: unittest.TestCase, patch: pytest.MonkeyPatch) -> Scenario:
@@ -163,7 +106,7 @@ def run(case: unittest.TestCase, patch: pytest.MonkeyPatch, result: unittest.Tes
 @pytest.mark.parametrize("name", CASES)
 def test_it_passes_or_is_listed(name: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.chdir(tmp_path)
-    case, result, says = CASES[name], unittest.TestResult(), says_of(name)
+    case, result, says = CASES[name], unittest.TestResult(), says_of(name, LISTED)
     swallowed = ""
     with monkeypatch.context() as patch, scenario_of(case, patch) as net:
         try:
@@ -183,4 +126,4 @@ def test_it_passes_or_is_listed(name: str, monkeypatch: pytest.MonkeyPatch, tmp_
 @pytest.mark.skipif(not ALL, reason="this Python has been installed without its package test")
 @pytest.mark.parametrize("row", LISTED)
 def test_what_is_listed_is_there(row: Listed) -> None:
-    assert all(any(fnmatchcase(name, pattern) for name in ALL) for pattern in patterns(row))
+    assert is_there(row, ALL)
