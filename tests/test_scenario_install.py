@@ -19,6 +19,7 @@ from contextlib import closing, contextmanager
 from selectors import EVENT_READ, DefaultSelector
 from socket import socket as imported_socket
 from typing import TYPE_CHECKING, Any
+from unittest import mock
 
 import pytest
 
@@ -315,6 +316,24 @@ def test_a_class_derived_during_a_run_is_derived_from_the_real_one() -> None:
     assert Derived.__mro__[1] is real
     with Derived() as sock:
         assert sock.fileno() < 2**30
+
+
+@pytest.mark.parametrize("name", ["connect", "getsockname"])  # of a class below, and of the last one
+def test_a_method_that_is_patched_in_the_class_is_so_for_all_sockets_until_it_is_put_back(
+    monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    with scenario():
+        before = getattr(SimSocket, name)
+        sock = socket.socket()
+        with monkeypatch.context() as patch:
+            patch.setattr(f"socket.socket.{name}", lambda *_: "patched")
+            assert [getattr(one, name)("x") for one in (sock, socket.socket())] == ["patched", "patched"]
+        with mock.patch(f"socket.socket.{name}", return_value="mocked"):
+            assert getattr(sock, name)() == "mocked"
+        assert getattr(SimSocket, name) is before
+        assert (name in vars(SimSocket)) == (name == "getsockname")
+        with pytest.raises(AttributeError):
+            delattr(socket.socket, name)
 
 
 def test_installed_puts_the_scenario_under_a_block_and_takes_it_away() -> None:

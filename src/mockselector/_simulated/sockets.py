@@ -253,7 +253,33 @@ class SimSocket(Connecting):
         self._descriptor.inheritable = bool(inheritable)
 
 
-class Socket(SimSocket, metaclass=StandIn):
+_INHERITED: Final = object()
+_patched: Final[dict[str, object]] = {}  # by name, what `SimSocket` itself had there
+
+
+class PatchedForAll(StandIn):
+    """The type of `Socket`: what is put in the place of a method of it (`patch("socket.socket.connect")`) is so for
+    all sockets of scenarios, until it is put back."""
+
+    def __setattr__(cls, name: str, value: object) -> None:
+        if not hasattr(real_socket, name):
+            super().__setattr__(name, value)
+            return
+        _patched.setdefault(name, vars(SimSocket).get(name, _INHERITED))
+        setattr(SimSocket, name, value)
+
+    def __delattr__(cls, name: str) -> None:
+        if name not in _patched:
+            super().__delattr__(name)
+            return
+        before = _patched.pop(name)
+        if before is _INHERITED:
+            delattr(SimSocket, name)
+        else:
+            setattr(SimSocket, name, before)
+
+
+class Socket(SimSocket, metaclass=PatchedForAll):
     """What stands in for `socket.socket` while a scenario is installed."""
 
     __slots__ = ()
