@@ -36,6 +36,8 @@ if TYPE_CHECKING:
 
 fcntl: Any = importlib.import_module("fcntl") if os.name == "posix" else None
 AF_UNIX = getattr(socket, "AF_UNIX", None)
+REAL_CONNECT = socket.socket.connect  # as plugins of pytest keep them
+REAL_GETSOCKNAME = socket.socket.getsockname
 LAST: tuple[RuleId, ...] = ("leaked-connection", "unread-data", "unaccepted-connection")
 
 
@@ -332,8 +334,30 @@ def test_a_method_that_is_patched_in_the_class_is_so_for_all_sockets_until_it_is
             assert getattr(sock, name)() == "mocked"
         assert getattr(SimSocket, name) is before
         assert (name in vars(SimSocket)) == (name == "getsockname")
+        socket.socket.getsockname = lambda _: "assigned"  # type: ignore[method-assign]
+        assert sock.getsockname() == "assigned"
+        socket.socket.getsockname = REAL_GETSOCKNAME  # type: ignore[method-assign]
+        assert sock.getsockname() == ("0.0.0.0", 0)
         with pytest.raises(AttributeError):
             delattr(socket.socket, name)
+
+
+def test_what_is_put_there_may_call_the_real_one_that_it_keeps() -> None:
+    asked: list[object] = []
+
+    def connect(self: socket.socket, address: Any) -> None:
+        asked.append(address)
+        REAL_CONNECT(self, address)
+
+    def main() -> bytes:
+        with mock.patch("socket.socket.connect", connect), socket.socket() as sock:
+            sock.connect(("backend", 80))
+            return sock.recv(10)
+
+    with Scenario() as net:
+        net.backend(("backend", 80)).sends(b"hi").closes()
+        assert net.run(main) == b"hi"
+    assert asked == [("backend", 80)]
 
 
 def test_installed_puts_the_scenario_under_a_block_and_takes_it_away() -> None:
@@ -773,6 +797,19 @@ def test_asyncio_asks_for_names_without_a_thread() -> None:
 
     with Scenario() as net:
         assert ([V4], ("localhost", "http")) == net.run(asyncio.run, ask())
+
+
+def test_asyncio_asks_by_what_a_test_has_put_in_the_place_of_the_modules_functions() -> None:
+    async def main() -> list[object]:
+        loop = asyncio.get_running_loop()
+        return [await loop.getaddrinfo("a.example", 80), await loop.getnameinfo(("10.0.0.1", 80))]
+
+    with Scenario() as net:
+        with (
+            mock.patch("socket.getaddrinfo", return_value=["an address"]),
+            mock.patch("socket.getnameinfo", return_value="a name"),
+        ):
+            assert net.run(main) == [["an address"], "a name"]
 
 
 def test_asyncio_asks_for_real_names_in_another_thread() -> None:

@@ -254,19 +254,24 @@ class SimSocket(Connecting):
 
 
 _INHERITED: Final = object()
-_patched: Final[dict[str, object]] = {}  # by name, what `SimSocket` itself had there
+_patched: Final[dict[str, Any]] = {}  # by name, what `SimSocket` itself had there
+_REAL: Final = {name: getattr(real_socket, name) for name in dir(real_socket)}
 
 
 class PatchedForAll(StandIn):
-    """The type of `Socket`: what is put in the place of a method of it (`patch("socket.socket.connect")`) is so for
-    all sockets of scenarios, until it is put back."""
+    """The type of `Socket`: what is put in the place of a method of it is so for all sockets of scenarios.
 
-    def __setattr__(cls, name: str, value: object) -> None:
-        if not hasattr(real_socket, name):
+    As by `patch("socket.socket.connect")`. It is put back by whoever deletes it, or puts the real one there.
+    """
+
+    def __setattr__(cls, name: str, value: Any) -> None:
+        if name not in _REAL or name.startswith("__"):
             super().__setattr__(name, value)
-            return
-        _patched.setdefault(name, vars(SimSocket).get(name, _INHERITED))
-        setattr(SimSocket, name, value)
+        elif getattr(value, "real", value) is not _REAL[name]:  # a guard says what it guards
+            _patched.setdefault(name, vars(SimSocket).get(name, _INHERITED))
+            setattr(SimSocket, name, value)
+        elif name in _patched:
+            delattr(cls, name)
 
     def __delattr__(cls, name: str) -> None:
         if name not in _patched:
@@ -277,6 +282,16 @@ class PatchedForAll(StandIn):
             delattr(SimSocket, name)
         else:
             setattr(SimSocket, name, before)
+
+
+def own_method(name: str) -> Any:
+    """What a socket of a scenario does by itself, whatever was put in its place: who patches may call that."""
+    before = _patched.get(name, _INHERITED)
+    return (
+        before
+        if before is not _INHERITED
+        else getattr(super(SimSocket, SimSocket) if name in _patched else SimSocket, name)
+    )
 
 
 class Socket(SimSocket, metaclass=PatchedForAll):
