@@ -38,7 +38,7 @@ def load(name: str) -> ModuleType | None:
 
 
 def cases(*names: str) -> dict[str, unittest.TestCase]:
-    """All tests of these modules, by names that begin with that of the module; none where Python has no such package."""
+    """All tests of these modules, by names that begin with the module's; none where Python has no package `test`."""
     modules = [module for module in map(load, names) if module is not None]
     suites = [unittest.defaultTestLoader.loadTestsFromModule(module) for module in modules]
     return {case.id().partition(".")[2]: case for case in flat(suites)}

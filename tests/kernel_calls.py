@@ -914,6 +914,7 @@ OPTIONS: Final = (
     _option(S, socket.SO_DOMAIN),
     _option(S, socket.SO_PROTOCOL),
     _option(S, socket.SO_ACCEPTCONN),
+    _option(S, socket.SO_PEERCRED, 12),
     _option(S, socket.SO_REUSEADDR),
     _option(S, socket.SO_KEEPALIVE),
     _option(S, socket.SO_KEEPALIVE, 4),

@@ -31,7 +31,9 @@ LISTED: Final = [
     # Its timer is of the real time.
     Listed(r"signal\.alarm\(\) is not simulated", "test_selectors.*.test_select_interrupt_*"),
     # It gives the number of one socket to another by os.dup2().
-    Listed(r"os\.dup2\(\) on a scenario's socket is not simulated", "test_selectors.*.test_unregister_after_fd_close_*"),
+    Listed(
+        r"os\.dup2\(\) on a scenario's socket is not simulated", "test_selectors.*.test_unregister_after_fd_close_*"
+    ),
     # It replaces what a real selector asks the kernel by. That of select() skips itself.
     Listed("does not have the attribute '_selector_cls'|^skipped: $", "test_selectors.*.test_modify_unregister"),
     # There is no descriptor behind a selector.

@@ -334,7 +334,7 @@ def test_a_method_that_is_patched_in_the_class_is_so_for_all_sockets_until_it_is
             assert getattr(sock, name)() == "mocked"
         assert getattr(SimSocket, name) is before
         assert (name in vars(SimSocket)) == (name == "getsockname")
-        socket.socket.getsockname = lambda _: "assigned"  # type: ignore[method-assign]
+        socket.socket.getsockname = lambda self: "assigned"  # type: ignore[method-assign]
         assert sock.getsockname() == "assigned"
         socket.socket.getsockname = REAL_GETSOCKNAME  # type: ignore[method-assign]
         assert sock.getsockname() == ("0.0.0.0", 0)

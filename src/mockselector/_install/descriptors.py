@@ -81,9 +81,14 @@ def _set_inheritable(world: World, number: int, flag: object) -> None:
     world.network.descriptors[number].inheritable = bool(flag)
 
 
+def _changes_mode(world: World, number: int, mode: object) -> None:
+    """Of a socket: kept by the kernel, and of no effect."""
+
+
 _ANSWERS: Final[dict[str, Callable[..., Any]]] = {
     "fstat": _stat_of,
     "stat": _stat_of,
+    "fchmod": _changes_mode,
     "isatty": _is_no_terminal,
     "get_inheritable": _inheritable,
     "set_inheritable": _set_inheritable,

@@ -152,6 +152,22 @@ def _of_ssl(ssl: Any) -> list[Method]:
     return [(ssl.SSLSocket, "_create", classmethod(named(create, real)))]
 
 
+def _of_pyopenssl(module: Any) -> list[Method]:
+    """Its OpenSSL reads and writes the descriptor of the socket it is given, past Python."""
+    real = module.Connection.__init__
+
+    def init(self: Any, context: Any, socket: Any = None) -> None:
+        world = current()
+        if world is not None and isinstance(socket, (SimSocket, LoopbackSocket)):
+            world.refuse(
+                "pyOpenSSL reads and writes a socket's descriptor by itself, and a scenario's socket has none. Use the"
+                " module ssl, or OpenSSL.SSL.Connection(context) without a socket, whose bytes the program moves"
+            )
+        real(self, context, socket)
+
+    return [(module.Connection, "__init__", named(init, real))]
+
+
 def _of_sockets(module: Any) -> list[Method]:
     return [] if module.socket is real_socket or isinstance(module.socket, StandIn) else _guards_of(module.socket)
 
@@ -170,4 +186,4 @@ def in_classes() -> list[Method]:
     return wanted
 
 
-LATE: Final[Late] = {"socket": _of_sockets, "ssl": _of_ssl}
+LATE: Final[Late] = {"OpenSSL.SSL": _of_pyopenssl, "socket": _of_sockets, "ssl": _of_ssl}

@@ -18,7 +18,7 @@ from .._system import BOTH
 from .._text import bytes_text, excerpt
 from .addresses import ANY, unbound
 from .bits import IN, OUT, POLLERR, POLLHUP, POLLRDHUP, POLLWRBAND
-from .options import DEFAULTS, as_bytes, option_kind
+from .options import DEFAULTS, NO_CREDENTIALS, as_bytes, option_kind, own_credentials
 from .streams import Stream
 
 if TYPE_CHECKING:
@@ -200,7 +200,7 @@ class Descriptor:
         kind = option_kind(self.family, level, name)
         if not isinstance(kind, str):
             return ENOPROTOOPT if self.family in ANY else kind
-        if kind == "read":
+        if kind in ("read", "credentials"):
             return ENOPROTOOPT
         if len(value) < (8 if kind == "linger" else 4):
             return EINVAL
@@ -237,6 +237,9 @@ class Descriptor:
         if level == _socket.SOL_SOCKET:
             if kind == "linger":
                 return bytes(8)
+            if kind == "credentials":
+                has_peer = self.family not in ANY and (self.stream is not None or self.backlog is not None)
+                return b"".join(map(as_bytes, own_credentials() if has_peer else NO_CREDENTIALS))
             answers: dict[int, Callable[[], int]] = {
                 _socket.SO_TYPE: lambda: int(_socket.SOCK_STREAM),
                 _socket.SO_ERROR: (self.stream or self).take_error,

@@ -5,6 +5,7 @@ Owns the tables of options. What is set for one socket is kept by its descriptor
 
 from __future__ import annotations
 
+import os
 import socket as _socket
 import sys
 from errno import ENOPROTOOPT, EOPNOTSUPP
@@ -16,6 +17,7 @@ _OPTIONS: Final[dict[int, dict[str, tuple[str, ...]]]] = {
         "flag": ("SO_REUSEADDR", "SO_REUSEPORT", "SO_KEEPALIVE", "SO_BROADCAST", "SO_OOBINLINE", "SO_DONTROUTE"),
         "read": ("SO_TYPE", "SO_ERROR", "SO_DOMAIN", "SO_PROTOCOL", "SO_ACCEPTCONN"),
         "linger": ("SO_LINGER",),
+        "credentials": ("SO_PEERCRED",),
     },
     _socket.IPPROTO_TCP: {
         "flag": ("TCP_NODELAY", "TCP_CORK", "TCP_QUICKACK"),
@@ -45,6 +47,15 @@ DEFAULTS: Final = {
     if hasattr(_socket, name)
 }
 """What an option is at first, if it is not 0."""
+
+
+NO_CREDENTIALS: Final = (0, -1, -1)
+"""What SO_PEERCRED says where there is no peer of this machine (man 7 unix)."""
+
+
+def own_credentials() -> tuple[int, int, int]:
+    """Process, user and group: all who take part in a scenario are of this process."""
+    return os.getpid(), os.getuid(), os.getgid()
 
 
 def option_kind(family: int, level: int, name: int) -> str | int:

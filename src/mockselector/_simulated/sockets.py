@@ -264,16 +264,16 @@ class PatchedForAll(StandIn):
     As by `patch("socket.socket.connect")`. It is put back by whoever deletes it, or puts the real one there.
     """
 
-    def __setattr__(cls, name: str, value: Any) -> None:
+    def __setattr__(self, name: str, value: Any) -> None:
         if name not in _REAL or name.startswith("__"):
             super().__setattr__(name, value)
         elif getattr(value, "real", value) is not _REAL[name]:  # a guard says what it guards
             _patched.setdefault(name, vars(SimSocket).get(name, _INHERITED))
             setattr(SimSocket, name, value)
         elif name in _patched:
-            delattr(cls, name)
+            delattr(self, name)
 
-    def __delattr__(cls, name: str) -> None:
+    def __delattr__(self, name: str) -> None:
         if name not in _patched:
             super().__delattr__(name)
             return
