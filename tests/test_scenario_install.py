@@ -324,11 +324,14 @@ def test_a_class_derived_during_a_run_is_derived_from_the_real_one() -> None:
 def test_a_method_that_is_patched_in_the_class_is_so_for_all_sockets_until_it_is_put_back(
     monkeypatch: pytest.MonkeyPatch, name: str
 ) -> None:
+    def patched(*_: object) -> str:
+        return "patched"
+
     with scenario():
         before = getattr(SimSocket, name)
         sock = socket.socket()
         with monkeypatch.context() as patch:
-            patch.setattr(f"socket.socket.{name}", lambda *_: "patched")
+            patch.setattr(f"socket.socket.{name}", patched)
             assert [getattr(one, name)("x") for one in (sock, socket.socket())] == ["patched", "patched"]
         with mock.patch(f"socket.socket.{name}", return_value="mocked"):
             assert getattr(sock, name)() == "mocked"

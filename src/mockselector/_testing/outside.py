@@ -52,8 +52,8 @@ class Outside:
             self._refuse(f"a connection to {value_text((name, port))}, which is no part of the test, {_NEEDS}")
         if _really_listens(port):
             self._refuse(
-                f"a connection to port {port} is for a real server that was started before the test: let the test, or"
-                " one of its fixtures, start it"
+                f"a connection to port {port} is for a real server that was started before the test, or is another"
+                " process: let the test, or one of its fixtures, start it, in a thread"
             )
 
     def asks(self, host: str) -> None:
