@@ -157,7 +157,22 @@ class BelowPoll(Below):
 
     def _looking(self, look: Callable[[], Found]) -> Callable[[], Found]:
         masks = {number: as_interest(mask) for number, mask in self._asked.items()}
-        return as_it_was(self, "_asked", masks, look)
+        looks = as_it_was(self, "_asked", masks, look)
+        real = [one for one in self._asked.items() if not is_simulated(one[0])]
+        if not real:
+            return looks
+        mine = _real_poll()  # another thread may change what is registered
+        for one in real:
+            mine.register(*one)
+
+        def asks() -> Found:
+            now, self._of_real = self._of_real, mine
+            try:
+                return looks()
+            finally:
+                self._of_real = now
+
+        return asks
 
     def _find(self) -> Pairs:
         bits: dict[int, int] = {}
