@@ -30,6 +30,7 @@ import fresh
 import lists
 import memory
 import scenarios
+import threads
 from table import Row
 
 ROWS: Final[dict[str, Callable[[bool], Iterator[Row]]]] = {
@@ -40,6 +41,7 @@ ROWS: Final[dict[str, Callable[[bool], Iterator[Row]]]] = {
     "scenario connection": scenarios.connection_rows,
     "scenario growth": scenarios.client_rows,
     "scenario empty": fresh.empty_rows,
+    "scenario threads": threads.thread_rows,
     "asyncio streams": asyncio_rows.stream_rows,
     "asyncio sleep": asyncio_rows.sleep_rows,
     "memory list": memory.list_rows,
