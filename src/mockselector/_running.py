@@ -124,7 +124,7 @@ class Run:
         try:
             if world.outcome.returned and not world.is_over:
                 try:
-                    self._watched(world.look_on)
+                    self._plays(world.look_on)
                 except BaseException as one:  # of a step
                     error, own = one, self._is_own(one)
             self._left(error)
@@ -132,6 +132,13 @@ class Run:
             if own or forced or self._told:
                 self._watched(lambda: clear(error if own else None, forced, world.ending))
             world.holdings.left.clear()
+
+    def _plays(self, function: Callable[[], object]) -> None:
+        """Let peers act when the server is out: where there are none, nothing is called that is the user's."""
+        if self._world.peers:
+            self._watched(function)
+        else:
+            function()
 
     def _watched(self, function: Callable[[], object]) -> None:
         """Do what may call code of the user's when the server is out, and look whether that ends."""
@@ -292,7 +299,7 @@ class Run:
         try:
             if world.stopping.killed or not world.is_over:
                 try:
-                    self._watched(world.settle)
+                    self._plays(world.settle)
                 except BaseException as error:  # of a step: it is what the test will see
                     if error is not world.monitor.violation and not self._is_own(error):
                         raise

@@ -115,6 +115,8 @@ class Escape:
 
     def left(self) -> None:
         """The server is out: take all this back, and let trace what traced before."""
+        if not (self._thread or self._nudged):
+            return
         if self._nudged == get_ident():  # pragma: no cover  (up to Python 3.11)
             self._let_come()
         elif self._nudged:

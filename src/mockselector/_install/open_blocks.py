@@ -309,6 +309,8 @@ def closed(world: World) -> None:
 
 def check_surroundings(function: object = None) -> None:
     """Raise NotImplementedError where code, or `function`, would go past Python's own sockets, selectors and time."""
+    if sys.modules.keys().isdisjoint(_PATCHERS) and not _is_in_uvloop(function):
+        return
     what = next((text for text, found in _SURROUNDINGS.items() if found(function)), None)
     if what is not None:
         raise NotImplementedError(
@@ -330,9 +332,16 @@ def _is_in_gevent() -> bool:
 
 def _is_in_uvloop(function: object) -> bool:
     events: Any = sys.modules.get("asyncio.events")
-    loops = None if events is None else events._get_running_loop(), getattr(function, "__self__", None)
-    return any(type(loop).__module__.partition(".")[0] == "uvloop" for loop in loops)
+    loop = None if events is None else events._get_running_loop()
+    return _is_of_uvloop(getattr(function, "__self__", None)) or (loop is not None and _is_of_uvloop(loop))
 
+
+def _is_of_uvloop(thing: object) -> bool:
+    return type(thing).__module__.partition(".")[0] == "uvloop"
+
+
+_PATCHERS: Final = ("gevent.monkey", "eventlet.patcher", "gevent._hub_local")
+"""Without these modules, nobody has done what they do."""
 
 _SURROUNDINGS: Final[dict[str, Callable[[object], bool]]] = {
     "gevent has patched the standard library": lambda _: _is_patched("gevent.monkey", "is_module_patched"),

@@ -87,8 +87,11 @@ class Names:
 
     def put_back(self) -> None:
         """Put back what was there, but where the code has put something else."""
-        space, before = self.space, self.before
-        for key, stand_in in self.stand_ins.items():
+        space, before, stand_ins = self.space, self.before, self.stand_ins
+        if all(map(is_, map(space.get, stand_ins), stand_ins.values())):
+            space.update(before)
+            return
+        for key, stand_in in stand_ins.items():
             if key in space and space[key] is stand_in:
                 space[key] = before[key]
 
@@ -103,10 +106,12 @@ class _Found:
         self._spaces: Final = [*spaces]
         self._libraries: Final[list[Space]] = []  # those of them of which something is remembered
         self._strange: Final = [at for at, one in enumerate(modules.values()) if not _is_module(one)]
-        forget = _forgets(self._spaces, self._libraries)
+        self.names: Final[list[Names]] = []
+        """The things by name that are to be replaced, in the libraries."""
+        forget = _forgets(self._spaces, self._libraries, self.names)
         self._refs: Final = [ref(one, forget) for one in modules.values() if _is_module(one)]
         self.own: Final[list[tuple[int, bool]]] = []  # which module, and whether selectors count
-        self.held: Final[list[tuple[int, Space, Space]]] = []  # which module, the things by name, their stand-ins
+        self._held: Final[list[tuple[int, Space]]] = []  # which module, the things by name
         self.others: Final[list[tuple[int, tuple[str, ...]]]] = []  # names that may come to hold one
         self.classes: Final[list[tuple[ref[type], str]]] = []  # attributes that hold one
         for at, ((name, module), space) in enumerate(zip(modules.items(), spaces, strict=True)):
@@ -121,10 +126,10 @@ class _Found:
                     self.own.append((at, ours))
         self.lengths: Final = list(map(len, self._libraries))
         # The first name twice: a getter of one name gives no tuple.
-        self._getters: Final = [(at, itemgetter(*reals, next(iter(reals)))) for at, reals, _ in self.held]
-        self._reals: Final = [reals[key] for _, reals, _ in self.held for key in (*reals, next(iter(reals)))]
-        kept = Counter(map(id, self._reals))  # references of its own, and those of `held`
-        kept.update(id(real) for _, reals, _ in self.held for real in reals.values())
+        self._getters: Final = [(at, itemgetter(*reals, next(iter(reals)))) for at, reals in self._held]
+        self._reals: Final = [reals[key] for _, reals in self._held for key in (*reals, next(iter(reals)))]
+        kept = Counter(map(id, self._reals))  # references of its own, and those of `_held`
+        kept.update(id(real) for _, reals in self._held for real in reals.values())
         self.counts: Final = [count + kept[id(real)] for count, real in zip(counts, _COUNTED, strict=True)]
 
     def _remember(self, at: int, space: Space, known: Iterable[str], *, ours: bool) -> None:
@@ -137,7 +142,8 @@ class _Found:
         if keys:
             pairs = {key: REPLACEMENTS[id(space[key])] for key in keys}
             reals, stand_ins = ({key: pair[which] for key, pair in pairs.items()} for which in (0, 1))
-            self.held.append((at, reals, stand_ins))
+            self._held.append((at, reals))
+            self.names.append(Names(space, reals, stand_ins))
         if others.keys() - set(keys):
             self.others.append((at, tuple(key for key in others if key not in keys)))
 
@@ -166,19 +172,19 @@ class _Found:
     def by_module(self) -> dict[int, list[str]]:
         """The names, by the identity of their module."""
         known: dict[int, list[str]] = {}
-        for at, reals, _ in self.held:
+        for at, reals in self._held:
             known.setdefault(self.modules[at], []).extend(reals)
         for at, keys in self.others:
             known.setdefault(self.modules[at], []).extend(keys)
         return known
 
 
-def _forgets(*kept: list[Space]) -> Callable[[object], None]:
+def _forgets(*kept: list[Any]) -> Callable[[object], None]:  # Any: names, in whatever form
     """What is called when one of the modules has gone: none of their names is kept any more."""
 
     def forget(_: object) -> None:
-        for spaces in kept:
-            spaces.clear()
+        for names in kept:
+            names.clear()
 
     return forget
 
@@ -210,10 +216,10 @@ class Places:
                 found = _found = None  # with the references that it keeps
                 counts = list(map(sys.getrefcount, _COUNTED))
             found = _found = _Found(modules, spaces, counts, known)
-        for at, reals, stand_ins in found.held:
-            self.names.append(Names(spaces[at], reals, stand_ins))
-        for at, keys in found.others:
-            self._look(spaces[at], keys)
+        self.names += found.names
+        if not _MADE.isdisjoint([id(type(spaces[at].get(key))) for at, keys in found.others for key in keys]):
+            for at, keys in found.others:
+                self._look(spaces[at], keys)
         for weak, key in found.classes:
             kind = weak()
             if kind is not None:
