@@ -51,7 +51,8 @@ class EventLoop(asyncio.SelectorEventLoop):
         self._world = world = current()
         self._switch = Switch() if world is None else None
         self._asked = 0  # how often for the time, at ...
-        self._asked_at = 0  # ... that of the scenario
+        self._asked_at = -1  # ... that of the scenario, ...
+        self._answer = 0.0  # ... and what it was told
         selector = default_selector(world) if world is not None else self._switch
         super().__init__(selector)
         _hears_of_real(selector)
@@ -63,11 +64,12 @@ class EventLoop(asyncio.SelectorEventLoop):
             return BEFORE + _monotonic()
         now = world.clock.now
         if now != self._asked_at:
-            self._asked_at, self._asked = now, 0
-        self._asked += 1
-        if self._asked > AT_ONE_INSTANT:
+            self._asked_at, self._asked, self._answer = now, 1, (MONOTONIC + now) / SECOND
+        elif self._asked < AT_ONE_INSTANT:
+            self._asked += 1
+        else:
             return world.clock.monotonic()
-        return (MONOTONIC + now) / SECOND
+        return self._answer
 
     def call_soon_threadsafe(  # type: ignore[override]  # Python 3.10 has no words for its type parameters
         self, callback: Callable[..., object], *args: Any, context: Context | None = None
@@ -82,7 +84,7 @@ def _enters(loop: EventLoop, world: World, block: Block) -> None:
     """A scenario is put under what runs on this loop."""
     assert loop._switch is not None
     loop._switch.turns_to(default_selector(world), block)
-    loop._world = world
+    loop._world, loop._asked_at = world, -1
     world.holdings.loops[loop] = None
 
 

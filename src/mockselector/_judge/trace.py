@@ -71,11 +71,14 @@ def folds(rows: Rows, row: Row) -> bool:
     """Whether a poll that finds nothing is as the last rows are; it is then counted in the last one."""
     if not rows or rows[-WIDTH] != row[0] or rows[3 - WIDTH] != row[3]:  # as mostly
         return False
+    detail = rows[2 - WIDTH]
+    begins = type(detail) is not Nothing
+    if begins and (len(rows) < FOLDED * WIDTH or rows[3 - FOLDED * WIDTH] != row[3]):  # likewise
+        return False
     last = rows[-WIDTH:]
     if last != [*row]:
         return False
-    detail = last[2]
-    if type(detail) is not Nothing:
+    if begins:
         if rows[-FOLDED * WIDTH :] != last * FOLDED:
             return False
         rows[2 - WIDTH] = detail = Nothing()

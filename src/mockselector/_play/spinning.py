@@ -141,9 +141,12 @@ class Spinning:
         if wait:
             monitor.sleep(watch)
             course.clock.now = monitor.now = now
-            self.goes_on()
-        else:
+            self._goes_on(len(monitor.rows))
+        elif self.progress == self._looked_at:
             self.polls()
+        else:
+            self._polled = True
+            self._begins_to_look()
         return True
 
     def polls(self) -> None:
@@ -189,14 +192,19 @@ class Spinning:
     def looks(self) -> None:
         """The server polls, asks for the time, or tries in vain. If it does only that, it must see time pass."""
         if self.progress != self._looked_at:
-            self._looked_at = self.progress
-            self._looks = 0
-            self._step = STEP
-        self._looks += 1
+            self._begins_to_look()
+        else:
+            self._looks += 1
         if self._looks > AT_ONE_INSTANT and self._acts() and not is_dropping():
             self._creep()
         if len(self._course.monitor.rows) > self._course.monitor.limit:
             self.endless()
+
+    def _begins_to_look(self) -> None:
+        """It looks once, after something has gone on."""
+        self._looked_at = self.progress
+        self._looks = 1
+        self._step = STEP
 
     def _acts(self) -> bool:
         """Whether it is the program that does that, and not the script."""
@@ -267,11 +275,15 @@ class Spinning:
 
     def goes_on(self) -> int:
         """A script has taken a step, or time has passed; returns how long the trace is."""
+        rows = len(self._course.monitor.rows)
+        self._goes_on(rows)
+        return rows
+
+    def _goes_on(self, rows: int) -> None:
         self.progress += 1
-        self._still = rows = len(self._course.monitor.rows)
+        self._still = rows
         self._still_at = self.progress
         self._course.monitor.limit = rows + IDLE_CALLS * WIDTH
-        return rows
 
     def idles(self) -> int:
         """A peer has taken a step that was made during the run, and has moved nothing; how many were that?"""

@@ -325,18 +325,17 @@ class SimSelector(_BaseSelectorImpl):
             monitor.refused("select", self._name, closed)
             raise closed
         name = self._given or self._name
-        look = self._find if self._real is None else self._look
         try:
             if world.calm and timeout is not None and self._waits_alone(world, timeout):
-                found = []
+                found = None
             elif timeout is not None and timeout <= 0:
                 world.poll(self._call)
-                found = look()
+                found = self._find() if self._real is None else self._look()
             else:
                 deadline = None if timeout is None else world.clock.now + self._duration(timeout)
                 monitor.sleep(self._watch)
-                alone = world.threads is None
-                found = (world.until if alone else self._among_others)(look, deadline, self._call) or []
+                until = world.until if world.threads is None else self._among_others
+                found = until(self._find if self._real is None else self._look, deadline, self._call)
         except OSError as error:
             monitor.refused("select", name, error)
             raise
