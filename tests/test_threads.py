@@ -31,10 +31,13 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from mockselector import EventLoop, Scenario, ScenarioError
+from mockselector._play.who_waits import WhoWaits
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from types import FrameType
+
+    from mockselector._play.strands import Strand
 
 FIRST = 1000.0
 """What time.monotonic() says when a scenario begins."""
@@ -577,6 +580,65 @@ def test_two_threads_wait_for_one_connection() -> None:
 
     accepted: list[tuple[str, float]] = []
     assert run(main) == [("a", 1), ("b", 2)]
+
+
+def test_who_waits_for_a_socket_goes_on_beside_others_in_the_order_in_which_they_began() -> None:
+    def selects(sock: socket.socket) -> None:
+        with selectors.DefaultSelector() as selector:
+            selector.register(sock, selectors.EVENT_READ)
+            selector.select()
+
+    def waits(which: int, sock: socket.socket) -> None:
+        if which % 2:
+            selects(sock)
+        sock.recv(10)
+        gone_on.append(which)
+        sock.close()
+
+    def serve() -> None:
+        with socket.create_server(("127.0.0.1", 80)) as listener:
+            socks = [listener.accept()[0] for _ in range(6)]
+        together(*[functools.partial(waits, which, sock) for which, sock in enumerate(reversed(socks))])
+
+    gone_on: list[int] = []
+    with Scenario(allow={"blocking-read"}) as net:
+        for _ in range(6):
+            net.client().waits(1).sends(b"x").expects_eof()
+        net.run(serve)
+    assert gone_on == [*range(6)]
+
+
+def test_who_waits_for_a_socket_is_asked_only_when_something_happens_to_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    def reads(sock: socket.socket) -> None:
+        with sock:
+            while sock.recv(10):
+                sock.send(b"pong")
+
+    def serve(clients: int) -> None:
+        with socket.create_server(("127.0.0.1", 80)) as listener:
+            together(*[functools.partial(reads, listener.accept()[0]) for _ in range(clients)])
+
+    def asked(idle: int) -> int:
+        many = 0
+
+        def counts(strand: Strand) -> bool:
+            nonlocal many
+            many += 1
+            return asks(strand)
+
+        monkeypatch.setattr(WhoWaits, "_asks", staticmethod(counts))
+        with Scenario() as net:
+            for _ in range(idle):
+                net.client().waits(100).closes()
+            busy = net.client().waits(1)
+            for _ in range(50):
+                busy.sends(b"ping").expects(b"pong")
+            busy.closes()
+            net.run(serve, idle + 1)
+        return many
+
+    asks = WhoWaits._asks
+    assert asked(40) - asked(20) == 20  # each when its client closes
 
 
 # -- what is a thread's own -----------------------------------------------------------------------

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
     from .._ending.ending import Ending
     from .._judge.trace import Nanoseconds, Place
+    from .._kernel.descriptors import Descriptor
 
     Ready: TypeAlias = "deque[tuple[Strand, int]]"
     """Threads, and which of its waits each is in: one that does not wait for that any more is none of it."""
@@ -97,12 +98,17 @@ class Waiter:
         return self.released
 
 
+NO_WAIT: Final = 0, None, None, None, ("", ""), 0
+"""What a thread waits for that does not wait."""
+
+
 class Strand:
     """One thread of a program, as its scenario knows it; its attributes are many: most say what it waits for."""
 
     __slots__ = (
-        "begun", "call", "daemon", "deadline", "done", "ended", "ending", "error", "found", "goes_on", "ident", "join",
-        "last", "lost", "name", "native", "returned", "selects", "serial", "since", "turn", "wait", "waiter", "work",
+        "asks", "begun", "call", "daemon", "deadline", "done", "ended", "ending", "error", "found", "goes_on", "ident",
+        "join", "last", "lost", "name", "native", "on", "returned", "selects", "serial", "since", "turn", "wait",
+        "waiter", "work",
     )  # fmt: skip
 
     def __init__(self, serial: int, ending: Ending) -> None:
@@ -129,6 +135,10 @@ class Strand:
         self.wait = 0
         """The number of its wait; 0: it does not wait."""
         self.done: Callable[[], object] | None = None
+        self.on: Descriptor | None = None
+        """The socket without which the answer to that does not change; None: it may at any time."""
+        self.asks = 0
+        """Which it is of all that have begun to have such a question; 0: it has none now."""
         self.deadline: Nanoseconds | None = None
         self.call: tuple[str, str] = ("", "")
         self.since: Nanoseconds = 0
@@ -147,11 +157,11 @@ class Strand:
 
     def state(self) -> tuple[Any, ...]:
         """What it waits for, to be waited for again."""
-        return self.wait, self.done, self.deadline, self.call, self.since
+        return self.wait, self.done, self.on, self.deadline, self.call, self.since
 
     def restore(self, state: tuple[Any, ...]) -> None:
         """Wait for that again."""
-        self.wait, self.done, self.deadline, self.call, self.since = state
+        self.wait, self.done, self.on, self.deadline, self.call, self.since = state
 
 
 class _Bootstrap:

@@ -26,7 +26,7 @@ from .deadlock import deadlock
 from .kept_locks import note_kept
 from .real_signals import RealSignals
 from .real_waits import left_behind
-from .strands import LINGERS, MOST, Strand, begin
+from .strands import LINGERS, MOST, NO_WAIT, Strand, begin
 from .switches import Switches
 from .thread_table import note_last, thread_table, waiting_line
 from .who_waits import WhoWaits
@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     from .._choices import Choices
     from .._judge.monitor import Monitor
     from .._judge.trace import Nanoseconds
+    from .._kernel.descriptors import Descriptor
     from .clock import Clock
     from .dialling import Dialling
     from .dropped import Dropped
@@ -230,7 +231,10 @@ class Threads:
 
     # -- it waits -----------------------------------------------------------------------------------
 
-    def until(self, done: Callable[[], T] | None, deadline: Nanoseconds | None, call: tuple[str, str]) -> T | None:
+    def until(
+        self, done: Callable[[], T] | None, deadline: Nanoseconds | None, call: tuple[str, str],
+        on: Descriptor | None = None,
+    ) -> T | None:  # fmt: skip
         """A thread waits until `done()`, and returns that; None: `deadline` came first. Without `done`: until then."""
         course, me = self._course, self.own()
         found: T | None = None
@@ -250,7 +254,7 @@ class Threads:
             if not found:
                 course.spinning.looks()
             return found
-        return self._waits_for(done, deadline, call, None)  # type: ignore[no-any-return]  # it is what `done` returns
+        return self._waits_for(done, deadline, call, None, on)  # type: ignore[no-any-return]  # what `done` returns
 
     def selects(self) -> list[str]:
         """The selectors in which the thread that runs has waited, and no other."""
@@ -278,36 +282,34 @@ class Threads:
             self._passes_on(me)
         finally:
             me.restore(before)
+            self.who.wonders(me)
 
     def _waits_for(
-        self, done: Callable[[], T] | None, deadline: Nanoseconds | None, call: tuple[str, str], waiter: Waiter | None
-    ) -> Any:  # Any: what `done` returns
-        me = self.own()
-        before = me.state()
+        self, done: Callable[[], T] | None, deadline: Nanoseconds | None, call: tuple[str, str],
+        waiter: Waiter | None, on: Descriptor | None = None,
+    ) -> Any:  # fmt: skip  # Any: what `done` returns
+        me, who, course = self.own(), self.who, self._course
+        before = who.puts_off(me) if me.wait else NO_WAIT
         self._waits += 1
-        me.wait, me.done, me.deadline, me.since = self._waits, done, deadline, self._course.clock.now
-        me.call = self._course.call = call
+        me.wait, me.done, me.on, me.deadline, me.since = self._waits, done, on, deadline, course.clock.now
+        me.call = course.call = call
         me.waiter = waiter
-        if waiter is not None:
-            waiter.waits(self.who.ready, me)
-        if deadline is not None:
-            self.who.until(deadline, me)
-        if done is not None:
-            self.who.asks(me)
+        who.waits(me)
         try:
             self._passes_on(me)
             found, error = me.found, me.error
             if error is not None:
                 raise error
             if self.wanted and done is not None:
-                note_kept(self.wanted, me, self._course.clock.now)
+                note_kept(self.wanted, me, course.clock.now)
             return found
         finally:
             me.found = me.error = error = None
-            self.who.asking.pop(me, None)
-            me.restore(before)
+            if me.asks:
+                who.leaves(me)
+            me.wait, me.done, me.on, me.deadline, me.call, me.since = before
             if me.wait and me.done is not None:
-                self.who.asks(me)
+                who.asks(me, again=True)
 
     def _passes_on(self, me: Strand) -> None:
         """Give the baton up until it comes back because this thread can go on."""
@@ -368,7 +370,7 @@ class Threads:
         """Whether all wait for each other only, and nothing else will happen."""
         termination = self._course.termination
         over = termination.asks and not termination.asked
-        asking = any(strand.done != self._no_more for strand in self.who.asking)
+        asking = self.who.somebody_asks(self._no_more)
         alone = asking or over or termination.signals or self._course.turns.due() is not None
         return not alone and self.who.earliest() is None and not termination.calling_back
 

@@ -227,15 +227,13 @@ class World:
     # -- time goes on -------------------------------------------------------------------------------
 
     def until(
-        self,
-        done: Callable[[], T],
-        deadline: Nanoseconds | None,
-        call: tuple[str, str],
-        never: Callable[[], None] | None = None,
-    ) -> T | None:
+        self, done: Callable[[], T], deadline: Nanoseconds | None, call: tuple[str, str],
+        never: Callable[[], None] | None = None, on: Descriptor | None = None,
+    ) -> T | None:  # fmt: skip
         """The server waits: let peers act and time go on until `done()`, and return that; None: `deadline` came first.
 
-        call: the operation and the name, for the trace. never: says so if it can never be done.
+        call: the operation and the name, for the trace. never: says so if it can never be done. on: where there are
+        threads, the socket without which it is not, as long as that neither becomes readable nor changes its state.
         """
         if self.turns.acting is not None:
             self.check_not_acting("wait")
@@ -243,7 +241,7 @@ class World:
         if rows > self.monitor.limit:
             self.spinning.endless()
         if self.threads is not None:
-            return self.threads.until(done if done is not _never else None, deadline, call)
+            return self.threads.until(done if done is not _never else None, deadline, call, on)
         began = self.clock.now
         while True:
             self.play()

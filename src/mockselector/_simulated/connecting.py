@@ -105,7 +105,8 @@ class Connecting(Writing):
         deadline = None if self._timeout is None else world.clock.now + nanoseconds(self._timeout)
         error: OSError | None = None
         until = world.until if world.threads is None else self._among_others
-        if not until(lambda: not descriptor.connecting, deadline, ("connect", self._record.name)):
+        call = "connect", self._record.name
+        if not until(lambda: not descriptor.connecting, deadline, call, None, descriptor):
             error = os_error(ETIMEDOUT)
         elif descriptor.stream is None:  # it has failed, or another thread has shut it down
             number = descriptor.take_error() or ECONNABORTED

@@ -222,10 +222,12 @@ class Waiting(Shell):
         self._around = around = None if how < 2 or ends else world.outcome.look_around(self._descriptor, own)
         if around is not None:
             done = _looking(around, world, done)
+        # Whoever looks around is asked all the time; and of room, a selector is told only where there is much of it.
+        on = self._descriptor if around is None and call[0] != "send" else None
         never = None if ends or how == 1 else (lambda: self._do(nothing[2]))
 
         def waits() -> bool | None:
-            return (world.until if threads is None else self._among_others)(done, deadline, call, never)
+            return (world.until if threads is None else self._among_others)(done, deadline, call, never, on)
 
         if many and threads is not None and world.monitor.pedantic:
             operation: Literal["recv", "send"] = "recv" if nothing[0] == "recv:again" else "send"
@@ -244,6 +246,7 @@ class Waiting(Shell):
         deadline: Nanoseconds | None,
         call: tuple[str, str],
         never: Callable[[], None] | None = None,
+        on: Descriptor | None = None,
     ) -> bool | None:
         """As the world's, where other threads may close the socket meanwhile. Who calls says when the call is over."""
         enters(self._descriptor)
@@ -256,7 +259,7 @@ class Waiting(Shell):
             return there
 
         try:
-            found = self._world.until(looks, deadline, call, never)
+            found = self._world.until(looks, deadline, call, never, on)
         finally:
             # Python has waited if there is a time-out: the call itself is still to come, and finds no number, unless
             # what it waits for was there before the close.
