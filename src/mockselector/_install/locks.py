@@ -35,6 +35,7 @@ __tracebackhide__ = True  # pytest: end tracebacks at the server's own line
 _RealLock: Final[Any] = type(allocate_lock())  # Any: in Python 3.13 it is called otherwise
 _RealRLock: Final[Any] = _thread.RLock  # Any: the stubs know a class of their own
 RealQueue: Final[Any] = _queue.SimpleQueue  # Any: of whatever
+_WAIT: Final = ("wait", "threading")
 
 
 def _is_foreign(holder: int, world: World) -> bool:
@@ -52,11 +53,11 @@ class Lock(Takeable):
     def __init__(self) -> None:
         self._real: Any = allocate_lock()  # Any: the stubs have two names for its class
         self._holder = 0  # who has taken it last
-        self._waiters: deque[Waiter] = deque()
+        self._waiters: deque[Waiter] | None = None  # made when somebody waits
 
     def acquire(self, blocking: bool = True, timeout: float = -1) -> bool:
         """As `threading.Lock.acquire`."""
-        if blocking is not True or timeout != -1:
+        if timeout != -1 or (blocking is not True and blocking is not False):
             allocate_lock().acquire(blocking, timeout)  # it knows which arguments are right
         if self._real.acquire(False):
             self._holder = get_ident()
@@ -71,14 +72,15 @@ class Lock(Takeable):
 
     def _waits(self, blocking: bool, timeout: float | None) -> bool:
         """It is not free."""
+        if not blocking and self._holder == get_ident():
+            return False  # it asks whether it has it, as conditions do
         world = current()
         if world is None or (blocking and _is_foreign(self._holder, world)):
             got: bool = self._real.acquire(blocking, -1 if timeout is None or not blocking else timeout)
         elif blocking:
             got = self._is_given(world, timeout)
         else:
-            if self._holder != get_ident():  # else it asks whether it has it, as conditions do
-                world.spinning.looks()
+            world.spinning.looks()
             got = self._real.acquire(False)
         if got:
             self._holder = get_ident()
@@ -86,9 +88,11 @@ class Lock(Takeable):
 
     def _is_given(self, world: World, timeout: float | None) -> bool:
         waiter, since = Waiter(self), world.clock.now
+        if self._waiters is None:
+            self._waiters = deque()
         self._waiters.append(waiter)
         try:
-            parks(world, waiter, timeout, ("wait", "threading"))
+            parks(world, waiter, timeout, _WAIT)
         except BaseException:
             if waiter.released:
                 self._goes_to_the_next()
@@ -100,12 +104,17 @@ class Lock(Takeable):
             judged = keeps(world, waiter) if waiter.released else None
             if judged is not None:
                 self._waiters.appendleft(judged)
-            judge_held_up(world.monitor, since, "wait", "threading")
+            judge_held_up(world.monitor, since, *_WAIT)
         return waiter.released
 
     def holder(self) -> int:
         """Which thread, by its number in the system, has it; 0: nobody does."""
         return self._holder if self._real.locked() else 0
+
+    def _is_owned(self) -> bool:
+        """Whether anybody has it, as conditions ask of a lock that has no owner."""
+        locked: bool = self._real.locked()
+        return locked
 
     def release(self) -> None:
         """As `threading.Lock.release`."""
@@ -122,7 +131,10 @@ class Lock(Takeable):
         self.release()
 
     def __exit__(self, *_: object) -> None:
-        self.release()
+        if self._waiters:
+            self.release()
+        else:
+            self._real.release()
 
     def locked(self) -> bool:
         """As `threading.Lock.locked`."""
@@ -182,14 +194,16 @@ class RLock:
 
     def acquire(self, blocking: bool = True, timeout: float = -1) -> bool:
         """As `threading.RLock.acquire`."""
-        me = get_ident()
+        me, lock = get_ident(), self._lock
         if self._owner == me:
             self._count += 1
             return True
-        if self._lock.acquire(blocking, timeout):
-            self._owner, self._count = me, 1
-            return True
-        return False
+        if blocking is True and timeout == -1 and lock._real.acquire(False):
+            lock._holder = me
+        elif not lock.acquire(blocking, timeout):
+            return False
+        self._owner, self._count = me, 1
+        return True
 
     __enter__ = acquire
 
@@ -333,10 +347,6 @@ def _class_door(real: Any, ours: Any) -> Any:  # Any: classes
     return Door
 
 
-def _allocate_lock() -> Any:  # Any: one of both kinds
-    return allocate_lock() if current() is None else Lock()
-
-
 def instead_of(thing: object) -> object:
     """What takes the place of a lock that a module has made before; None: nothing does."""
     if isinstance(thing, _RealLock):
@@ -364,11 +374,11 @@ def pairs() -> Iterable[Pair]:
     yield from ((_RealLock, _class_door(_RealLock, Lock)), (_RealRLock, _class_door(_RealRLock, RLock)))
     yield RealQueue, _class_door(RealQueue, Queue)
     for real in {allocate_lock, getattr(_thread, "allocate", allocate_lock)}:
-        yield real, named(_named_alike(), real)
+        yield real, named(_named_alike(real), real)
 
 
-def _named_alike() -> Any:  # Any: a function
+def _named_alike(real: Any) -> Any:  # Any: functions
     def allocate_lock() -> Any:
-        return _allocate_lock()
+        return real() if current() is None else Lock()
 
     return allocate_lock

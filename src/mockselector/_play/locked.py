@@ -24,7 +24,7 @@ def parks(course: Course, waiter: Waiter, timeout: float | None, call: tuple[str
         alone = Threads.of(course).main
         alone.waiter, alone.since = waiter, course.clock.now
         course.wait_for(waiter.is_released, timeout)
-    elif course.check_running(timeout):
+    elif (course.monitor.violation is None and not course.ending.times) or course.check_running(timeout):
         course.monitor.idling.has_waited()
         deadline = None if timeout is None else course.clock.now + nanoseconds(max(timeout, 0))
         me = threads.own()
