@@ -6,7 +6,9 @@ Owns what is known of a thread: what it waits for, and how its run is ended. Kno
 from __future__ import annotations
 
 import _thread
+import sys
 from _thread import allocate_lock
+from threading import gettrace
 from typing import TYPE_CHECKING, Any, ClassVar, Final, NamedTuple
 
 if TYPE_CHECKING:
@@ -177,6 +179,9 @@ class _Bootstrap:
         runs, strand = self._runs, self._strand
         self._runs, self._strand = _nothing, None  # what it has had goes before the thread does
         if strand is not None:
+            follows = gettrace()
+            if follows is not None:  # who follows all threads follows this one from here on
+                sys.settrace(follows)
             runs(strand)
 
 

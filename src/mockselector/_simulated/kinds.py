@@ -43,11 +43,12 @@ class EpollSelector(SimSelector):
     ready stays in its place, and what is not leaves the list only now.
     """
 
+    _waiting = 0  # how many threads do
+
     def __init__(self, world: World) -> None:
         super().__init__(world)
         self._candidates: dict[int, None] = {}
         self._asked: dict[int, int] = {}
-        self._waiting = 0  # how many threads do
         self._watchers: Final = ((self._candidates, self._asked),)  # one for all that nobody else watches
 
     def fileno(self) -> int:
