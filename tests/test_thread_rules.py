@@ -5,6 +5,7 @@ from __future__ import annotations
 import queue
 import selectors
 import socket
+import socketserver
 import threading
 import time
 from selectors import EVENT_READ, EVENT_WRITE
@@ -826,6 +827,21 @@ def test_a_thread_that_serves_one_may_wait_for_it(pedantic: bool) -> None:
         net.client("alice", to=PORT).sends(b"al").waits(5).expects(b"al").sends(b"ce").expects(b"ce").closes()
         net.client("bob", to=PORT).sends(b"bo").waits(1).expects(b"bo").closes()
         serves(net, ThreadForEach)
+
+
+# -- closed-still-registered ----------------------------------------------------------------------
+
+
+def test_a_server_that_is_closed_before_its_loop_has_ended_is_told_with_the_line_that_did_it() -> None:
+    def main() -> None:
+        server = socketserver.TCPServer(("localhost", PORT), socketserver.BaseRequestHandler)
+        (loop,) = start(server.serve_forever, daemon=True)
+        socket.create_connection(("localhost", PORT)).close()
+        server.server_close()
+        loop.join(5)
+
+    text = found("closed-still-registered", main, pedantic=False)
+    assert at("closed", text).endswith("server.server_close()")
 
 
 # -- who did it -----------------------------------------------------------------------------------

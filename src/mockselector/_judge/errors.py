@@ -327,7 +327,7 @@ def _lines(
             own += [(label, around.called_from), ("  by way of", where)]
         else:
             librarys.append((label, where))
-    if not own and sender is not None:
+    if not own and sender is not None and rows[sent_at][0].startswith("send"):
         own = [(done("last sent by", sent_at), sender)]
     return own, librarys
 

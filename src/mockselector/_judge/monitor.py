@@ -18,7 +18,7 @@ from .errors import Finding, ScenarioError, scenario_error
 from .idling import IN_VAIN, Idling
 from .leftovers import Leftovers
 from .reasons import is_dropping
-from .records import Record
+from .records import Record, note_sender
 from .rules import GONE, LIFE, QUIET, RULES, Breach, ByNetwork, NotSimulated
 from .short_sends import ShortSends
 from .sleeping import Sleeping
@@ -237,9 +237,11 @@ class Monitor:
     def _judge_close(self, record: Record, frame: FrameType) -> None:
         """What is judged before a socket is closed."""
         self.short_sends.closes(record, frame)
-        if record.watches and self.interest(record) and self.in_force("close-before-unregister", record):
-            self.append("close", record.name, None, frame)
-            self.raise_violation(Finding("close-before-unregister", record.name))
+        if record.watches and self.interest(record):
+            if self.in_force("close-before-unregister", record):
+                self.append("close", record.name, None, frame)
+                self.raise_violation(Finding("close-before-unregister", record.name))
+            note_sender(record, frame)  # it may be told later, when the server sleeps
 
     @staticmethod
     def _why(record: Record, operation: Operation) -> str:
