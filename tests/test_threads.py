@@ -965,6 +965,22 @@ def not_released() -> None:
         pass
 
 
+def not_released_long_ago() -> None:
+    """What has ended is not taken for another thread, to which the system has given its number again."""
+    lock = threading.Lock()
+
+    def leaks() -> None:
+        lock.acquire()
+
+    def waits() -> None:
+        threading.Event().wait()
+
+    together(leaks)
+    start(waits)
+    time.sleep(1)
+    lock.acquire()
+
+
 def missing_party() -> None:
     barrier = threading.Barrier(3)
     together(lambda: barrier.wait(), lambda: barrier.wait())
@@ -983,7 +999,8 @@ def event_that_nobody_sets() -> None:
         (lost_wake_up, ["Thread.join() of Thread-1", "Condition.wait()"]),
         (join_of_each_other, ["Thread.join() of Thread-2", "Thread.join() of Thread-1"]),
         (pool_too_small, ["Future.result()", "Future.result()"]),
-        (not_released, ["a lock that a thread that has ended has"]),
+        (not_released, ["a lock that Thread-1 (<lambda>) still has, which has ended"]),
+        (not_released_long_ago, ["a lock that Thread-1 (leaks) still has, which has ended", "Event.wait()"]),
         (missing_party, ["Thread.join() of Thread-1", "Barrier.wait()", "Barrier.wait()"]),
         (event_that_nobody_sets, ["Event.wait()"]),
     ],

@@ -21,12 +21,13 @@ from .._current import current
 from .._judge.holding_up import judge_held_up
 from .._play.kept_locks import keeps
 from .._play.locked import parks
-from .._play.strands import Takeable, Waiter
+from .._play.strands import Takeable, Waiter, here
 from .doors import DoorType, named
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+    from .._play.strands import Holder
     from .._play.world import World
     from .doors import Pair
 
@@ -38,11 +39,12 @@ RealQueue: Final[Any] = _queue.SimpleQueue  # Any: of whatever
 _WAIT: Final = ("wait", "threading")
 
 
-def _is_foreign(holder: int, world: World) -> bool:
+def _is_foreign(holder: Holder | None, world: World) -> bool:
     """Whether it is a thread that is none of the program's: of another scenario, or of what runs the test."""
-    if holder in (0, get_ident()) or (world.crew is not None and holder in world.crew.alive):
+    if holder is None or holder is here.holder or holder.name:
         return False
-    return holder in sys._current_frames()
+    strand = None if world.crew is None else world.crew.alive.get(holder.ident)
+    return (strand is None or strand.holder is not holder) and holder.ident in sys._current_frames()
 
 
 class Lock(Takeable):
@@ -52,7 +54,7 @@ class Lock(Takeable):
 
     def __init__(self) -> None:
         self._real: Any = allocate_lock()  # Any: the stubs have two names for its class
-        self._holder = 0  # who has taken it last
+        self._holder: Holder | None = None  # who has taken it last
         self._waiters: deque[Waiter] | None = None  # made when somebody waits
 
     def acquire(self, blocking: bool = True, timeout: float = -1) -> bool:
@@ -60,19 +62,19 @@ class Lock(Takeable):
         if timeout != -1 or (blocking is not True and blocking is not False):
             allocate_lock().acquire(blocking, timeout)  # it knows which arguments are right
         if self._real.acquire(False):
-            self._holder = get_ident()
+            self._holder = here.holder
             return True
         return self._waits(bool(blocking) and timeout != 0, None if timeout < 0 else timeout)
 
     def __enter__(self) -> bool:
         if self._real.acquire(False):
-            self._holder = get_ident()
+            self._holder = here.holder
             return True
         return self._waits(True, None)
 
     def _waits(self, blocking: bool, timeout: float | None) -> bool:
         """It is not free."""
-        if not blocking and self._holder == get_ident():
+        if not blocking and self._holder is here.holder:
             return False  # it asks whether it has it, as conditions do
         world = current()
         if world is None or (blocking and _is_foreign(self._holder, world)):
@@ -83,7 +85,7 @@ class Lock(Takeable):
             world.spinning.looks()
             got = self._real.acquire(False)
         if got:
-            self._holder = get_ident()
+            self._holder = here.holder
         return got
 
     def _is_given(self, world: World, timeout: float | None) -> bool:
@@ -107,9 +109,9 @@ class Lock(Takeable):
             judge_held_up(world.monitor, since, *_WAIT)
         return waiter.released
 
-    def holder(self) -> int:
-        """Which thread, by its number in the system, has it; 0: nobody does."""
-        return self._holder if self._real.locked() else 0
+    def holder(self) -> Holder | None:
+        """Which thread has it; None: nobody does."""
+        return self._holder if self._real.locked() else None
 
     def _is_owned(self) -> bool:
         """Whether anybody has it, as conditions ask of a lock that has no owner."""
@@ -120,7 +122,7 @@ class Lock(Takeable):
         """As `threading.Lock.release`."""
         if self._waiters:
             waiter = self._waiters.popleft()  # who has it now
-            if waiter.kept is not None and self._holder != get_ident():
+            if waiter.kept is not None and self._holder is not here.holder:
                 waiter.kept = None  # who has it does not let go of it: somebody gives a sign
             waiter.release()
         else:
@@ -199,7 +201,7 @@ class RLock:
             self._count += 1
             return True
         if blocking is True and timeout == -1 and lock._real.acquire(False):
-            lock._holder = me
+            lock._holder = here.holder
         elif not lock.acquire(blocking, timeout):
             return False
         self._owner, self._count = me, 1
@@ -259,8 +261,8 @@ class _Getter(Lock):
     guards = False
     what = "SimpleQueue.get()"
 
-    def holder(self) -> int:
-        return 0  # whoever puts something there
+    def holder(self) -> Holder | None:
+        return None  # whoever puts something there
 
 
 class Queue:

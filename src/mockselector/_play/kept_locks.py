@@ -48,7 +48,7 @@ def note_kept(wanted: Mapping[Waiter, Strand], me: Strand, now: Nanoseconds) -> 
     frame = None
     for waiter, strand in wanted.items():
         long = now - max(me.since, strand.since)
-        if long > (0 if waiter.kept is None else waiter.kept.long) and waiter.lock.holder() == me.ident:
+        if long > (0 if waiter.kept is None else waiter.kept.long) and waiter.lock.holder() is me.holder:
             frame = frame or caller(1)
             waiter.kept = Kept(long, name_of(me), me.call, (frame.f_code, frame.f_lasti))
 

@@ -28,7 +28,7 @@ def parks(course: Course, waiter: Waiter, timeout: float | None, call: tuple[str
         course.monitor.idling.has_waited()
         deadline = None if timeout is None else course.clock.now + nanoseconds(max(timeout, 0))
         me = threads.own()
-        if not (course.monitor.pedantic and waiter.lock.guards) or waiter.lock.holder() == me.ident:
+        if not (course.monitor.pedantic and waiter.lock.guards) or waiter.lock.holder() is me.holder:
             threads.parks(waiter, deadline, call)  # what a thread has itself stands for an event, or for a queue
             return
         threads.wanted[waiter] = me

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import _thread
 import sys
-from _thread import allocate_lock
+from _thread import allocate_lock, get_ident
 from threading import gettrace
 from typing import TYPE_CHECKING, Any, ClassVar, Final, NamedTuple
 
@@ -33,6 +33,29 @@ LINGERS: Final = 5.0
 """Seconds of real time in which a thread that has ended is gone."""
 
 
+class Holder:
+    """A thread as somebody that has something; its number in the system is soon another one's."""
+
+    __slots__ = ("ident", "name")
+
+    def __init__(self) -> None:
+        self.ident = 0
+        self.name = ""
+        """What it was called, if it was a program's and has ended."""
+
+
+class _Here(_thread._local):
+    """Each thread has its own."""
+
+    def __init__(self) -> None:
+        self.holder = Holder()
+        self.holder.ident = get_ident()
+
+
+here: Final = _Here()
+"""`here.holder`: the thread that runs, whatever it is."""
+
+
 class Takeable:
     """What a thread can have, and others wait for: a lock."""
 
@@ -43,8 +66,8 @@ class Takeable:
     guards: ClassVar[bool] = True
     """Whether it is taken so that others do not come in; else it is held for as long as something lasts."""
 
-    def holder(self) -> int:
-        """Which thread, by its number in the system, has it; 0: nobody does."""
+    def holder(self) -> Holder | None:
+        """Which thread has it; None: nobody does."""
         raise NotImplementedError
 
     def release(self) -> None:
@@ -108,8 +131,8 @@ class Strand:
     """One thread of a program, as its scenario knows it; its attributes are many: most say what it waits for."""
 
     __slots__ = (
-        "asks", "begun", "call", "daemon", "deadline", "done", "ended", "ending", "error", "found", "goes_on", "ident",
-        "join", "last", "lost", "name", "native", "on", "returned", "selects", "serial", "since", "turn", "wait",
+        "asks", "begun", "call", "daemon", "deadline", "done", "ended", "ending", "error", "found", "goes_on", "holder",
+        "ident", "join", "last", "lost", "name", "native", "on", "returned", "selects", "serial", "since", "turn", "wait",
         "waiter", "work",
     )  # fmt: skip
 
@@ -120,6 +143,7 @@ class Strand:
         """Held but for the moment in which it gets the baton."""
         self.turn.acquire()
         self.ident = 0
+        self.holder = Holder()  # as what locks know it
         self.native = 0  # its number for the kernel
         self.lost = False
         """Whether the baton was taken away from it, while it waited for something real."""

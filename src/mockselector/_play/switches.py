@@ -51,7 +51,8 @@ class Switches:
 
     def ends(self, strand: Strand, now: Nanoseconds) -> None:
         """It has ended."""
-        self.gone[strand.serial] = Gone(strand.name or f"thread {strand.serial}", strand.daemon, now, strand.last)
+        strand.holder.name = strand.name or f"thread {strand.serial}"
+        self.gone[strand.serial] = Gone(strand.holder.name, strand.daemon, now, strand.last)
 
     def serial(self, row: int) -> int:
         """The serial number of the thread that has written a row."""

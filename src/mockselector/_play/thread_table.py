@@ -19,7 +19,7 @@ from .._judge.trace import outwards, seconds_text, shown_path
 from .._text import several, shown
 from .._whose import INSIDE
 from .real_waits import name_of
-from .strands import Standing, Takeable
+from .strands import Holder, Standing, Takeable
 from .tables import Table
 from .turns import Turns
 
@@ -95,7 +95,7 @@ def standing(
 
     acting: in what the first one waits while a step acts. all_wait: that is known of the only one as well.
     """
-    names = {ident: name_of(strand) for ident, strand in strands.items()}
+    names = {strand.holder: name_of(strand) for strand in strands.values()}
     frames = sys._current_frames()
     found: dict[int, Standing] = {}
     for ident, strand in strands.items():
@@ -103,7 +103,7 @@ def standing(
         state = _state(strand, frame, names, now) if strand.wait or all_wait else _idle(strand)
         if acting is not None and not strand.serial and not strand.wait:
             state = f"waits in {call_text(acting)}"
-        found[ident] = Standing(names[ident], state, own_place(stack_of(frame, None)))
+        found[ident] = Standing(names[strand.holder], state, own_place(stack_of(frame, None)))
     return found
 
 
@@ -117,7 +117,7 @@ def thread_table(
         strand = crew.alive[ident]
         state, where = (one.state, _at(one.where)) if strand.serial or not is_out else (ENDED, "")
         rows[strand.serial] = ThreadRow(
-            shown(one.name), strand.daemon, state, _names_of(held.get(ident, ()), strand), where
+            shown(one.name), strand.daemon, state, _names_of(held.get(strand.holder, ()), strand), where
         )
     for serial, gone in crew.switches.gone.items():
         state = (f"{gone.last.state}; " if gone.last else "") + f"{ENDED} at {seconds_text(gone.when)}"
@@ -155,7 +155,7 @@ def waiting_line() -> FrameType:
     return next(iter(of_the_program(frame)), frame)
 
 
-def _state(strand: Strand, frame: FrameType | None, names: Mapping[int, str], now: Nanoseconds) -> str:
+def _state(strand: Strand, frame: FrameType | None, names: Mapping[Holder, str], now: Nanoseconds) -> str:
     if not strand.begun:
         return _idle(strand)
     since = f", for {seconds_text(now - strand.since)}"
@@ -170,8 +170,18 @@ def _state(strand: Strand, frame: FrameType | None, names: Mapping[int, str], no
         ends = strand.call == ("join", "threading")
         return f"waits in {'the interpreter for the end of all threads' if ends else call_text(strand.call)}{since}"
     holder = waiter.lock.holder()
-    has = f" that {names.get(holder, 'a thread that has ended')} has" if holder else ""
-    return f"waits in {waiter.lock.what}{' that it has itself' if holder == strand.ident else has}{since}"
+    has = "" if holder is None else " that it has itself" if holder is strand.holder else _who_has_it(holder, names)
+    return f"waits in {waiter.lock.what}{has}{since}"
+
+
+def _who_has_it(holder: Holder, names: Mapping[Holder, str]) -> str:
+    if holder in names:
+        return f" that {names[holder]} has"
+    return (
+        f" that {holder.name} still has, which has ended"
+        if holder.name
+        else " that a thread has which is none of the program's"
+    )
 
 
 def _within(frame: FrameType | None) -> str:
@@ -208,9 +218,9 @@ def _at(where: Place | None) -> str:
 # -- what a thread has ----------------------------------------------------------------------------
 
 
-def _held() -> dict[int, list[Takeable]]:
-    """The locks that are taken, by the number of who has them; but for those that stand for something else."""
-    held: dict[int, list[Takeable]] = {}
+def _held() -> dict[Holder | None, list[Takeable]]:
+    """The locks that are taken, by who has them; but for those that stand for something else."""
+    held: dict[Holder | None, list[Takeable]] = {}
     for one in gc.get_objects():
         if isinstance(one, Takeable) and one.guards:
             held.setdefault(one.holder(), []).append(one)

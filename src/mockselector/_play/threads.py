@@ -26,7 +26,7 @@ from .deadlock import deadlock
 from .kept_locks import note_kept
 from .real_signals import RealSignals
 from .real_waits import left_behind
-from .strands import LINGERS, MOST, NO_WAIT, Strand, begin
+from .strands import LINGERS, MOST, NO_WAIT, Strand, begin, here
 from .switches import Switches
 from .thread_table import note_last, thread_table, waiting_line
 from .who_waits import WhoWaits
@@ -101,7 +101,7 @@ class Threads:
         self._course: Final = course
         self.main: Final = Strand(0, course.ending)
         """The one that was there before; of all that goes on, it bears what does not come from the program."""
-        self.main.ident, self.main.native = get_ident(), get_native_id()
+        self.main.ident, self.main.native, self.main.holder = get_ident(), get_native_id(), here.holder
         self.main.begun, self.main.daemon = True, False
         self.running = self.main
         """Who has the baton."""
@@ -155,7 +155,7 @@ class Threads:
 
     def runs(self, strand: Strand) -> None:
         """What a thread does, from its first moment to its last."""
-        strand.native = get_native_id()
+        strand.native, strand.holder = get_native_id(), here.holder
         strand.turn.acquire()
         self._has_turn(strand)
         work, strand.work, strand.wait, strand.begun = strand.work, None, 0, True
