@@ -1016,6 +1016,51 @@ def test_a_deadlock_shows_what_each_thread_waits_for(main: Callable[[], None], l
     assert before == left()
 
 
+class Waits(socketserver.ThreadingTCPServer):
+    """Calls its own shutdown() in the handler of a signal: in the thread that serves."""
+
+    def serve(self) -> None:
+        signal.signal(signal.SIGTERM, lambda number, frame: self.shutdown())
+        self.serve_forever()
+
+
+@pytest.mark.parametrize("asked", [True, False])
+@pytest.mark.parametrize("others", [0, 2])
+def test_a_handler_of_a_signal_that_waits_for_the_thread_in_which_it_runs(asked: bool, others: int) -> None:
+    def main() -> None:
+        stops = threading.Event()
+        with Waits(("localhost", 0), socketserver.StreamRequestHandler) as server:
+            start(*[stops.wait] * others)
+            server.serve()
+            stops.set()
+
+    with pytest.raises(ScenarioError, match=r"^\[deadlock\]") as caught, Scenario() as net:
+        net.client("alice").expects_eof()
+        if asked:
+            net.terminates()
+        net.run(main)
+    text = " ".join(str(caught.value).split())
+    assert "MainThread waits in Event.wait(), for" in text
+    assert "in <lambda> signal.signal(signal.SIGTERM, lambda number, frame: self.shutdown())" in text
+    assert "The handler of SIGTERM runs in the first thread, in the middle of what that does" in text
+
+
+@pytest.mark.parametrize("others", [0, 2])
+def test_one_that_lets_another_thread_wait_is_right(others: int) -> None:
+    def main() -> None:
+        stops = threading.Event()
+        with socketserver.ThreadingTCPServer(("localhost", 0), socketserver.StreamRequestHandler) as server:
+            start(*[stops.wait] * others)
+            signal.signal(signal.SIGTERM, lambda number, frame: threading.Thread(target=server.shutdown).start())
+            server.serve_forever()
+            stops.set()
+
+    with Scenario() as net:
+        net.client("alice").expects_eof()
+        net.terminates()
+        net.run(main)
+
+
 def test_what_a_step_or_time_lets_go_on_is_no_deadlock() -> None:
     def main() -> None:
         event, later_event = threading.Event(), threading.Event()

@@ -27,10 +27,18 @@ TOGETHER: Final = (
     "Take locks in one order everywhere; see that whatever is waited for is done in some thread on every way out of it;"
     " or give the wait a timeout."
 )
+IN_A_HANDLER: Final = (
+    "The handler of {} runs in the first thread, in the middle of what that does, and what it waits for cannot go on"
+    " meanwhile. Let another thread wait (threading.Thread(target=server.shutdown).start()), or only note that it is"
+    " to stop."
+)
 
 
-def deadlock(strands: Mapping[int, Strand], now: Nanoseconds, program: str) -> Finding:
-    """The finding about these threads, by their number in the system, of which none goes on."""
+def deadlock(strands: Mapping[int, Strand], now: Nanoseconds, program: str, handling: str) -> Finding:
+    """The finding about these threads, by their number in the system, of which none goes on.
+
+    handling: the signal whose handler waits in the first of them.
+    """
     told = [(f"{one.name} {one.state}", one.where) for one in standing(strands, now, all_wait=True).values()]
     alone = len(strands) == 1
     many = f"all {len(strands)} threads wait" if len(strands) > 2 else "both threads wait"
@@ -39,5 +47,6 @@ def deadlock(strands: Mapping[int, Strand], now: Nanoseconds, program: str) -> F
         if alone
         else f"{many}, and none is left that would let another go on"
     )
-    fields = {"what": what, "advice": ALONE if alone else TOGETHER}
+    advice = IN_A_HANDLER.format(handling) if handling else ALONE if alone else TOGETHER
+    fields = {"what": what, "advice": advice}
     return Finding("deadlock", None, fields, block=told_threads(told))

@@ -100,11 +100,14 @@ class Stopping:
             raise interruption(world)
         world.log.signalled(name_of(number))
         world.stirs += 1
+        before, world.termination.handling = world.termination.handling, name_of(number)
         try:
             self.signals.sent(number, caller(1))
         except KeyboardInterrupt as error:
             interruption(world, error)
             raise
+        finally:
+            world.termination.handling = before
 
     def _dies(self, number: int) -> None:
         """The program has no handler for it: its process ends, whatever it is at."""
@@ -135,6 +138,8 @@ class Stopping:
             self._told = True
             operation, name = world.call
             raise RuntimeError(WAITS.format(name, operation, seconds_text(world.grace)))
+        if termination.handling and never is not None:
+            never()
         if termination.asks and not termination.asked:
             self._note_leaks()  # a process that stops when it is asked to has had them until then
         try:

@@ -132,8 +132,8 @@ class Strand:
 
     __slots__ = (
         "asks", "begun", "call", "daemon", "deadline", "done", "ended", "ending", "error", "found", "goes_on", "holder",
-        "ident", "join", "last", "lost", "name", "native", "on", "returned", "selects", "serial", "since", "turn", "wait",
-        "waiter", "work",
+        "ident", "join", "last", "lost", "name", "native", "on", "returned", "selects", "serial", "since", "turn",
+        "wait", "waiter", "work",
     )  # fmt: skip
 
     def __init__(self, serial: int, ending: Ending) -> None:

@@ -49,6 +49,8 @@ class Termination:
         """Whether it was asked to stop."""
         self.calling_back = False
         """Whether a function of `on_end` is running."""
+        self.handling = ""
+        """The signal whose handler is running."""
         self.is_left = False
         """Whether the block of the test is out, which is all of the program that is waited for."""
         self.signalled_at: Nanoseconds | None = None

@@ -376,10 +376,10 @@ class Threads:
 
     def judge_deadlock(self) -> None:
         """None of the threads will ever go on."""
-        monitor = self._course.monitor
+        course, monitor = self._course, self._course.monitor
         if monitor.in_force("deadlock"):
             monitor.append("wait", "threading", None, waiting_line())
-            monitor.end_by(deadlock(self.alive, self._course.clock.now, monitor.witness.program))
+            monitor.end_by(deadlock(self.alive, course.clock.now, monitor.witness.program, course.termination.handling))
 
     def _peers_can_act(self) -> bool:
         return bool(self._course.turns.runnable or self._course.dialling.begun)
