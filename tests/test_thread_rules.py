@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import queue
 import selectors
 import socket
@@ -827,6 +828,56 @@ def test_a_thread_that_serves_one_may_wait_for_it(pedantic: bool) -> None:
         net.client("alice", to=PORT).sends(b"al").waits(5).expects(b"al").sends(b"ce").expects(b"ce").closes()
         net.client("bob", to=PORT).sends(b"bo").waits(1).expects(b"bo").closes()
         serves(net, ThreadForEach)
+
+
+# -- a loop that is not woken ---------------------------------------------------------------------
+
+
+def in_a_thread(calls: Callable[[asyncio.AbstractEventLoop, Callable[[], None]], object], *, ticks: bool) -> None:
+    """The first thread gives a loop that runs in another one what ends it. ticks: the loop wakes by itself."""
+    loops: list[asyncio.AbstractEventLoop] = []
+
+    async def waits() -> None:
+        loops.append(asyncio.get_running_loop())
+        over = loops[0].create_future()
+        ends.append(lambda: over.set_result(None))
+        while ticks and not over.done():
+            await asyncio.sleep(1)
+        await over
+
+    def serves() -> None:
+        asyncio.run(waits())
+
+    def main() -> None:
+        (thread,) = start(serves)
+        time.sleep(2.5)
+        calls(loops[0], ends[0])
+        thread.join()
+
+    ends: list[Callable[[], None]] = []
+    try:
+        with Scenario() as net:
+            net.run(main)
+    finally:
+        assert "call_soon" not in vars(loops[0])  # all is put back
+
+
+def test_what_another_thread_gives_to_a_loop_that_sleeps_is_told_where_that_hangs() -> None:
+    with pytest.raises(ScenarioError, match=r"^\[stuck\] the program has not returned") as caught:
+        in_a_thread(lambda loop, ends: loop.call_soon(ends), ticks=False)
+    assert at("MainThread: calls", str(caught.value)).endswith("loop.call_soon(ends), ticks=False)")
+    assert "MainThread has given the event loop something to do by call_soon()" in str(caught.value)
+
+
+def test_so_is_what_sets_a_future() -> None:
+    with pytest.raises(ScenarioError, match="does not wake it") as caught:
+        in_a_thread(lambda _, ends: ends(), ticks=False)
+    assert at("MainThread: calls", str(caught.value)).endswith("over.set_result(None))")
+
+
+def test_it_is_not_where_the_loop_wakes_by_itself_or_is_woken() -> None:
+    in_a_thread(lambda loop, ends: loop.call_soon(ends), ticks=True)
+    in_a_thread(lambda loop, ends: loop.call_soon_threadsafe(ends), ticks=False)
 
 
 # -- closed-still-registered ----------------------------------------------------------------------

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Final
 from .._current import current
 from .._ending.ending import PATIENCE
 from .._play.clock import AT_ONE_INSTANT, MONOTONIC, SECOND
+from .._play.not_woken import let_go
 from .._simulated.kinds import default_selector
 from .._system import FIRST_NUMBER, REAL_SELECTORS
 
@@ -92,6 +93,7 @@ def _leaves(loop: EventLoop) -> None:
     """It is taken away; does nothing when that is done."""
     if loop._world is not None and loop._switch is not None:
         loop._world = None
+        let_go(loop)
         loop._switch.turns_back()
 
 

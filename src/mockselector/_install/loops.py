@@ -13,6 +13,7 @@ from .._current import current
 from .._ending.ending import EndException, trim
 from .._judge.standing import ages, mains, name_of, suspended_tasks
 from .._judge.unhandled import ASYNCIO, SOCKETSERVER
+from .._play.not_woken import let_go, listen
 from .._system import number_of
 from .._whose import whose
 from .doors import class_door, refused_method
@@ -144,7 +145,11 @@ def _run_forever(self: Any) -> Any:
     world = current()
     if world is not None:
         world.holdings.loops[self] = None
-    return _real_of_loop["run_forever"](self)
+        listen(world, self)
+    try:
+        return _real_of_loop["run_forever"](self)
+    finally:
+        let_go(self)
 
 
 def _new_event_loop() -> Any:

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any, Final
 from .._current import current, enter, is_alone, leave
 from .._ending.ending import EndException
 from .._judge.errors import ScenarioError
+from .._play.not_woken import watch
 from .._play.threads import Threads
 from .._text import shown
 from .._whose import whose
@@ -176,7 +177,9 @@ def _begin(
             ended()
             leave(get_ident(), key)
 
-    return Threads.of(world).start(work, daemon=daemon)
+    strand = Threads.of(world).start(work, daemon=daemon)
+    watch(world)
+    return strand
 
 
 _sentinels: Final[dict[int, list[Sentinel]]] = {}  # of the threads of scenarios

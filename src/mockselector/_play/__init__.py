@@ -31,6 +31,7 @@ In reading order; a file imports only from those above it:
     thread_table.py the threads of a scenario as a table
     nobody_comes.py a connection that one thread has left, and no other will come to
     kept_locks.py   a lock that others want, held while its holder waits for the network
+    not_woken.py    an event loop that sleeps with something to do, which another thread gave it
     deadlock.py     threads of which none will ever go on
     who_waits.py    which threads wait, what for, and in which order they go on
     under_a_wait.py a socket that is closed while another thread waits for it

@@ -24,7 +24,7 @@ __tracebackhide__ = True  # pytest: end tracebacks at the server's own line
 
 
 class Holdings:
-    """What one program has made, and not given back."""
+    """What one program has made, and not given back. Its attributes are many: one for each kind of thing."""
 
     def __init__(self, monitor: Monitor, tidy: Callable[[], None]) -> None:
         self._monitor: Final = monitor
@@ -41,6 +41,8 @@ class Holdings:
         self.calls: Final[dict[tuple[CodeType, int], list[Any]]] = {}  # Any: what select.select() waits with, by line
         self.loops: Final[WeakKeyDictionary[Any, None]] = WeakKeyDictionary()
         """Event loops of asyncio that have run."""
+        self.from_outside: Final[WeakKeyDictionary[Any, Any]] = WeakKeyDictionary()
+        """What another thread than its own has last given to each, as `not_woken` notes it."""
         self.left: list[Any] = []
         """Tasks of theirs that were ended; kept until they are done with."""
         self.pools: Final[dict[Any, bool]] = {}

@@ -28,11 +28,12 @@ from .script import shorten
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
     from types import CodeType
+    from typing import Protocol
 
     from .._judge.monitor import Monitor
     from .._judge.records import Record
     from .._judge.rules import Operation, RuleId
-    from .._judge.trace import Nanoseconds
+    from .._judge.trace import Nanoseconds, Place
     from .._judge.watching import Watch
     from .._kernel.descriptors import Descriptor
     from .._kernel.network import Network
@@ -40,6 +41,15 @@ if TYPE_CHECKING:
     from .dialling import Dialling
     from .kept_waiting import Find
     from .termination import Termination
+
+    class NotWoken(Protocol):
+        """What is to be said of an event loop that sleeps with something to do; nothing, of any other."""
+
+        @property
+        def way(self) -> Sequence[tuple[str, Place]]: ...
+        @property
+        def advice(self) -> str: ...
+
 
 __tracebackhide__ = True  # pytest: end tracebacks at the server's own line
 
@@ -57,9 +67,9 @@ class Outcome:
     """How the peers of a run have fared. Its attributes are many, as it is asked last, about everything."""
 
     __slots__ = (
-        "_clock", "_closed_before", "_dialling", "_handled_at", "_handled_name", "_is_gone", "_killed_at", "_monitor",
-        "_network", "_peers", "_records", "_returned_after", "_stalls", "killed", "late", "leaked", "left", "returned",
-        "watches",
+        "_clock", "_closed_before", "_dialling", "_handled_at", "_handled_name", "_is_gone", "_killed_at",
+        "_monitor", "_network", "_peers", "_records", "_returned_after", "_stalls", "killed", "late", "leaked", "left",
+        "returned", "watches",
     )  # fmt: skip
 
     def __init__(
@@ -303,7 +313,7 @@ class Outcome:
         alone = alone if self.returned else "nobody ever listened for it"
         return {"what": f"was never connected: {alone}", "advice": advice}, note
 
-    def stuck(self, peer: Player, table: str, left: Sequence[Finding] = ()) -> Finding:
+    def stuck(self, peer: Player, table: str, left: Sequence[Finding], loop: NotWoken) -> Finding:
         """A peer waits in vain; or, what that comes of: a task has died, or a thread has left it, says `left`."""
         program = self._monitor.witness.program
         what = f"{peer.name} waits in vain {peer.turn.waits_for}, and the {program} sleeps"
@@ -312,8 +322,9 @@ class Outcome:
             return dead.beside(f"{what}.", peer.conversation)
         if left:
             return left[0].beside(f"{left[0].note} {what}.", lambda: f"{peer.conversation()}\n\n{table}")
-        fields = {"what": what, "hangs": HANGS.format(program), "advice": self._advice(peer)}
-        return Finding("stuck", peer.name, fields, block=f"{peer.conversation()}\n\n{table}", made=peer.place())
+        fields = {"what": what, "hangs": HANGS.format(program), "advice": loop.advice or self._advice(peer)}
+        block = f"{peer.conversation()}\n\n{table}"
+        return Finding("stuck", peer.name, fields, block=block, made=peer.place(), way=loop.way)
 
     def _advice(self, peer: Player) -> str:
         if peer.stream is None:
@@ -367,7 +378,7 @@ class Outcome:
         return f"{what}, and epoll has told of it, and does not again. {cure}."
 
     def not_returned(
-        self, call: tuple[str, str], termination: Termination, does: str = "", threads: str = ""
+        self, call: tuple[str, str], termination: Termination, loop: NotWoken, does: str = "", threads: str = ""
     ) -> Finding:
         """A program is run until it returns; this one does not. does, threads: what each does, if there are several."""
         seconds = (self._clock.now - termination.since) / SECOND
@@ -386,11 +397,13 @@ class Outcome:
                 f"It was told to stop by a signal, at {when}, and goes on: does it catch KeyboardInterrupt or"
                 " CancelledError, and wait again? Does nobody look at what its handler has set?"
             )
-        if not termination.listened and any(not peer.is_backend for peer in self._peers):
+        if loop.advice:
+            advice = loop.advice
+        elif not termination.listened and any(not peer.is_backend for peer in self._peers):
             advice = f"It has never listened, so that no client could connect. {advice}"
         hangs = "whoever waits for this program hangs."
         fields = {"what": what, "hangs": hangs, "advice": advice}
-        return Finding("stuck", None, fields, block=threads)
+        return Finding("stuck", None, fields, block=threads, way=loop.way)
 
 
 def _is_a_librarys(code: CodeType) -> bool:

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Final
 from .._ending.ending import interruption
 from .._judge.trace import caller, seconds_text
 from .nobody_comes import left_to_nobody
+from .not_woken import not_woken
 from .signals import Signals, name_of
 
 if TYPE_CHECKING:
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     from .._judge.trace import Nanoseconds
     from .dialling import Dialling
     from .dropped import Dropped
+    from .holdings import Holdings
     from .log import Log
     from .outcome import Outcome
     from .stack import Stack
@@ -43,6 +45,8 @@ if TYPE_CHECKING:
         def dialling(self) -> Dialling: ...
         @property
         def dropped(self) -> Dropped: ...
+        @property
+        def holdings(self) -> Holdings: ...
         @property
         def termination(self) -> Termination: ...
         @property
@@ -160,7 +164,8 @@ class Stopping:
             if (termination.completes or not termination.is_server) and world.monitor.in_force("stuck"):
                 table = None if world.threads is None else world.threads.table()
                 threads = () if table is None else (table[0].state, table.alive)
-                world.monitor.end_at(world.outcome.not_returned(world.call, termination, *threads), *world.call)
+                found = world.outcome.not_returned(world.call, termination, not_woken(world), *threads)
+                world.monitor.end_at(found, *world.call)
             self._note()
             if self._asks_by_signal():
                 return

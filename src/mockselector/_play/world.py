@@ -26,6 +26,7 @@ from .dropped import Dropped
 from .holdings import Holdings
 from .log import Log
 from .nobody_comes import left_to_nobody
+from .not_woken import not_woken
 from .outcome import Outcome
 from .player import GivenUp, Player
 from .spinning import Spinning
@@ -384,14 +385,13 @@ class World:
         if never is not None:
             never()
         self.turns.given_up()
-        records = self.holdings.records.items()
-        its = [record for one, record in records if one.stream is not None and one.stream.other.peer is peer]
+        its = [own for one, own in self.holdings.records.items() if (to := one.stream) and to.other.peer is peer]
         for record in its if self.call[0] != "send" else ():
             self.monitor.short_sends.judge_unsent(record, *self.call)
         if self.in_force("stuck", peer):
             tables = [self.table().about(peer.name), *[threads_table(self).alive] * (self.threads is not None)]
             left = left_to_nobody(self, at_end=False, among=its)
-            self.fail(self.outcome.stuck(peer, "\n\n".join(tables), left))
+            self.fail(self.outcome.stuck(peer, "\n\n".join(tables), left, not_woken(self)))
         peer.given_up = True
         peer.turn.wake()
 
