@@ -800,6 +800,32 @@ def test_daemons_are_ended_where_they_wait() -> None:
     assert ended == kept
 
 
+@pytest.mark.parametrize("closes", [True, False])
+def test_a_peer_whose_daemon_was_ended_with_the_program_is_told_so(closes: bool) -> None:
+    """What it does when it is ended here, it does not do in production: the program has not closed anything."""
+
+    def main() -> None:
+        def serves() -> None:
+            conn, _ = listener.accept()
+            try:
+                conn.recv(10)
+            finally:
+                if closes:
+                    conn.close()
+
+        with socket.create_server(("localhost", 0)) as listener:
+            start(serves, daemon=True)
+            time.sleep(1)
+
+    with pytest.raises(ScenarioError, match=r"^\[unmet-expectation\] alice") as caught, Scenario() as net:
+        net.client("alice").waits(2).sends(b"hi").expects(b"hi")
+        net.run(main)
+    text = " ".join(str(caught.value).split())
+    assert "has closed" not in text
+    daemon = ", which has ended Thread-1 (serves), a daemon, where it waited" if closes else ""
+    assert f"but the server has returned{daemon} " in text, text
+
+
 def test_what_a_thread_cleans_up_takes_its_time() -> None:
     def works() -> None:
         try:

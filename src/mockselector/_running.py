@@ -69,6 +69,7 @@ class Run:
         watch = self._guard()
         result: R | None = None
         error: BaseException | None = None
+        returned_at: int | None = None
         try:
             try:
                 with under:
@@ -77,12 +78,15 @@ class Run:
                         try:
                             result = server()
                             wait_for_threads(world)
+                            returned_at = len(world.monitor.rows)
                         except BaseException as one:
                             if world.is_over or self._is_own(one):
                                 tidy(world, forced=world.ending.times > PATIENCE or world.frozen)
                             raise
                     finally:
                         end_threads(world)
+                        if returned_at is not None:
+                            world.outcome.ends_daemons(returned_at)
                         world.comes_back()
             finally:
                 watch.end()

@@ -67,7 +67,7 @@ class Outcome:
     """How the peers of a run have fared. Its attributes are many, as it is asked last, about everything."""
 
     __slots__ = (
-        "_clock", "_closed_before", "_dialling", "_handled_at", "_handled_name", "_is_gone", "_killed_at",
+        "_clock", "_closed_before", "_daemons", "_dialling", "_handled_at", "_handled_name", "_is_gone", "_killed_at",
         "_monitor", "_network", "_peers", "_records", "_returned_after", "_stalls", "killed", "late", "leaked", "left",
         "returned", "watches",
     )  # fmt: skip
@@ -94,6 +94,7 @@ class Outcome:
         """What a thread has accepted, and no other has come to."""
         self.killed = ""
         """The signal that has ended its process."""
+        self._daemons: Final[dict[str, str]] = {}  # what daemons had when it returned, and what each is called
         self._killed_at = sys.maxsize  # how many rows there were then
         self._is_gone = False  # the process of the program has ended
         self._returned_after = ""  # which exception, as the rest of a sentence
@@ -196,11 +197,24 @@ class Outcome:
         """How the program has left a peer without closing its connection, as half a sentence; "": it has closed it."""
         if not self._is_gone or peer.serial in self._closed_before:
             return ""
-        return self._over_text() if self.returned or self.killed else "the scenario is over"
+        if not (self.returned or self.killed):
+            return "the scenario is over"
+        daemon = self._daemons.get(peer.name)
+        return self._over_text() + ("" if daemon is None else f", which has ended {daemon}, a daemon, where it waited")
 
     def kills(self, name: str) -> None:
         """A signal ends its process: what it does from now on, no process does."""
         self.killed, self._killed_at = name, len(self._monitor.rows)
+
+    def ends_daemons(self, since: int) -> None:
+        """The program has returned, and its daemons were ended: what these have closed, the end of the process does.
+
+        since: how long the trace was then.
+        """
+        rows, whose = self._monitor.rows, self._monitor.whose
+        for at in range(since, len(rows), WIDTH):
+            if rows[at] == "close" and whose is not None:
+                self._daemons[rows[at + 1]] = whose.at(at // WIDTH)
 
     def _over_text(self) -> str:
         if self.killed:
@@ -230,6 +244,7 @@ class Outcome:
                 detail is None and not (for_good and (name in monitor.witness.reasons or _is_a_librarys(code)))
             ):
                 closed.add(name)
+        closed -= self._daemons.keys()
         self._closed_before = frozenset(
             peer.serial
             for peer in self._peers
