@@ -7,6 +7,7 @@ first one has brought about. In a scenario, the first one lets all others go on.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import platform
 import select
@@ -174,6 +175,9 @@ def _drains(case: Case) -> None:
         except BlockingIOError:
             if not case.ground.real:
                 time.sleep(SHORT)
+    with contextlib.suppress(BlockingIOError, ConnectionError):  # and what it has left, as it may not have been faster
+        while case.second.is_over and case.other.recv(1 << 20, socket.MSG_DONTWAIT):
+            pass
 
 
 def _makes_room(case: Case) -> None:
