@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import selectors
 import socket
+import weakref
 from selectors import EVENT_READ
 from typing import TYPE_CHECKING
 
@@ -324,3 +325,24 @@ def test_what_the_collector_finds_when_the_program_is_out_is_nothing_that_it_has
         return [str(event) for event in net.trace]
 
     assert trace(1) == trace(100_000)
+
+
+def test_what_a_run_leaves_is_collected_between_runs(monkeypatch: pytest.MonkeyPatch) -> None:
+    def run() -> weakref.ref[object]:
+        with Scenario() as net:
+            net.client("alice").closes()
+            net.run(serve, "closes")
+        return weakref.ref(net._world)
+
+    thresholds = gc.get_threshold()
+    gc.set_threshold(0)  # nobody else collects
+    try:
+        monkeypatch.setattr("mockselector._ending.garbage._took", 3600.0)  # nor is it due
+        left = run()
+        run()
+        assert left() is not None, "it is no garbage, and shows nothing"
+        monkeypatch.setattr("mockselector._ending.garbage._took", 0.0)
+        run()
+        assert left() is None
+    finally:
+        gc.set_threshold(*thresholds)

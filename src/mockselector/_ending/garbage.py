@@ -4,7 +4,8 @@ Owns that one question. Python's collector runs when so many objects have been m
 them: a socket in a cycle would be closed at a moment that depends on what else the process does. So
 it is off while a scenario runs, in whatever thread, and whoever runs one calls `collect()` where it
 makes a difference. What was alive before is frozen meanwhile (`gc.freeze`): it costs a collection
-nothing. Owns as well that what a server leaves behind goes while the run is still looked after. Knows nothing of
+nothing. As Python forgets by that how much there was to look through, it would never again look by itself through what
+is old, and so what each run leaves is collected between runs. Owns as well that what a server leaves behind goes while the run is still looked after. Knows nothing of
 scenarios.
 """
 
@@ -12,6 +13,7 @@ from __future__ import annotations
 
 import gc
 from _thread import RLock
+from time import perf_counter
 
 from .._judge.standing import close_tasks
 from .ending import EndException
@@ -26,12 +28,18 @@ if TYPE_CHECKING:
 OF_PYTHON: Final = 2000
 """More objects than a Python itself freezes as it starts, some hundred in 3.12; a program that freezes has more."""
 
+SELDOM: Final = 20
+"""Between runs all is looked through when runs have taken so many times as long as that took the last time."""
+
 _lock: Final = RLock()
 _open: Final[dict[Held, None]] = {}  # in all threads
 _freezes = False
 """Whether the program has been seen to freeze objects of its own: they are its business from then on."""
 _before: bool | None = None
 """Whether it was on; None: all is put back."""
+_began = 0.0  # when the first of these was opened, in seconds
+_since = 0.0  # how long runs have taken since all was last looked through
+_took = 0.02  # how long that took
 
 
 class Held:
@@ -39,14 +47,14 @@ class Held:
 
     def begin(self) -> None:
         """From now on."""
-        global _before, _freezes
+        global _before, _began, _freezes
         with _lock:
             _open[self] = None
             if _before is None:
                 _freezes = _freezes or gc.get_freeze_count() > OF_PYTHON  # to count them takes a while if they are many
                 if _freezes:
                     gc.collect()  # else what an earlier run has left as garbage would be collected in this one
-                _before = gc.isenabled()
+                _before, _began = gc.isenabled(), perf_counter()
                 gc.disable()
                 if not _freezes:
                     gc.freeze()
@@ -60,8 +68,20 @@ class Held:
                     gc.unfreeze()
                 if _before:
                     gc.enable()
+                    if not _freezes:
+                        _look_through_if_due()
                 _before = None
             _open.pop(self, None)
+
+
+def _look_through_if_due() -> None:
+    """Between two runs: collect what earlier ones have left."""
+    global _since, _took
+    ends = perf_counter()
+    _since += ends - _began
+    if _since > SELDOM * _took:
+        gc.collect()
+        _since, _took = 0.0, perf_counter() - ends
 
 
 def collect(*, whole: bool) -> None:
