@@ -4,9 +4,9 @@ Owns that one question. Python's collector runs when so many objects have been m
 them: a socket in a cycle would be closed at a moment that depends on what else the process does. So
 it is off while a scenario runs, in whatever thread, and whoever runs one calls `collect()` where it
 makes a difference. What was alive before is frozen meanwhile (`gc.freeze`): it costs a collection
-nothing. As Python forgets by that how much there was to look through, it would never again look by itself through what
-is old, and so what each run leaves is collected between runs. Owns as well that what a server leaves behind goes while the run is still looked after. Knows nothing of
-scenarios.
+nothing. As Python forgets by that how much there was to look through, it would never again look by
+itself through what is old, and so what each run leaves is collected between runs. Owns as well that
+what a server leaves behind goes while the run is still looked after. Knows nothing of scenarios.
 """
 
 from __future__ import annotations
