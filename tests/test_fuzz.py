@@ -19,8 +19,8 @@ pytestmark = pytest.mark.slow
         Seeds(0, 20, "wild", "loopback"),
         Seeds(0, 60, "right", "simulated"),
         Seeds(0, sum(map(len, PLANTED.values())), "planted", "simulated"),
-        Seeds(0, 100, "wild", "simulated", which="threads"),
-        Seeds(0, 40, "right", "simulated", which="threads"),
+        Seeds(0, 40, "wild", "simulated", limit=80.0, which="threads"),
+        Seeds(0, 30, "right", "simulated", limit=80.0, which="threads"),
     ],
     ids=["wild", "wild over real sockets", "right", "planted", "wild threads", "right threads"],
 )
