@@ -123,7 +123,7 @@ def suite(*tests: str, another: bool = True, setup: str = "pass") -> str:
 
 RUNNERS = {
     "unittest": ("-m", "unittest", "case"),
-    "pytest": ("-m", "pytest", "-p", "no:cacheprovider", "-p", "no:asyncio", "-q", "case.py"),
+    "pytest": ("-m", "pytest", "-p", "no:cacheprovider", "-p", "no:asyncio", "-p", "no:randomly", "-q", "case.py"),
 }
 runners = pytest.mark.parametrize("runner", RUNNERS)
 
