@@ -111,6 +111,17 @@ def test_each_test_of_a_case_has_a_scenario_that_is_judged_at_its_end() -> None:
     }
 
 
+def test_options_that_cannot_be_are_an_error_of_the_test() -> None:
+    class Wrong(ScenarioTestCase):
+        __test__ = False
+        scenario_options: ClassVar[Mapping[str, Any]] = {"patience": "60"}
+
+        def test_it(self) -> None: ...
+
+    (told,) = outcomes(Wrong)["test_it"]
+    assert told.startswith("ValueError: patience= takes a number of seconds")
+
+
 # -- simulated -------------------------------------------------------------------------------------
 
 

@@ -226,6 +226,16 @@ mockselector_watchdog = none
             "mockselector_patience = long",
             "mockselector_patience in the ini file takes a number; got 'long'",
         ),
+        (
+            "@pytest.mark.mockselector(allow={'unread-dat'})\ndef test_it(): ...",
+            "",
+            "its scenario cannot be made: allow= got",
+        ),
+        (
+            "def test_it(): ...",
+            "mockselector_simulate = true\nmockselector_allow = unread-dat",
+            "its scenario cannot be made: allow= got",
+        ),
         ("def test_it(): ...", "mockselector_simulate = nowhere", "names nowhere, which does not exist"),
         ("def test_it(): ...", "mockselector_simulate = . : perhaps", "takes lines like `true`, `observe`"),
     ],
@@ -448,7 +458,8 @@ def test_4():
     ran = run(folder / "over", suite, "--mockselector-simulate")
     assert ran.by_name == {"test_1": "passed", "test_2": "failure", "test_3": "skipped", "test_4": "passed"}
     assert ran.says(
-        "its fixture 'shared' (module) was made in the scenario of earlier tests", "end with test_it.py::test_2"
+        "its fixture 'shared' (module) was made in the scenario of earlier tests",
+        "end by what was found in test_it.py::test_2",
     )
 
 
@@ -547,6 +558,33 @@ def test_is_not_reached():
         "test_prints": "passed", "test_numbers[1]": "passed", "test_numbers[2]": "passed", "test_stops_here": "failure",
     }  # fmt: skip
     assert ran.says("stopping after 1 failures", "SETUP    F tmp_path")
+
+
+def test_what_a_failed_test_shows_is_its_own_part_of_a_shared_scenario(folder: Path) -> None:
+    suite = """
+@pytest.fixture(scope="module")
+def shared():
+    server, thread = serving()
+    yield server
+    stop(server, thread)
+
+def test_1(shared):
+    socket.create_connection(shared.server_address).close()
+    assert 0
+
+@pytest.mark.parametrize("number", range(20))
+def test_2(shared, number):
+    ask(shared)
+"""
+    ran = run(folder / "part", suite, "--mockselector-simulate")
+    shown = ran.text.partition("mockselector: trace")[2].partition("======")[0]
+    assert "connection.connect" in shown
+    assert "b'hi" not in shown
+
+
+def test_a_thread_that_dies_is_told_once_and_no_end(simulated: Ran) -> None:
+    assert "EndException" not in simulated.text
+    assert simulated.text.count("(<lambda>) has died of KeyError: 'key', and only") == 2  # in full, and in the summary
 
 
 # -- strict lists of events --------------------------------------------------------------------------

@@ -267,5 +267,10 @@ def running_loop() -> EventLoop:
             " net.run(main)"
         )
     if loop._world is not None:
+        if loop._world.dialling.outside is not None:
+            loop._world.refuse(
+                "the test enters a scenario of its own by `async with`, and runs in one already:"
+                " @pytest.mark.mockselector(simulate=False) leaves it alone"
+            )
         raise RuntimeError("a scenario is under this event loop already: leave its block before another one is entered")
     return loop

@@ -54,7 +54,14 @@ class ScenarioTestCase(unittest.TestCase):
 
     def run(self, result: unittest.TestResult | None = None) -> unittest.TestResult | None:
         """As `unittest.TestCase.run`."""
-        self.net = Scenario(**self.scenario_options)
+        try:
+            self.net = Scenario(**self.scenario_options)
+        except (TypeError, ValueError):
+            result = self.defaultTestResult() if result is None else result
+            result.startTest(self)
+            result.addError(self, sys.exc_info())
+            result.stopTest(self)
+            return result
         self.net._world.monitor.script = None  # a method of this class: whoever reads an error knows
         self.net.__enter__()
         try:

@@ -5,11 +5,13 @@ Owns that a test that has failed is not told twice, and what of its scenario is 
 
 from __future__ import annotations
 
+import inspect
 from contextlib import suppress
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import pytest
 
+from .._judge.trace import place
 from .._scenario import Scenario
 from .options import scenario_options
 from .telling import add_sections, sections
@@ -33,6 +35,8 @@ def scenario(request: pytest.FixtureRequest) -> Iterator[Scenario]:
     """A `Scenario`, with the options of the marker; left when the test is at its end."""
     item: pytest.Item = request.node
     net = Scenario(**scenario_options(item))
+    function: Any = getattr(item, "function", None)  # Any: a test's
+    net._world.monitor.script = None if function is None else place(inspect.unwrap(function).__code__, 0)
     item.stash[NETS] = [net]
     net.__enter__()
     yield net

@@ -81,6 +81,12 @@ def check(item: pytest.Item) -> None:
                 known = ", ".join((*OPTIONS, "simulate"))
                 raise pytest.UsageError(f"{given} has no option {name!r}; it takes {known}")
         _mode(mark.kwargs.get("simulate", True), f"{given} takes simulate=")
+    from .._scenario import Scenario  # here: only where a test has anything to do with one
+
+    try:
+        Scenario(**scenario_options(item))
+    except (TypeError, ValueError) as error:
+        raise pytest.UsageError(f"{item.nodeid}: its scenario cannot be made: {error}") from None
 
 
 def _mode(value: object, what: str) -> str:

@@ -81,7 +81,7 @@ def pytest_collection_finish(session: pytest.Session) -> None:
         return
     from .options import check, mode_of
 
-    for item in marked:
+    for item in marked or session.items[:1]:  # what the ini file says is the same for all
         check(item)
     if any(mode_of(item) for item in session.items):
         from .protocol import Protocol

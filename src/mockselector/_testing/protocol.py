@@ -38,6 +38,8 @@ class Played:
         self.ended: set[str] = set()
         """Those phases that have failed when the scenario was at its end already, and so by that."""
         self.findings: list[ScenarioError] = []
+        self.rows = slice(0, None)
+        """Of the trace, those that are its own."""
         self.refusal = ""
         self.saved = 0.0
 
@@ -90,12 +92,13 @@ class Protocol:
             simulation.run(plays)
         finally:
             self._simulation = self._runs = None
-            self._dead.update(dict.fromkeys(self._wide, played[-1].item.nodeid if played else item.nodeid))
+            self._dead.update(dict.fromkeys(self._wide, _ended(simulation, played[-1].item if played else item)))
         known = sum(len(one.findings) for one in played)
         last = played[-1]
         if not last.reports:
             last.reports = [self._tear_down(last.item, following if last.item is item else self._after(last.item))]
         last.findings += simulation.findings[known:]
+        last.rows = slice(last.rows.start, None)  # with the end of the run
         last.refusal, last.saved = last.refusal or simulation.refusal, simulation.saved
         for one in played:
             self._done[one.item] = told(one, simulation)
@@ -107,8 +110,11 @@ class Protocol:
         played, before = Played(item), len(simulation.findings)
         played.refusal = self._lost(item)
         self._runs = played
+        begins = len(simulation.net.trace)
+        played.rows = slice(begins, None)
         playing.append(played)  # at once: it may be ended by an interrupt, which pytest passes on
         played.reports = runtestprotocol(item, log=False, nextitem=following)
+        played.rows = slice(begins, len(simulation.net.trace))
         played.findings = simulation.findings[before:]
         played.refusal = played.refusal or simulation.refusal
 
@@ -158,7 +164,7 @@ class Protocol:
                 else:
                     return (
                         f"its fixture {fixture.argname!r} ({fixture.scope}) was made in the scenario of earlier tests,"
-                        f" which has come to its end with {self._dead[fixture]}"
+                        f" which has come to its end {self._dead[fixture]}"
                     )
         return ""
 
@@ -187,7 +193,7 @@ def told(played: Played, simulation: Simulation) -> list[pytest.TestReport]:
         reports = [_instead(played, report, ended_by, others=others) for report in reports]
     for report in reports:
         if report.failed:
-            telling.add_sections(report, simulation.net)
+            telling.add_sections(report, simulation.net, played.rows)
             if ended_by is not None and others:
                 report.sections.append(("mockselector: found", str(ended_by)))
     telling.carry(reports[-1], [one for one in played.findings if one is not ended_by], played.saved)
@@ -201,8 +207,17 @@ def _instead(played: Played, report: pytest.TestReport, finding: ScenarioError, 
     called = any(one.when == "call" for one in played.reports)
     tells = raised[0] if raised else "call" if called else "setup"
     if when == tells and not others:
-        return report if raised else telling.failed(played.item, report, finding)
+        return report if raised else telling.failed(played.item, report, finding, played.errors.get(when))
     return telling.passed(played.item, report) if when in played.ended else report
+
+
+def _ended(simulation: Simulation, last: pytest.Item) -> str:
+    """How a scenario came to its end, as the rest of a sentence."""
+    if simulation.ended_by is not None:
+        return f"by what was found in {last.nodeid}"
+    if simulation.refusal:
+        return f"as {last.nodeid} cannot be simulated"
+    return f"after {last.nodeid}, as the test that came next could not be run in it (has it a marker, or `net`?)"
 
 
 def things(simulation: Simulation) -> set[object]:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 import pytest
 from _pytest._code.code import ReprFileLocation
 
+from .._ending.ending import EndException
 from .._judge.errors import ScenarioError
 from .._judge.trace import shown_path
 
@@ -32,30 +33,35 @@ SAVED: Final = "mockselector_saved_s"
 """Likewise, how many seconds of waiting a test was saved."""
 
 
-def sections(net: Scenario) -> list[tuple[str, str]]:
-    """What a scenario has to show of a test that has failed."""
-    world = net._world
-    whole = net.trace.whole
-    lines = [f"... {len(whole) - ROWS:,} earlier"] * (len(whole) > ROWS)
-    for event in whole[-ROWS:]:
+def sections(net: Scenario, rows: slice | None = None) -> list[tuple[str, str]]:
+    """What a scenario has to show of a test that has failed; rows: those of the trace that are this test's."""
+    events = net.trace.whole if rows is None or rows == slice(0, None) else net.trace[rows]
+    lines = [f"... {len(events) - ROWS:,} earlier"] * (len(events) > ROWS)
+    for event in events[-ROWS:]:
         who = event.thread or ("" if event.actor in ("server", event.socket) else event.actor)
         file, line, _ = event.place
         lines.append(f"{event.time:>9.3f} s  {f'{who}: ' if who else ''}{event}  ({shown_path(file)}:{line})")
-    found = [("trace", "\n".join(lines)), ("conversations", "\n".join(world.outcome.scripts()))]
-    tables = (("sockets", net.sockets()), ("threads", net.threads()))
-    found += [(name, str(table)) for name, table in tables if len(table) > (name == "threads")]
+    found = [("trace", "\n".join(lines)), ("conversations", "\n".join(net._world.outcome.scripts()))]
+    if rows is None or rows.stop is None:
+        tables = (("sockets", net.sockets()), ("threads", net.threads()))
+        found += [(name, str(table)) for name, table in tables if len(table) > (name == "threads")]
     return [(f"mockselector: {name}", text) for name, text in found if text]
 
 
-def add_sections(report: pytest.TestReport, net: Scenario) -> None:
+def add_sections(report: pytest.TestReport, net: Scenario, rows: slice | None = None) -> None:
     """Show that with a report; once."""
-    for name, text in sections(net):
+    for name, text in sections(net, rows):
         if all(name != other for other, _ in report.sections):
             report.sections.append((name, text))
 
 
-def failed(item: pytest.Item, report: pytest.TestReport, finding: ScenarioError) -> pytest.TestReport:
-    """The report of a phase of a test in which something was found, in the place of what it was."""
+def failed(
+    item: pytest.Item, report: pytest.TestReport, finding: ScenarioError, error: BaseException | None
+) -> pytest.TestReport:
+    """The report of a phase of a test in which something was found, in the place of what it was.
+
+    error: by which the phase has failed then; shown, if it is the test's own.
+    """
 
     def finds() -> None:
         raise finding
@@ -68,7 +74,7 @@ def failed(item: pytest.Item, report: pytest.TestReport, finding: ScenarioError)
         path, line, _ = item.location
         told.reprcrash = ReprFileLocation(path, (line or 0) + 1, info.exconly())
         made.longrepr = told
-    if report.failed and not isinstance(report.longrepr, (str, tuple)):
+    if error is not None and not isinstance(error, EndException):
         made.sections.append(("mockselector: what came of that", str(report.longrepr)))
     return made
 
