@@ -437,6 +437,8 @@ def test_such_a_pool_from_before_is_refused() -> None:
         with pytest.raises(NotImplementedError, match=r"^ThreadPool\(\) .*: its threads were started before the scen"):
             run(lambda: pool.apply(int))
         assert pool.apply(int) == 0
+        pool.close()
+        pool.join()  # else its thread may still be about to end in the next test
 
 
 def test_futures_are_waited_for() -> None:
