@@ -69,25 +69,10 @@ class Run:
         watch = self._guard()
         result: R | None = None
         error: BaseException | None = None
-        returned_at: int | None = None
         try:
             try:
                 with under:
-                    try:
-                        watch.begin()
-                        try:
-                            result = server()
-                            wait_for_threads(world)
-                            returned_at = len(world.monitor.rows)
-                        except BaseException as one:
-                            if world.is_over or self._is_own(one):
-                                tidy(world, forced=world.ending.times > PATIENCE or world.frozen)
-                            raise
-                    finally:
-                        end_threads(world)
-                        if returned_at is not None:
-                            world.outcome.ends_daemons(returned_at)
-                        world.comes_back()
+                    result = self._inside(watch, server)
             finally:
                 watch.end()
                 world.ending.left()
@@ -108,6 +93,35 @@ class Run:
             self._afterwards(error)
         finally:
             del error  # it refers to this frame
+        return result
+
+    # Functions of their own, as no `finally:` around protects a `try:` of the same one, up to Python 3.12.
+
+    def _inside(self, watch: Watchdog, server: Callable[[], R]) -> R:
+        """Call it, with the guard looking on, and end its threads."""
+        world = self._world
+        returned_at: int | None = None
+        try:
+            watch.begin()
+            result = self._to_its_end(server)
+            returned_at = len(world.monitor.rows)
+        finally:
+            end_threads(world)
+            if returned_at is not None:
+                world.outcome.ends_daemons(returned_at)
+            world.comes_back()
+        return result
+
+    def _to_its_end(self, server: Callable[[], R]) -> R:
+        """Call it, wait for its threads; if it is ended, leave tidy what it had."""
+        world = self._world
+        try:
+            result = server()
+            wait_for_threads(world)
+        except BaseException as one:
+            if world.is_over or self._is_own(one):
+                tidy(world, forced=world.ending.times > PATIENCE or world.frozen)
+            raise
         return result
 
     def _check_open(self) -> None:
