@@ -29,6 +29,7 @@ BLOCKED: Final = ("cacheprovider", "asyncio", "anyio", "randomly", "xdist", "tim
 
 SERVER: Final = '''
 import selectors, socket, socketserver, threading, time
+import pytest
 
 class Upper(socketserver.StreamRequestHandler):
     def handle(self):
@@ -45,6 +46,18 @@ def stop(server, thread):
     server.shutdown()
     thread.join()
     server.server_close()
+
+@pytest.fixture
+def server():
+    server, thread = serving()
+    yield server
+    stop(server, thread)
+
+@pytest.fixture(scope="module")
+def shared():
+    server, thread = serving()
+    yield server
+    stop(server, thread)
 
 def ask(server, waits=0):
     with socket.create_connection(server.server_address) as conn:
@@ -266,18 +279,6 @@ def test_it(net):
 SIMULATED: Final = """
 import asyncio, unittest
 
-@pytest.fixture
-def server():
-    server, thread = serving()
-    yield server
-    stop(server, thread)
-
-@pytest.fixture(scope="module")
-def shared():
-    server, thread = serving()
-    yield server
-    stop(server, thread)
-
 def test_right(server):
     ask(server, waits=1000)
 
@@ -437,12 +438,6 @@ def test_a_path_after_the_option_is_a_path(simulated: Ran, observed: Ran) -> Non
 
 def test_tests_of_a_fixture_whose_scenario_is_over_are_skipped(folder: Path) -> None:
     suite = """
-@pytest.fixture(scope="module")
-def shared():
-    server, thread = serving()
-    yield server
-    stop(server, thread)
-
 def test_1(shared):
     ask(shared)
 
@@ -562,12 +557,6 @@ def test_is_not_reached():
 
 def test_what_a_failed_test_shows_is_its_own_part_of_a_shared_scenario(folder: Path) -> None:
     suite = """
-@pytest.fixture(scope="module")
-def shared():
-    server, thread = serving()
-    yield server
-    stop(server, thread)
-
 def test_1(shared):
     socket.create_connection(shared.server_address).close()
     assert 0

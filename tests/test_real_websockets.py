@@ -94,6 +94,12 @@ class Speaks:
             yield from self.says()
             yield from self.hears()
 
+    def stays(self) -> Play:
+        """Ask once, and wait for whatever comes then."""
+        yield from self.opens()
+        yield from self.asks("hi")
+        yield from self.hears()
+
     def leaves(self) -> Play:
         self.protocol.send_close(1000)
         yield from self.says()
@@ -205,14 +211,8 @@ def test_it_stops_by_closing_its_connections(ask: Callable[[Scenario], None]) ->
 @pytest.mark.skipif(sys.version_info < (3, 11), reason="an interrupt cancels nothing: it comes out of the loop")
 def test_a_client_that_stays_is_told_that_it_goes() -> None:
     speaks = Speaks()
-
-    def play() -> Play:
-        yield from speaks.opens()
-        yield from speaks.asks("hi")
-        yield from speaks.hears()
-
     with Scenario() as net:
-        net.client("alice").plays(play).expects_eof()
+        net.client("alice").plays(speaks.stays).expects_eof()
         net.interrupts(at=5)
         net.run(serve)
     assert speaks.got[-1].data[:2] == (1001).to_bytes(2, "big")
@@ -281,14 +281,8 @@ def test_in_threads_a_slow_client_and_some_that_reset_harm_nobody() -> None:
 )
 def test_in_threads_a_client_that_stays_is_told_that_it_goes() -> None:
     speaks = Speaks()
-
-    def play() -> Play:
-        yield from speaks.opens()
-        yield from speaks.asks("hi")
-        yield from speaks.hears()
-
     with Scenario() as net:
-        net.client("alice").plays(play).expects_eof().closes()
+        net.client("alice").plays(speaks.stays).expects_eof().closes()
         net.interrupts(at=5)
         net.run(serve_in_threads, net)
         assert net.now == 5

@@ -206,14 +206,13 @@ class OverSimulated(SimSocket):
         around = world.outcome.look_around(descriptor, own) if timeout is None else None
         kind = "recv" if event == EVENT_READ else "send"
         never = (lambda: self._tls_blocks(call, kind)) if timeout is None else None
-
-        def waits() -> bool | None:
-            return world.until(done, self._until, (call, self._record.name), never)
-
+        wait = (done, self._until, (call, self._record.name), never)
         if world.threads is not None and world.monitor.pedantic and call in ("recv", "send"):
-            found = alone_in(world.threads, self._record, "recv" if call == "recv" else "send", waits)
+            found = alone_in(
+                world.threads, self._record, "recv" if call == "recv" else "send", lambda: world.until(*wait)
+            )
         else:
-            found = waits()
+            found = world.until(*wait)
         if not found:
             raise TimeoutError(TIMES_OUT.get(call) or TIMES_OUT[event])
         took = world.clock.now - begun

@@ -225,15 +225,12 @@ class Waiting(Shell):
         # Whoever looks around is asked all the time; and of room, a selector is told only where there is much of it.
         on = self._descriptor if around is None and call[0] != "send" else None
         never = None if ends or how == 1 else (lambda: self._do(nothing[2]))
-
-        def waits() -> bool | None:
-            return (world.until if threads is None else self._among_others)(done, deadline, call, never, on)
-
+        until = world.until if threads is None else self._among_others
         if many and threads is not None and world.monitor.pedantic:
             operation: Literal["recv", "send"] = "recv" if nothing[0] == "recv:again" else "send"
-            found = alone_in(threads, self._record, operation, waits)
+            found = alone_in(threads, self._record, operation, lambda: until(done, deadline, call, never, on))
         else:
-            found = waits()
+            found = until(done, deadline, call, never, on)
         if world.monitor.pedantic:
             judge_held_up(world.monitor, start, *call, self._record)
         if not found:

@@ -120,14 +120,13 @@ def _simulated(test: Any, options: Mapping[str, Any]) -> Any:
     @functools.wraps(test)
     def runs(*args: Any, **kwargs: Any) -> Any:
         simulation = Simulation(options)
-        result: list[Any] = []
         try:
-            simulation.run(lambda: result.append(simulation.net.run(test, *args, **kwargs)))
+            result = simulation.run(test, *args, **kwargs)
         except BaseException as error:
             trim(error)
             raise
         _tell(simulation)
-        return result[0] if result else None
+        return result
 
     return runs
 
@@ -172,7 +171,7 @@ def _in_scenario(run: Callable[..., Any], options: Mapping[str, Any]) -> Callabl
             result = self.defaultTestResult()
         simulation = Simulation(options)
         recorder = _Recorder(result, simulation)
-        simulation.run(lambda: run(self, recorder))
+        simulation.run(run, self, recorder)
         for name, given in _told(self, recorder.calls, simulation):
             getattr(result, name)(*given)
         return result

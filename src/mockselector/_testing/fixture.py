@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 __tracebackhide__ = True  # pytest: end tracebacks at the server's own line
 
-NETS: Final = pytest.StashKey[list[Scenario]]()
+NET: Final = pytest.StashKey[Scenario]()
 """Of a test: its scenario."""
 
 FAILED: Final = pytest.StashKey[bool]()
@@ -37,7 +37,7 @@ def scenario(request: pytest.FixtureRequest) -> Iterator[Scenario]:
     net = Scenario(**scenario_options(item))
     function: Any = getattr(item, "function", None)  # Any: a test's
     net._world.monitor.script = None if function is None else place(inspect.unwrap(function).__code__, 0)
-    item.stash[NETS] = [net]
+    item.stash[NET] = net
     net.__enter__()
     yield net
     error: BaseException | None = item.stash.get(ERROR, None)
@@ -51,16 +51,16 @@ def scenario(request: pytest.FixtureRequest) -> Iterator[Scenario]:
 
 def notes(item: pytest.Item, call: pytest.CallInfo[None], report: pytest.TestReport) -> None:
     """A phase of a test is over: keep what it has failed by, and show its scenario with that."""
-    nets = item.stash.get(NETS, None)
+    net = item.stash.get(NET, None)
     item.stash[FAILED] = report.failed or item.stash.get(FAILED, False)
-    if nets is None or not report.failed:
+    if net is None or not report.failed:
         return
     if call.excinfo is not None and call.when != "teardown":
         item.stash[ERROR] = call.excinfo.value
-    add_sections(report, nets[0])
+    add_sections(report, net)
 
 
-def interrupted(item: pytest.Item | None) -> list[tuple[str, str]]:
+def interrupted(item: pytest.Item) -> list[tuple[str, str]]:
     """What the scenario of a test shows that was interrupted."""
-    nets = None if item is None else item.stash.get(NETS, None)
-    return [] if nets is None else sections(nets[0])
+    net = item.stash.get(NET, None)
+    return [] if net is None else sections(net)

@@ -22,6 +22,9 @@ STRICT, OBSERVE = MODES
 OPTIONS: Final = ("allow", "pedantic", "patience", "grace", "buffer", "date", "network", "watchdog")
 """Of `Scenario`, by their names there."""
 
+FOLDERS: Final = pytest.StashKey["dict[Path, str]"]()
+"""Of a session: what `folders()` has read, for each of its tests."""
+
 HELP: Final = {
     "allow": "ids of rules that are not judged, separated by blanks",
     "pedantic": "judge the pedantic rules too (true or false)",
@@ -106,8 +109,10 @@ def mode_of(item: pytest.Item) -> str:
     by_command: str | None = item.config.getoption("mockselector_simulate")
     if by_command is not None:
         return by_command
+    if FOLDERS not in item.config.stash:
+        item.config.stash[FOLDERS] = folders(item.config)
     nearest, mode = -1, ""
-    for folder, how in folders(item.config).items():
+    for folder, how in item.config.stash[FOLDERS].items():
         if (folder == item.path or folder in item.path.parents) and len(folder.parts) > nearest:
             nearest, mode = len(folder.parts), how
     return mode

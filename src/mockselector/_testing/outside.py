@@ -25,8 +25,6 @@ _TABLES: Final = ("/proc/net/tcp", "/proc/net/tcp6")
 _LISTENS: Final = "0A"
 """The state of a listener in these tables (man 5 proc)."""
 
-_real_open: Final = open
-
 
 class Outside:
     """What is said of connections that nobody in the test answers."""
@@ -69,7 +67,7 @@ def _really_listens(port: int) -> bool:
     """Whether a process of this machine listens there, as far as the system tells."""
     for path in _TABLES:
         try:
-            with _real_open(path, encoding="ascii") as table:
+            with open(path, encoding="ascii") as table:
                 lines = [line.split() for line in table][1:]
         except OSError:
             continue

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 __tracebackhide__ = True  # pytest: end tracebacks at the server's own line
 
 PROTOCOL: Final[pytest.StashKey[Protocol]] = pytest.StashKey()
-RUNS: Final[pytest.StashKey[list[pytest.Item]]] = pytest.StashKey()
+RUNS: Final = pytest.StashKey[pytest.Item]()
 STRICT: Final = pytest.StashKey[bool]()
 
 MARKER_TEXT: Final = (
@@ -92,7 +92,7 @@ def pytest_collection_finish(session: pytest.Session) -> None:
 @pytest.hookimpl(tryfirst=True)
 def pytest_runtest_protocol(item: pytest.Item, nextitem: pytest.Item | None) -> bool | None:
     """Run a test that is simulated."""
-    item.config.stash[RUNS] = [item]
+    item.config.stash[RUNS] = item
     protocol = item.config.stash.get(PROTOCOL, None)
     return None if protocol is None else protocol.plays(item, nextitem) or None
 
@@ -113,13 +113,8 @@ def pytest_fixture_setup(
     protocol = request.config.stash.get(PROTOCOL, None)
     if protocol is None:
         return (yield)
-    looks = protocol.sets_up(fixturedef)
-    next(looks)
-    try:
+    with protocol.sets_up(fixturedef):
         return (yield)
-    finally:
-        for _ in looks:
-            pass
 
 
 @pytest.hookimpl(wrapper=True, tryfirst=True)
@@ -171,11 +166,11 @@ class Tells:
 
     def pytest_keyboard_interrupt(self) -> None:
         """What the scenario shows of a test that was interrupted."""
-        items = self._config.stash.get(RUNS, None)
+        item = self._config.stash.get(RUNS, None)
         terminal: Any = self._config.pluginmanager.get_plugin("terminalreporter")
-        if items is not None and terminal is not None and "net" in getattr(items[0], "fixturenames", ()):
+        if item is not None and terminal is not None and "net" in getattr(item, "fixturenames", ()):
             from .fixture import interrupted
 
-            for name, text in interrupted(items[0]):
+            for name, text in interrupted(item):
                 terminal.section(name)
                 terminal.write_line(text)

@@ -6,7 +6,7 @@ run is told as what came of the tests.
 
 from __future__ import annotations
 
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any, Final
 
 import pytest
@@ -17,7 +17,7 @@ from .options import OBSERVE, is_simulated, mode_of, scenario_options
 from .simulating import Simulation
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Generator, Iterator
 
     from .._judge.errors import ScenarioError
 
@@ -128,6 +128,8 @@ class Protocol:
 
     def _is_shared(self, simulation: Simulation) -> bool:
         """Whether a fixture of a wider scope has something in a scenario still."""
+        if not self._wide:
+            return False
         alive = things(simulation)
         return any(made & alive for made in self._wide.values())
 
@@ -143,17 +145,20 @@ class Protocol:
 
     # -- fixtures of a wider scope --------------------------------------------------------------------
 
-    def sets_up(self, fixture: pytest.FixtureDef[Any]) -> Iterator[None]:
+    @contextmanager
+    def sets_up(self, fixture: pytest.FixtureDef[Any]) -> Generator[None]:
         """A fixture is set up: what it makes in the scenario is its own, if it is for more than one test."""
         simulation = self._simulation
         if simulation is None or fixture.scope == "function":
             yield
             return
         before = things(simulation)
-        yield
-        made = things(simulation) - before
-        if made:
-            self._wide[fixture] = made
+        try:
+            yield
+        finally:
+            made = things(simulation) - before
+            if made:
+                self._wide[fixture] = made
 
     def _lost(self, item: pytest.Item) -> str:
         """Which fixture of a test is of a scenario that is over, and how that came."""

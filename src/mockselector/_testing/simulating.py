@@ -20,8 +20,6 @@ if TYPE_CHECKING:
 
 __tracebackhide__ = True  # pytest: end tracebacks at the server's own line
 
-_clock: Final = perf_counter  # bound before any scenario can put another one there
-
 
 class _Cut(BaseException):
     """Ends a run whose program goes on, elsewhere."""
@@ -41,20 +39,24 @@ class Simulation:
         """Seconds of real time that its virtual time would have taken."""
         self._over = False
 
-    def run(self, test: Callable[[], object]) -> None:
-        """Call it. Raises what is no finding: a KeyboardInterrupt, what a runner stops with."""
-        began = _clock()
+    def run(self, test: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:  # Any: what a test takes and returns
+        """Call it, and return what it returns; None, if it is ended.
+
+        Raises what is no finding: its own exception, a KeyboardInterrupt, what a runner stops with.
+        """
+        began = perf_counter()
         try:
             with self.net as net:
-                net.run(test)
+                return net.run(test, *args, **kwargs)
         except (ScenarioError, NotImplementedError) as error:
             if error is not self._world.monitor.violation:
                 raise
         except (EndException, _Cut):
             pass
         finally:
-            self.saved = 0.0 if self.is_over else max(0.0, self.net.now - (_clock() - began))
+            self.saved = 0.0 if self.is_over else max(0.0, self.net.now - (perf_counter() - began))
             self._over = True
+        return None
 
     def cut(self) -> NoReturn:
         """Called by a test: the run ends here, and its end is not judged, as it is none."""
