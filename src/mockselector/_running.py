@@ -115,6 +115,7 @@ class Run:
     def _to_its_end(self, server: Callable[[], R]) -> R:
         """Call it, wait for its threads; if it is ended, leave tidy what it had."""
         world = self._world
+        world.ending.outside = sys._getframe().f_code  # what comes after the program is none of it
         try:
             result = server()
             wait_for_threads(world)
