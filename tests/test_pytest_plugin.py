@@ -24,8 +24,8 @@ pytestmark = pytest.mark.slow
 
 ROOT: Final = Path(__file__).parent.parent
 PLUGIN: Final = "mockselector._testing.plugin"
-BLOCKED: Final = ("cacheprovider", "asyncio", "anyio", "randomly", "xdist", "timeout", "cov")
-"""Other plugins, which take no part unless a test says so."""
+BLOCKED: Final = ("cacheprovider", "asyncio", "anyio", "randomly", "xdist", "timeout", "cov", "hypothesispytest")
+"""Other plugins, which take no part unless a test says so. (That of hypothesis takes two thirds of a short session.)"""
 
 SERVER: Final = '''
 import selectors, socket, socketserver, threading, time

@@ -121,9 +121,10 @@ def suite(*tests: str, another: bool = True, setup: str = "pass") -> str:
     return code
 
 
+BARE = [word for one in ("cacheprovider", "asyncio", "randomly", "hypothesispytest") for word in ("-p", f"no:{one}")]
 RUNNERS = {
     "unittest": ("-m", "unittest", "case"),
-    "pytest": ("-m", "pytest", "-p", "no:cacheprovider", "-p", "no:asyncio", "-p", "no:randomly", "-q", "case.py"),
+    "pytest": ("-m", "pytest", *BARE, "-q", "case.py"),
 }
 runners = pytest.mark.parametrize("runner", RUNNERS)
 
