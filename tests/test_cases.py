@@ -122,6 +122,28 @@ def test_options_that_cannot_be_are_an_error_of_the_test() -> None:
     assert told.startswith("ValueError: patience= takes a number of seconds")
 
 
+def test_a_coroutine_function_that_nobody_awaits_is_an_error_and_no_pass() -> None:
+    class Wrong(ScenarioTestCase):
+        __test__ = False
+
+        async def test_it(self) -> None:
+            raise AssertionError("it is awaited")
+
+    (told,) = outcomes(Wrong)["test_it"]
+    assert told.startswith("TypeError: test_it is a coroutine function, which unittest.TestCase calls and does not await")
+
+
+def test_of_a_case_that_awaits_them_they_are_run() -> None:
+    class Awaited(ScenarioTestCase, unittest.IsolatedAsyncioTestCase):
+        __test__ = False
+
+        async def test_it(self) -> None:
+            raise AssertionError("it is awaited")
+
+    (told,) = outcomes(Awaited)["test_it"]
+    assert told.startswith("AssertionError: it is awaited")
+
+
 # -- simulated -------------------------------------------------------------------------------------
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 import functools
 import sys
 import unittest
+from inspect import iscoroutinefunction
 from typing import TYPE_CHECKING, Any, ClassVar, Final, overload
 
 from .._ending.ending import trim
@@ -55,6 +56,7 @@ class ScenarioTestCase(unittest.TestCase):
     def run(self, result: unittest.TestResult | None = None) -> unittest.TestResult | None:
         """As `unittest.TestCase.run`."""
         try:
+            self._check_is_awaited()
             self.net = Scenario(**self.scenario_options)
         except (TypeError, ValueError):
             result = self.defaultTestResult() if result is None else result
@@ -69,6 +71,15 @@ class ScenarioTestCase(unittest.TestCase):
         finally:
             self.net._run.let_go()
             self.net._run.settled = True  # of a test that was skipped, or has failed, nobody asks it
+
+    def _check_is_awaited(self) -> None:
+        name = self._testMethodName
+        if iscoroutinefunction(getattr(self, name)) and not isinstance(self, unittest.IsolatedAsyncioTestCase):
+            raise TypeError(
+                f"{name} is a coroutine function, which unittest.TestCase calls and does not await, so that nothing of it"
+                f" would be run: write `def {name}(self)`, and let the scenario run a coroutine function of the program,"
+                " self.net.run(main)"
+            )
 
     def doCleanups(self) -> object:  # type: ignore[override]  # noqa: N802  (its name; the stubs have None for a bool)
         """As `unittest.TestCase.doCleanups`; the scenario is left at last."""
