@@ -403,7 +403,7 @@ RULES: Final[Mapping[RuleId, Rule]] = {
     ),
     "read-past-eof": Rule(
         "default",
-        means="A socket is read again after its end was read. (For one that was never registered, pedantic.)",
+        means="A socket is read again after its end was read; in a scenario, for the second time, as two layers of a protocol may each look for it. (Pedantic: the first time, and one that was never registered.)",
         says="{socket} was read again after its end had been read",
         suffers="recv() returns b'' at once, for ever: the loop spins, or keeps a dead connection.",
         mend="After b'' or a reset, unregister the socket and close it.",
