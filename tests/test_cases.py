@@ -130,7 +130,7 @@ def test_a_coroutine_function_that_nobody_awaits_is_an_error_and_no_pass() -> No
             raise AssertionError("it is awaited")
 
     (told,) = outcomes(Wrong)["test_it"]
-    assert told.startswith("TypeError: test_it is a coroutine function, which unittest.TestCase calls and does not await")
+    assert told.startswith("TypeError: test_it is a coroutine function, which unittest.TestCase calls and does not")
 
 
 def test_of_a_case_that_awaits_them_they_are_run() -> None:

@@ -23,7 +23,7 @@ QUARTER: Final = sys.version_info.minor % 4
 
 
 def some(number: int, mode: Mode, network: Network = "simulated", which: Which = "all") -> Seeds:
-    """This Python's part of so many programs."""
+    """Those of so many programs that this Python plays."""
     first, end = (number * part // 4 for part in (QUARTER, QUARTER + 1))
     return Seeds(first, end - first, mode, network, which=which)
 

@@ -76,9 +76,8 @@ class ScenarioTestCase(unittest.TestCase):
         name = self._testMethodName
         if iscoroutinefunction(getattr(self, name)) and not isinstance(self, unittest.IsolatedAsyncioTestCase):
             raise TypeError(
-                f"{name} is a coroutine function, which unittest.TestCase calls and does not await, so that nothing of it"
-                f" would be run: write `def {name}(self)`, and let the scenario run a coroutine function of the program,"
-                " self.net.run(main)"
+                f"{name} is a coroutine function, which unittest.TestCase calls and does not await: nothing of it would"
+                f" be run. Write `def {name}(self)`, and let the scenario run a coroutine function: self.net.run(main)"
             )
 
     def doCleanups(self) -> object:  # type: ignore[override]  # noqa: N802  (its name; the stubs have None for a bool)
