@@ -99,6 +99,12 @@ class Ran(NamedTuple):
         """Whether each of these was printed."""
         return all(text in self.text for text in texts)
 
+    @property
+    def saved(self) -> int:
+        """Seconds that were virtual, less those that the tests have really taken."""
+        told = re.search(r"^([\d,]+) s of waiting were virtual", self.text, re.MULTILINE)
+        return int(told[1].replace(",", "")) if told else 0
+
 
 def run(
     folder: Path, suite: str, *arguments: str, ini: str = "", beside: tuple[str, ...] = (), name: str = "test_it"
@@ -395,7 +401,7 @@ def test_whole_tests_run_in_a_scenario(simulated: Ran) -> None:
         "test_is_expected_to_find": "skipped",
     }  # fmt: skip
     assert simulated.by_name == {**RIGHT, **found}
-    assert re.search(r"[23],\d\d\d s of waiting were virtual", simulated.text)
+    assert 1900 < simulated.saved
 
 
 def test_what_is_found_says_which_rule_and_line(simulated: Ran) -> None:
@@ -744,7 +750,7 @@ async def test_it():
 """
     ran = run(folder / "asyncio", suite, "--mockselector-simulate", beside=("asyncio",))
     assert ran.by_name == {"test_it": "passed"}
-    assert ran.says("1,000 s of waiting were virtual")
+    assert 900 < ran.saved <= 1000
 
 
 @has("anyio")
@@ -762,4 +768,4 @@ async def test_it():
 """
     ran = run(folder / "anyio", suite, "--mockselector-simulate", beside=("anyio",))
     assert ran.by_name == {"test_it": "passed"}
-    assert ran.says("1,000 s of waiting were virtual")
+    assert 900 < ran.saved <= 1000
