@@ -5,6 +5,7 @@
     python3 .ci/dev.py test           lint, type-check, test on every Python found, build, documentation
     python3 .ci/dev.py fix            what a tool can mend: lint, format, the page of the rules
     python3 .ci/dev.py fix --golden   write the golden texts as well, as they are now: read the diff
+    python3 .ci/dev.py docs           build the documentation, as a site, in .envs/site
     python3 .ci/dev.py bench          print the benchmarks (with more arguments: hand them on)
 
 More words after `quick` and `test` are for pytest (test -k rules, quick tests/test_rules.py -x): only
@@ -288,6 +289,20 @@ def bench() -> None:
     run(python, "benchmarks", *sys.argv[2:])
 
 
+def docs() -> None:
+    """Build the documentation, as a site, in .envs/site."""
+    step = site(pythons())
+    step.run(shown=True)
+    finish([step], [], f"it begins with {ENVS / 'site' / 'index.html'}")
+
+
+def site(found: dict[int, str]) -> Step:
+    """What builds the documentation, in an environment of its own; a warning is an error."""
+    python = environment("docs", found[max(found)], "--group", "docs", "--editable", ".")
+    options = ("-W", "--keep-going", "-n", "-q", "-E", "-b", "html", "-d", ENVS / "doctrees")
+    return Step("documentation", python, "-m", "sphinx", *options, "docs", ENVS / "site")
+
+
 def quick() -> None:
     """Lint, mypy, and all tests but the slow ones, on one Python; further words are for pytest: only those tests."""
     start = time.monotonic()
@@ -367,7 +382,7 @@ def all_tests() -> None:
 
         try:
             wheel = built(dev)
-            begin(*checks(dev, path))
+            begin(*checks(dev, path), site(found))
             installed = environment("wheel", found[max(found)], str(wheel))
             # From elsewhere: inside of the checkout, pyright would look at the checkout.
             begin(Step("types of the wheel", dev, "-m", "pyright", "--verifytypes", "mockselector", "--ignoreexternal",
@@ -474,7 +489,7 @@ def finish(steps: list[Step], broken: list[str], passed: str) -> None:
     say(passed)
 
 
-COMMANDS = {"examples": examples, "quick": quick, "test": test, "fix": fix, "bench": bench}
+COMMANDS = {"examples": examples, "quick": quick, "test": test, "fix": fix, "docs": docs, "bench": bench}
 
 
 def main() -> None:

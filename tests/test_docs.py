@@ -2,86 +2,220 @@
 
 from __future__ import annotations
 
+import asyncio
 import inspect
-import linecache
+import os
 import re
+import shlex
+import subprocess
 import sys
-import types
 import unittest
+from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
+from textwrap import dedent
 from typing import Any
 
 import pytest
-from docs import make_rules
+from docs import check_site, drawings, make_rules
 
 import mockselector
-from mockselector import Scenario, ScenarioError
+from mockselector import EventLoop, Scenario
+from mockselector._judge.rules import LIFE, RULES
 
 ROOT = Path(__file__).parent.parent
-README = (ROOT / "README.md").read_text()
+README = ROOT / "README.md"
 CONTRIBUTING = ROOT / "CONTRIBUTING.md"
-PAGES = sorted([ROOT / "README.md", ROOT / "CHANGELOG.md", CONTRIBUTING, *(ROOT / "docs").glob("*.md")])
+PAGES = sorted([README, ROOT / "CHANGELOG.md", CONTRIBUTING, *(ROOT / "docs").rglob("*.md")])
+WRITTEN = [page for page in PAGES if page.parent.name != "rules"]
+"""The pages whose blocks are run here; those of the rules are the cases of test_rules."""
+
+# -- blocks -----------------------------------------------------------------------------------------------
 
 
-def blocks(text: str, language: str) -> list[str]:
-    return re.findall(rf"^```{language}\n(.*?)^```$", text, re.DOTALL | re.MULTILINE)
+@dataclass(frozen=True)
+class Block:
+    """A block of code on a page.
+
+    python: a program, which is run; if it begins with `# name.py`, a file in the folder in which the page's commands
+    are given. ini: pytest.ini in that folder. console: commands behind `$`, which are given, and what they print.
+    text: something shown; if it begins as an error does, that is what the last command prints.
+    """
+
+    page: Path
+    number: int
+    language: str
+    reason: str  # why it is not run; "": it is
+    text: str
+
+    @property
+    def id(self) -> str:
+        return f"{self.page.relative_to(ROOT)}-{self.number}"
+
+    @property
+    def file(self) -> str:
+        name = re.match(r"# (\w+\.py)\n", self.text) if self.language == "python" else None
+        return name[1] if name else "pytest.ini" if self.language == "ini" else ""
+
+    @property
+    def is_error(self) -> bool:
+        return self.language == "text" and self.text.startswith("mockselector.ScenarioError: ")
 
 
-EXAMPLES = [
-    (page.name, number, block)
-    for page in PAGES
-    for number, block in enumerate(blocks(page.read_text(), "python"))
-    if not block.startswith("# ")
-]
+def blocks(page: Path) -> list[Block]:
+    found = re.findall(r"^```([^\n]+)\n(.*?)^```$", page.read_text(), re.DOTALL | re.MULTILINE)
+    return [
+        Block(page, number, told.partition(" ")[0], told.partition(" not run: ")[2], text)
+        for number, (told, text) in enumerate(found)
+    ]
 
 
-@pytest.mark.parametrize(("page", "number", "block"), EXAMPLES, ids=[f"{page}-{n}" for page, n, _ in EXAMPLES])
-def test_examples_run(page: str, number: int, block: str, monkeypatch: pytest.MonkeyPatch) -> None:
+BLOCKS = [block for page in WRITTEN for block in blocks(page)]
+PROGRAMS = [block for block in BLOCKS if block.language == "python" and not block.file and not block.reason]
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_each_block_says_what_it_is(page: Path) -> None:
+    text = page.read_text()
+    assert text.count("```") == 2 * len(blocks(page)), "each begins and ends at the beginning of a line"
+    for told in re.findall(r"^```([^\n]+)$", text, re.MULTILINE):
+        pattern = r"(python|console)( not run: \w.+)?|text|ini|\{toctree\}|\{eval-rst\}|\{include\} \.\./\w+\.md"
+        assert re.fullmatch(pattern, told)
+
+
+@pytest.mark.parametrize("block", PROGRAMS, ids=lambda block: block.id)
+def test_programs_run(block: Block, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(ROOT)
     names: dict[str, Any] = {}
-    exec(compile(block, f"{page}[{number}]", "exec"), names)
+    exec(compile(block.text, block.id, "exec"), names)
     for name, thing in names.items():
         if name.startswith("Test"):
             result = unittest.TestResult()
             unittest.defaultTestLoader.loadTestsFromTestCase(thing).run(result)
             assert result.testsRun, "it has no tests"
             assert result.wasSuccessful(), [*result.errors, *result.failures]
+        elif inspect.iscoroutinefunction(thing) and name.startswith("test_"):
+            loop = EventLoop()
+            loop.run_until_complete(thing())
+            loop.close()
         elif name.startswith("test_") and "net" in inspect.signature(thing).parameters:
             with Scenario() as net:
                 thing(net)
+        elif name.startswith("test_"):
+            thing()
+    asyncio.set_event_loop(None)
 
 
-def run_as_file(source: str, monkeypatch: pytest.MonkeyPatch) -> types.ModuleType:
-    name = source.split()[1]
-    linecache.cache[name] = (len(source), None, source.splitlines(keepends=True), name)
-    module = types.ModuleType(name.removesuffix(".py"))
-    exec(compile(source, name, "exec"), module.__dict__)
-    monkeypatch.setitem(sys.modules, module.__name__, module)
-    return module
+# -- pages that are followed ------------------------------------------------------------------------------
 
 
-def test_the_error_in_the_readme_is_the_one_that_comes(monkeypatch: pytest.MonkeyPatch) -> None:
-    server, test = (block for block in blocks(README, "python") if block.startswith("# "))
-    run_as_file(server, monkeypatch)
-    module = run_as_file(test, monkeypatch)
-    with pytest.raises(ScenarioError) as caught:
-        module.test_a_client_hears_what_it_says_and_leaves()
-    shown = f"{mockselector.__name__}.ScenarioError: {caught.value}\n"
-    assert blocks(README, "text") == [shown]
+FOLLOWED = [page for page in WRITTEN if any(block.file.startswith("test_") for block in blocks(page))]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("page", FOLLOWED, ids=lambda page: str(page.relative_to(ROOT)))
+def test_who_does_what_a_page_says_sees_what_it_shows(page: Path, tmp_path: Path) -> None:
+    said = ""  # by the last command that was given since a file was written
+    for block in blocks(page):
+        if block.reason:
+            continue
+        if block.file:
+            (tmp_path / block.file).write_text(block.text)
+            said = ""
+        elif block.language == "console":
+            for command, shown in commands(block.text):
+                said = given(command, tmp_path)
+                for line in shown:
+                    assert re.search(re.escape(line).replace("0\\.05s", r"[\d.]+s"), said), said
+        elif block.is_error:
+            said = said or given("pytest", tmp_path)
+            assert block.text in said + "\n"
+    assert said, "a page does not end with a file that nobody runs"
+
+
+def commands(text: str) -> Iterator[tuple[str, list[str]]]:
+    """Each command of a block, with the lines that it is to print."""
+    for part in re.split(r"^\$ ", text, flags=re.MULTILINE)[1:]:
+        command, *shown = part.splitlines()
+        yield command, shown
+
+
+def given(command: str, folder: Path) -> str:
+    """Give a command of the page in a folder; what it prints, without what pytest puts before the lines of an error."""
+    program, *words = shlex.split(command)
+    assert program in ("pytest", "python")
+    environment = {
+        **{name: value for name, value in os.environ.items() if not name.startswith(("PYTEST", "MOCKSELECTOR"))},
+        "PYTHONPATH": str(Path(mockselector.__file__).parent.parent), "PYTHONDONTWRITEBYTECODE": "1",
+        "PYTEST_ADDOPTS": " ".join(f"-p no:{plugin}" for plugin in ("cacheprovider", "randomly", "hypothesispytest")),
+    }  # fmt: skip
+    words = [sys.executable, *(["-m", "pytest"] if program == "pytest" else []), *words]
+    done = subprocess.run(
+        words, cwd=folder, env=environment, check=False, text=True, timeout=60,
+        stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+    )  # fmt: skip
+    return re.sub(r"(?:^E .*\n)+", without_margin, done.stdout, flags=re.MULTILINE)
+
+
+def without_margin(error: re.Match[str]) -> str:
+    return dedent(error[0].replace("\nE ", "\n")[2:])
+
+
+# -- what is made from something else ---------------------------------------------------------------------
 
 
 def test_the_rule_catalogue_is_made_from_the_table() -> None:
-    assert (ROOT / "docs" / "rules.md").read_text() == make_rules.rules(), "run: python docs/make_rules.py"
+    made = make_rules.pages()
+    assert {path: path.read_text() for path in made} == made, "run: python docs/make_rules.py"
+    assert {path.stem for path in (ROOT / "docs" / "rules").iterdir()} == {*RULES}
 
 
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_each_phase_of_the_table_has_a_place_in_the_picture() -> None:
+    assert {*drawings.PLACES} == {*LIFE}
+    assert all(f">{phase}</text>" in drawings.life() for phase in LIFE)
+
+
+@pytest.mark.slow
+def test_each_room_is_in_the_drawing_above_those_from_which_it_imports() -> None:
+    ways = drawings.imports()
+    floors = drawings.floors(ways)
+    assert ways["_testing/"] >= {"_scenario.py", "_judge/"}
+    assert all(floors[room] > floors[other] for room, others in ways.items() for other in others)
+    drawn = drawings.architecture()
+    assert all(f">{room}</text>" in drawn for room in drawings.rooms())
+
+
+def test_a_link_of_the_site_that_leads_nowhere_is_found(tmp_path: Path) -> None:
+    (tmp_path / "index.html").write_text(
+        '<a href="other.html#here">a</a> <a href="other.html#gone">b</a> <a href="gone.html">c</a>'
+        ' <a href="https://example.org/">d</a> <script src="https://example.org/x.js"></script>'
+    )
+    (tmp_path / "other.html").write_text('<p id="here">')
+    (tmp_path / "site.css").write_text("@import 'https://example.org/font.css';")
+    assert check_site.faults(tmp_path) == [
+        "index.html: other.html#gone leads to no place of that page",
+        "index.html: gone.html leads nowhere",
+        "index.html loads https://example.org/x.js",
+        "site.css loads https://example.org/font.css",
+    ]
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
 def test_links_lead_somewhere(page: Path) -> None:
-    for target in re.findall(r"\]\(([^)#]+)\)", page.read_text()):
-        assert (page.parent / target).exists(), target
+    for target, place in re.findall(r"\]\((?!https://)([^)#\s]*)(?:#([^)]+))?\)", page.read_text()):
+        there = page.parent / target if target else page
+        assert there.exists(), target
+        headings = re.findall(r"^#+ (.+)$", there.read_text(), re.MULTILINE) if place else []
+        assert not place or place in [anchor(heading) for heading in headings], (target, place)
+
+
+def anchor(heading: str) -> str:
+    """What a heading is called in a link."""
+    return re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-")
 
 
 def test_the_commands_of_the_readme_are_those_of_the_script() -> None:
-    commands = re.findall(r"python3 \.ci/dev\.py (\w+)", README)
+    commands = re.findall(r"python3 \.ci/dev\.py (\w+)", README.read_text())
     script = (ROOT / ".ci" / "dev.py").read_text()
     assert commands == ["examples", "test", "bench"]
     for command in commands:

@@ -1,0 +1,73 @@
+"""How Sphinx builds the documentation: `python3 .ci/dev.py docs`."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Any
+
+sys.path.insert(0, str(Path(__file__).parent.parent))
+
+from docs import check_site, drawings
+
+import mockselector
+
+project = "mockselector"
+author = "the authors of mockselector"
+copyright = "the authors of mockselector"  # noqa: A001  (Sphinx calls it so)
+version = release = mockselector.__version__.partition("+")[0].partition(".dev")[0]
+
+extensions = ["myst_parser", "sphinx.ext.autodoc"]
+exclude_patterns = ["*.py"]
+nitpicky = True
+nitpick_ignore_regex = [(r"py:.*", r"(?!mockselector\.[A-Z]).*")]
+"""What is not this package's is not described here: types of Python and of typing."""
+
+# -- Markdown ----------------------------------------------------------------------------------------
+
+myst_enable_extensions = ["substitution", "colon_fence"]
+myst_heading_anchors = 4
+myst_substitutions = {
+    "life": drawings.life(),
+    "membership": drawings.membership(),
+    "architecture": drawings.architecture(),
+}
+
+# -- the reference, from docstrings ------------------------------------------------------------------
+
+default_role = "code"
+autodoc_member_order = "bysource"
+autodoc_typehints = "signature"
+autodoc_class_signature = "mixed"
+add_module_names = False
+python_use_unqualified_type_names = True
+toc_object_entries_show_parents = "hide"
+python_maximum_signature_line_length = 90
+
+# -- the pages ---------------------------------------------------------------------------------------
+
+html_theme = "furo"
+html_title = "mockselector"
+html_static_path = ["static"]
+html_css_files = ["site.css"]
+html_show_sphinx = False
+html_copy_source = False
+html_permalinks_icon = "#"
+pygments_style = "friendly"
+pygments_dark_style = "monokai"
+
+
+def setup(app: Any) -> None:  # Any: whoever checks types has no Sphinx
+    """Show what the package offers under the name by which it is imported, and look at what was built."""
+    for name in mockselector.__all__:
+        thing = getattr(mockselector, name)
+        if isinstance(thing, type):
+            thing.__module__ = "mockselector"
+    app.connect("build-finished", look_at_it)
+
+
+def look_at_it(app: Any, error: Exception | None) -> None:  # Any: as above
+    """Fail where a page that was built has a link that leads nowhere, or loads something from elsewhere."""
+    faults = [] if error is not None or app.builder.format != "html" else check_site.faults(Path(app.outdir))
+    if faults:
+        raise ValueError("\n".join(faults))
