@@ -9,12 +9,12 @@ import re
 import shlex
 import subprocess
 import sys
+import types
 import unittest
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from textwrap import dedent
-from typing import Any
 
 import pytest
 from docs import check_site, drawings, make_rules
@@ -59,7 +59,8 @@ class Block:
 
     @property
     def is_error(self) -> bool:
-        return self.language == "text" and self.text.startswith("mockselector.ScenarioError: ")
+        begins = re.match(r"(mockselector\.ScenarioError: )?\[[a-z-]+\] ", self.text)
+        return self.language == "text" and begins is not None
 
 
 def blocks(page: Path) -> list[Block]:
@@ -86,9 +87,11 @@ def test_each_block_says_what_it_is(page: Path) -> None:
 @pytest.mark.parametrize("block", PROGRAMS, ids=lambda block: block.id)
 def test_programs_run(block: Block, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(ROOT)
-    names: dict[str, Any] = {}
-    exec(compile(block.text, block.id, "exec"), names)
-    for name, thing in names.items():
+    module = types.ModuleType("page")
+    module.__file__ = str(block.page)
+    monkeypatch.setitem(sys.modules, "page", module)
+    exec(compile(block.text, block.id, "exec"), vars(module))
+    for name, thing in [*vars(module).items()]:
         if name.startswith("Test"):
             result = unittest.TestResult()
             unittest.defaultTestLoader.loadTestsFromTestCase(thing).run(result)
