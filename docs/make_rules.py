@@ -72,7 +72,7 @@ def rules() -> str:
     text = INTRODUCTION
     for name, rule in RULES.items():
         text += f"| [`{name}`](rules/{name}.md) | {rule.level} | {meaning(rule)} |\n"
-    return text + tables()
+    return text + "\n```{toctree}\n:glob:\n:hidden:\n\nrules/*\n```\n" + tables()
 
 
 def page(name: str) -> str:
