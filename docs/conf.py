@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import logging
 import re
 import sys
@@ -63,11 +64,7 @@ pygments_dark_style = "monokai"
 
 
 def setup(app: Any) -> None:  # Any: whoever checks types has no Sphinx
-    """Show what the package offers under the name by which it is imported, and look at what was built."""
-    for name in mockselector.__all__:
-        thing = getattr(mockselector, name)
-        if isinstance(thing, type):
-            thing.__module__ = "mockselector"
+    """Read docstrings as they are written, and look at what was built."""
     app.connect("source-read", leave_out)
     app.connect("autodoc-process-docstring", read_as_meant)
     app.connect("build-finished", look_at_it)
@@ -81,9 +78,15 @@ def leave_out(app: Any, page: str, source: list[str]) -> None:  # Any: as above
                 source[0] = source[0].replace(f"\n{name}\n", "\n")
 
 
-def read_as_meant(app: Any, what: str, name: str, thing: object, options: Any, lines: list[str]) -> None:  # Any: as above
-    """Let a letter follow a backtick, as docstrings have it: `Mock`s."""
-    lines[:] = [re.sub(r"(`[^`]+`)(?=\w)", r"\1\\ ", line) for line in lines]
+def read_as_meant(app: Any, what: str, name: str, thing: Any, options: Any, lines: list[str]) -> None:  # Any: as above
+    """What a docstring says of an argument begins with its name, and a letter may follow a backtick: `Mock`s."""
+    try:
+        names = "|".join(inspect.signature(thing).parameters)
+    except (TypeError, ValueError):  # it cannot be called
+        names = ""
+    for number, line in enumerate(lines):
+        marked = re.sub(rf"(^|(?<=[.;)] ))({names}): ", r"**\2**: ", line) if names else line
+        lines[number] = re.sub(r"(`[^`]+`)(?=\w)", r"\1\\ ", marked)
 
 
 def look_at_it(app: Any, error: Exception | None) -> None:  # Any: as above

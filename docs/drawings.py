@@ -79,10 +79,10 @@ def picture(title: str, width: float, height: float, parts: Iterable[str]) -> st
 # -- the tables -------------------------------------------------------------------------------------
 
 PLACES: Mapping[str, tuple[float, float]] = {
-    "new": (100, 60), "bound": (100, 270), "refused": (310, 270), "listening": (100, 420),
-    "connecting": (570, 270), "connected": (570, 60),
-    "shut": (800, 160), "broken": (700, 390), "eof": (1040, 60), "shut-eof": (1040, 160), "reset": (1040, 390),
-    "closed": (330, 420), "detached": (330, 480),
+    "new": (100, 60), "bound": (100, 270), "refused": (390, 270), "listening": (200, 420),
+    "connecting": (660, 270), "connected": (660, 60),
+    "shut": (880, 160), "broken": (780, 360), "eof": (1100, 60), "shut-eof": (1100, 160), "reset": (1100, 360),
+    "closed": (430, 440), "detached": (430, 490),
 }  # fmt: skip
 """Where each phase of a socket's life is drawn."""
 
@@ -93,8 +93,8 @@ GONE = "closed", "detached"
 """Phases to which a call leads from all others."""
 
 BENDS: Mapping[tuple[str, str], float] = {
-    ("bound", "refused"): -22, ("refused", "bound"): -22, ("connecting", "new"): 50, ("listening", "bound"): 40,
-    ("eof", "reset"): -130, ("connected", "reset"): -20, ("new", "refused"): -20,
+    ("bound", "refused"): -24, ("refused", "bound"): -24, ("connecting", "new"): 60, ("listening", "bound"): -20,
+    ("eof", "reset"): -110, ("connected", "reset"): 10, ("shut", "reset"): -20, ("broken", "eof"): 50,
 }  # fmt: skip
 """Arrows that would lie on others if they were straight."""
 
@@ -130,8 +130,8 @@ def life() -> str:
     boxes = {phase: Box(phase, *place) for phase, place in PLACES.items()}
     ways = moves()
     gone = taken_out(ways, [phase for phase in PLACES if phase not in GONE])
-    parts = ['<rect class="group" x="10" y="20" width="390" height="290" rx="10"/>']
-    frame = Box("", 205, 165, 390, 290)
+    parts = ['<rect class="group" x="15" y="20" width="460" height="290" rx="10"/>']
+    frame = Box("", 245, 165, 460, 290)
     parts += [arrow(frame, boxes[end], *operations) for end, operations in taken_out(ways, UNCONNECTED).items()]
     parts += [
         arrow(boxes[start], boxes[end], *operations, bend=BENDS.get((start, end), 0.0))
@@ -141,7 +141,7 @@ def life() -> str:
         box = boxes[end]
         parts.append(told(f"by {', '.join(operations)}, from each of the others", box.x + 75, box.y, "start"))
     parts += [box.drawn() for box in boxes.values()]
-    return picture("The phases of a socket's life, and which call leads from one to another", 1120, 520, parts)
+    return picture("The phases of a socket's life, and which call leads from one to another", 1240, 520, parts)
 
 
 def membership() -> str:
