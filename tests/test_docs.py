@@ -113,10 +113,15 @@ def test_programs_run(block: Block, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 FOLLOWED = [page for page in WRITTEN if any(block.file.startswith("test_") for block in blocks(page))]
+SHARE = FOLLOWED[sys.version_info.minor % 2 :: 2]
+"""Each Python follows every second page."""
+
+WITHOUT = ("cacheprovider", "randomly", "hypothesispytest", "xdist", "timeout", "anyio", "cov")
+"""Plugins of pytest that a reader may have, and of which no page speaks."""
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("page", FOLLOWED, ids=lambda page: str(page.relative_to(ROOT)))
+@pytest.mark.parametrize("page", SHARE, ids=lambda page: str(page.relative_to(ROOT)))
 def test_who_does_what_a_page_says_sees_what_it_shows(page: Path, tmp_path: Path) -> None:
     said = ""  # by the last command that was given since a file was written
     for block in blocks(page):
@@ -150,7 +155,7 @@ def given(command: str, folder: Path) -> str:
     environment = {
         **{name: value for name, value in os.environ.items() if not name.startswith(("PYTEST", "MOCKSELECTOR"))},
         "PYTHONPATH": str(Path(mockselector.__file__).parent.parent), "PYTHONDONTWRITEBYTECODE": "1",
-        "PYTEST_ADDOPTS": " ".join(f"-p no:{plugin}" for plugin in ("cacheprovider", "randomly", "hypothesispytest")),
+        "PYTEST_ADDOPTS": " ".join(f"-p no:{plugin}" for plugin in WITHOUT),
     }  # fmt: skip
     words = [sys.executable, *(["-m", "pytest"] if program == "pytest" else []), *words]
     done = subprocess.run(
@@ -220,7 +225,7 @@ def anchor(heading: str) -> str:
 def test_the_commands_of_the_readme_are_those_of_the_script() -> None:
     commands = re.findall(r"python3 \.ci/dev\.py (\w+)", README.read_text())
     script = (ROOT / ".ci" / "dev.py").read_text()
-    assert commands == ["examples", "test", "bench"]
+    assert commands == ["examples", "test", "docs"]
     for command in commands:
         assert f"def {command}() -> None:" in script
 
