@@ -7,6 +7,7 @@
     python3 .ci/dev.py fix --golden   write the golden texts as well, as they are now: read the diff
     python3 .ci/dev.py docs           build the documentation, as a site, in .envs/site
     python3 .ci/dev.py bench          print the benchmarks (with more arguments: hand them on)
+    python3 .ci/dev.py gallery        show true defects of released packages, each in an environment of its own
 
 More words after `quick` and `test` are for pytest (test -k rules, quick tests/test_rules.py -x): only
 those tests, of the sources as they stand, and nothing else. `nox` offers the same commands as sessions.
@@ -30,6 +31,10 @@ from collections.abc import Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from examples.entries import Entry
 
 ROOT = Path(__file__).resolve().parent.parent
 ENVS = ROOT / ".envs"
@@ -250,7 +255,8 @@ def environment(name: str, python: str, *arguments: str) -> Path:
         venv.create(folder, with_pip=True)
     else:
         run(python, "-m", "venv", folder)
-    run(inside, *PIP, "--upgrade", "pip>=25.1")
+    if "--group" in arguments:  # of which an older pip knows nothing
+        run(inside, *PIP, "--upgrade", "pip>=25.1")
     run(inside, *PIP, *arguments)
     stamp.write_text(wanted)
     return inside
@@ -303,6 +309,55 @@ def site(found: dict[int, str]) -> Step:
     return Step("documentation", python, "-m", "sphinx", *options, "docs", ENVS / "site")
 
 
+def gallery() -> None:
+    """Show true defects of released packages, each in an environment of its own; further words: only those, in full."""
+    sys.path.insert(0, str(ROOT))
+    from examples.entries import entries
+
+    words = sys.argv[2:]
+    known = {entry.name: entry for entry in entries()}
+    for word in words:
+        if word not in known:
+            raise FailedError(f"there is no {word} in the gallery, but {', '.join(known)}")
+    found = pythons()
+    failed = 0
+    for entry in [known[word] for word in words] or known.values():
+        runs = [("", entry.python, entry.package), ("mended", entry.mended and entry.python, entry.mended),
+                ("silent", entry.silent, entry.package)]  # fmt: skip
+        for kind, minors, packages in runs:
+            here = [minor for minor in minors if minor in found]
+            if here:
+                failed += not shown(entry, kind, found[here[-1]], packages, in_full=bool(words))
+            elif minors:
+                say(f"{entry.name}: not tried, as it needs Python {' or '.join(f'3.{minor}' for minor in minors)}")
+    if failed:
+        sys.exit(f"== {failed} of the gallery did not come out as it says")
+    say("all came out as the gallery says")
+
+
+def shown(entry: Entry, kind: str, python: str, packages: tuple[str, ...], *, in_full: bool) -> bool:
+    """Run an entry of the gallery with these packages, tell what came of it, and whether that is what it says."""
+    from examples.entries import unsaid
+
+    inside = environment("-".join(filter(None, ["gallery", entry.name, kind])), python, "--editable", ".", *packages)
+    done = subprocess.run(
+        [inside, f"examples/gallery/{entry.name}.py"],
+        cwd=ROOT, capture_output=True, text=True, timeout=300, check=False,
+    )  # fmt: skip
+    where = f"{entry.name} ({' '.join(packages) or Path(python).name})"
+    if kind:
+        say(f"{where}: {f'it should be silent, and ends with {done.returncode}' if done.returncode else 'silent'}")
+        if done.returncode:
+            print(done.stderr)
+        return not done.returncode
+    _, _, error = done.stderr.rpartition("mockselector.ScenarioError: ")
+    gone = unsaid(entry, done.stderr)
+    say(f"{where}: {f'it does not say {gone!r}' if gone else error if in_full else error.partition(chr(10))[0]}")
+    if gone:
+        print(done.stdout, done.stderr)
+    return not gone
+
+
 def quick() -> None:
     """Lint, mypy, and all tests but the slow ones, on one Python; further words are for pytest: only those tests."""
     start = time.monotonic()
@@ -320,13 +375,14 @@ def quick() -> None:
 
 
 def fix() -> None:
-    """Mend what a tool can mend, and write the page of the rules; with --golden the golden texts as well."""
+    """Mend what a tool can mend, and write the pages that are made; with --golden the golden texts too."""
     words = sys.argv[2:]
     if words not in ([], ["--golden"]):
         raise FailedError(f"fix takes --golden or nothing, not {' '.join(words)}")
     dev = for_development(pythons())
     steps = [
         Step("page of the rules", dev, "docs/make_rules.py"),
+        Step("page of the gallery", dev, "docs/make_gallery.py"),
         Step("ruff check", dev, "-m", "ruff", "check", "--fix"),
         Step("ruff format", dev, "-m", "ruff", "format"),
     ]
@@ -489,7 +545,9 @@ def finish(steps: list[Step], broken: list[str], passed: str) -> None:
     say(passed)
 
 
-COMMANDS = {"examples": examples, "quick": quick, "test": test, "fix": fix, "docs": docs, "bench": bench}
+COMMANDS = {
+    "examples": examples, "quick": quick, "test": test, "fix": fix, "docs": docs, "bench": bench, "gallery": gallery,
+}  # fmt: skip
 
 
 def main() -> None:

@@ -8,5 +8,7 @@
     servers/      small correct servers, in the styles that people use; each can be run for real
     broken/       servers with one defect each; its line is marked `# BUG`
     scenarios.py  the lists of events that they are run under, and what must come of it
+    gallery/      true defects of released packages, each shown by a scenario; `python3 .ci/dev.py gallery` runs them
+    entries.py    what the files of the gallery say of themselves
     __main__.py   runs the scenarios and shows the result
 """

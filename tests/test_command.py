@@ -155,9 +155,12 @@ def test_further_words_of_bench_are_for_the_benchmarks(
 def test_fix_leaves_the_golden_texts_alone(dev: Any, steps: list[Any], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("MOCKSELECTOR_WRITE_GOLDEN", raising=False)
     call(dev, monkeypatch, "fix")
-    assert ["python docs/make_rules.py", "python -m ruff check --fix", "python -m ruff format"] == [
-        step.shown for step in steps
-    ]
+    assert [
+        "python docs/make_rules.py",
+        "python docs/make_gallery.py",
+        "python -m ruff check --fix",
+        "python -m ruff format",
+    ] == [step.shown for step in steps]
     assert not any("MOCKSELECTOR_WRITE_GOLDEN" in step.variables for step in steps)
 
 
