@@ -31,10 +31,6 @@ from collections.abc import Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    from examples.entries import Entry
 
 ROOT = Path(__file__).resolve().parent.parent
 ENVS = ROOT / ".envs"
@@ -311,51 +307,7 @@ def site(found: dict[int, str]) -> Step:
 
 def gallery() -> None:
     """Show true defects of released packages, each in an environment of its own; further words: only those, in full."""
-    sys.path.insert(0, str(ROOT))
-    from examples.entries import entries
-
-    words = sys.argv[2:]
-    known = {entry.name: entry for entry in entries()}
-    for word in words:
-        if word not in known:
-            raise FailedError(f"there is no {word} in the gallery, but {', '.join(known)}")
-    found = pythons()
-    failed = 0
-    for entry in [known[word] for word in words] or known.values():
-        runs = [("", entry.python, entry.package), ("mended", entry.mended and entry.python, entry.mended),
-                ("silent", entry.silent, entry.package)]  # fmt: skip
-        for kind, minors, packages in runs:
-            here = [minor for minor in minors if minor in found]
-            if here:
-                failed += not shown(entry, kind, found[here[-1]], packages, in_full=bool(words))
-            elif minors:
-                say(f"{entry.name}: not tried, as it needs Python {' or '.join(f'3.{minor}' for minor in minors)}")
-    if failed:
-        sys.exit(f"== {failed} of the gallery did not come out as it says")
-    say("all came out as the gallery says")
-
-
-def shown(entry: Entry, kind: str, python: str, packages: tuple[str, ...], *, in_full: bool) -> bool:
-    """Run an entry of the gallery with these packages, tell what came of it, and whether that is what it says."""
-    from examples.entries import unsaid
-
-    inside = environment("-".join(filter(None, ["gallery", entry.name, kind])), python, "--editable", ".", *packages)
-    done = subprocess.run(
-        [inside, f"examples/gallery/{entry.name}.py"],
-        cwd=ROOT, capture_output=True, text=True, timeout=300, check=False,
-    )  # fmt: skip
-    where = f"{entry.name} ({' '.join(packages) or Path(python).name})"
-    if kind:
-        say(f"{where}: {f'it should be silent, and ends with {done.returncode}' if done.returncode else 'silent'}")
-        if done.returncode:
-            print(done.stderr)
-        return not done.returncode
-    _, _, error = done.stderr.rpartition("mockselector.ScenarioError: ")
-    gone = unsaid(entry, done.stderr)
-    say(f"{where}: {f'it does not say {gone!r}' if gone else error if in_full else error.partition(chr(10))[0]}")
-    if gone:
-        print(done.stdout, done.stderr)
-    return not gone
+    run(sys.executable, ".ci/gallery.py", *sys.argv[2:])
 
 
 def quick() -> None:
