@@ -34,15 +34,17 @@ PASSES = ""
 
 
 KEPT = """
-import _socket, _thread, abc, importlib, mmap, multiprocessing, pty, queue, sched, signal
+import _socket, _thread, abc, datetime, importlib, mmap, multiprocessing, pty, queue, sched, signal
 import socketserver, ssl, stat, subprocess, multiprocessing.connection, concurrent.futures.process, termios
+from datetime import date as kept_date, datetime as kept_class
 from fcntl import F_GETFD, fcntl, flock, ioctl
 from os import close as kept_close, fork as kept_fork
 from queue import SimpleQueue
 from select import select as kept_select
 from signal import alarm as kept_alarm
 from socket import SocketType as KeptType, socket as KeptClass
-from time import clock_gettime, sleep as kept_sleep
+from time import clock_gettime, gmtime as kept_gmtime, localtime as kept_localtime, sleep as kept_sleep
+from time import strftime as kept_strftime
 kept_method = _socket.socket.connect
 """
 """Names that a program has got hold of before the scenario."""
@@ -417,6 +419,11 @@ DOORS: list[Door] = [
         "kept_sleep(100); assert time.monotonic() == 1100",
         "time.sleep(100); assert clock_gettime(time.CLOCK_MONOTONIC) == 1100",
         "begun = time.clock_gettime_ns(time.CLOCK_REALTIME); time.sleep(2); assert time.time_ns() - begun == 2 * 10**9",
+        "time.sleep(90); assert str(datetime.datetime.now(datetime.timezone.utc)) == '2026-01-01 00:01:30+00:00'",
+        "from datetime import datetime as d; assert d.now().timestamp() == d.today().timestamp() == time.time()",
+        "assert kept_class.now().timestamp() == time.time() and kept_date.today() == kept_class.now().date()",
+        "assert kept_strftime('%s') == time.strftime('%s') and kept_gmtime()[:3] == time.gmtime()[:3] == (2026, 1, 1)",
+        "assert time.ctime() == time.asctime() == time.ctime(time.time()) and kept_localtime() == time.localtime()",
         "assert max(time.process_time(), time.thread_time(), clock_gettime(time.CLOCK_THREAD_CPUTIME_ID)) < 900",
         "s = sched.scheduler(); s.enter(500, 1, int); s.run(); assert s.timefunc() == 1500",
         "assert not threading.Event().wait(100) and time.monotonic() == 1100",
@@ -442,6 +449,12 @@ DOORS: list[Door] = [
         PASSES,
     ),
     Door("and is as ever", "import ssl; assert ssl.SSLSocket.__mro__[1] is Holder().kind", PASSES, ("ssl", "_ssl")),
+    Door(
+        "datetime comes late",
+        "import datetime as d; assert d.datetime.now(d.timezone.utc).timestamp() == time.time()",
+        PASSES,
+        ("datetime", "_datetime"),
+    ),
     Door(
         "sched comes late",
         "import sched; sched.scheduler().delayfunc(500); assert time.monotonic() == 1500",

@@ -27,6 +27,7 @@ import tempfile
 import threading
 import time
 from collections import Counter
+from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -315,6 +316,7 @@ def _left_behind(before: dict[str, object]) -> list[str]:
     found += ["a current world"] * bool(_current._current)
     found += ["an open installation"] * bool(installing._open)
     found += ["something to be put back"] * bool(installing._put or installing._classes)
+    found += ["the date of datetime"] * (type(vars(datetime)["now"]).__module__ == "mockselector._install.dates")
     found += ["a run that is looked after"] * bool(watchdog._watched)
     found += ["a lock"] * bool(installing._state._is_owned() or watchdog._lock._is_owned())
     return found

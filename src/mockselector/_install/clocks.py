@@ -1,6 +1,7 @@
 """What tells the time, and what sleeps.
 
-Owns that both are the scenario's: what a clock says in it, and what `sleep()` and `sched` wait for.
+Owns that both are the scenario's: what a clock says in it, and what `sleep()` and `sched` wait for. And that who
+travels by time-machine is at the date to which he has travelled.
 """
 
 from __future__ import annotations
@@ -24,11 +25,27 @@ if TYPE_CHECKING:
 __tracebackhide__ = True  # pytest: end tracebacks at the server's own line
 
 
-def _time_stand_in(name: str, ask: Callable[[Clock], float]) -> Callable[[], float]:
+_travels: list[object] = []  # those of time-machine that are under way: it changes what the real functions say
+
+
+def date_world() -> World | None:
+    """The world that says which date it is; None: the real functions do, or who has travelled."""
+    return None if _travels else current()
+
+
+def _of_time_machine(module: Any) -> list[Method]:
+    global _travels
+    _travels = module.traveller_stack
+    return []
+
+
+def _time_stand_in(
+    name: str, ask: Callable[[Clock], float], under: Callable[[], World | None] = current
+) -> Callable[[], float]:
     real: Callable[[], float] = getattr(_time, name)
 
     def stand_in() -> float:
-        world = current()
+        world = under()
         return real() if world is None else ask(world.clock)
 
     return named(stand_in, real)
@@ -45,7 +62,7 @@ def _clock_stand_in(name: str) -> Callable[[int], float]:
     real: Callable[[int], float] = getattr(_time, name)
 
     def stand_in(clock: int, /) -> float:
-        world = current()
+        world = date_world() if clock in _DATES else current()
         if world is None or clock in _REAL_CLOCKS or not isinstance(clock, int):  # pyright: ignore[reportUnnecessaryIsInstance]  # to be refused
             return real(clock)
         now = world.clock.time_ns() if clock in _DATES else world.clock.monotonic_ns()
@@ -92,10 +109,10 @@ def pairs() -> list[Pair]:
         found.append((getattr(_time, name), _time_stand_in(name, Clock.monotonic)))
         name_ns = f"{name}_ns"
         found.append((getattr(_time, name_ns), _time_stand_in(name_ns, Clock.monotonic_ns)))
-    found.append((_time.time, _time_stand_in("time", Clock.time)))
-    found.append((_time.time_ns, _time_stand_in("time_ns", Clock.time_ns)))
+    found.append((_time.time, _time_stand_in("time", Clock.time, date_world)))
+    found.append((_time.time_ns, _time_stand_in("time_ns", Clock.time_ns, date_world)))
     found.append((_time.sleep, named(sleep, _time.sleep)))
     return found + [(getattr(_time, name), _clock_stand_in(name)) for name in _CLOCKS if hasattr(_time, name)]
 
 
-LATE: Final[Late] = {"sched": _of_sched}
+LATE: Final[Late] = {"sched": _of_sched, "time_machine": _of_time_machine}

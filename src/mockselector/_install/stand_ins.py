@@ -12,7 +12,7 @@ from __future__ import annotations
 import sys
 from typing import TYPE_CHECKING, Any, Final
 
-from . import clocks, descriptors, guards, locks, loops, names, polling, pools, processes, threads
+from . import clocks, dates, descriptors, guards, locks, loops, names, polling, pools, processes, threads
 
 if TYPE_CHECKING:
     from .doors import Late, Method
@@ -20,14 +20,16 @@ if TYPE_CHECKING:
 __tracebackhide__ = True  # pytest: end tracebacks at the server's own line
 
 _PAIRS: Final = [
-    *guards.pairs(), *polling.pairs(), *clocks.pairs(), *names.pairs(), *threads.pairs(), *locks.pairs(),
-    *descriptors.pairs(), *processes.pairs(),
+    *guards.pairs(), *polling.pairs(), *clocks.pairs(), *dates.pairs(), *names.pairs(), *threads.pairs(),
+    *locks.pairs(), *descriptors.pairs(), *processes.pairs(),
 ]  # fmt: skip
 
 REPLACEMENTS: Final = {id(real): (real, ours) for real, ours in _PAIRS}
 """What is replaced wherever a module has it: by the identity of the real thing, that and its stand-in."""
 
-LATE: Final[Late] = {**clocks.LATE, **descriptors.LATE, **guards.LATE, **loops.LATE, **pools.LATE, **threads.LATE}
+LATE: Final[Late] = {
+    **clocks.LATE, **dates.LATE, **descriptors.LATE, **guards.LATE, **loops.LATE, **pools.LATE, **threads.LATE,
+}  # fmt: skip
 """Modules with classes in which methods are replaced, once they are there."""
 
 

@@ -33,7 +33,7 @@ class Clock:
 
     def __init__(self, date: float, asked: Callable[[], None]) -> None:
         self.now: Nanoseconds = 0
-        self.date: Final = round(date * SECOND)
+        self.date: Final = round(date * 1_000_000) * 1_000  # a float of today has no more than microseconds
         self._asked: Final = asked  # called whenever somebody asks for the time
 
     def monotonic_ns(self) -> int:
