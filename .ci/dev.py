@@ -421,8 +421,9 @@ def built(dev: Path) -> Path:
     run(dev, "-m", "build", "--quiet", "--outdir", ENVS / "dist")
     (wheel,) = (ENVS / "dist").glob("*.whl")
     with zipfile.ZipFile(wheel) as contents:
-        if "mockselector/py.typed" not in contents.namelist():
-            raise FailedError("the wheel has no py.typed")
+        for name in ("py.typed", "_show/page.css", "_show/page.js"):
+            if f"mockselector/{name}" not in contents.namelist():
+                raise FailedError(f"the wheel has no {name}")
     return wheel
 
 

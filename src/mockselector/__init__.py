@@ -24,6 +24,7 @@ imports only from what stands above it.
     _loopback/    the same peers over real sockets
     _simulated/   what a program holds in a scenario: sockets and selectors
     _install/     putting a scenario under code that knows nothing of it
+    _show/        timelines: what happened in a run, to be looked at
     _program.py   what a test gives to be run: a function, a coroutine, and what is refused
     _running.py   how a scenario calls a server, and what of its end reaches the test
     _scenario.py  Scenario: what a test says of all that
@@ -64,6 +65,7 @@ if TYPE_CHECKING:
     )
     from ._play.thread_table import ThreadRow, ThreadTable
     from ._scenario import Scenario
+    from ._show.timeline import Timeline
     from ._testing.cases import ScenarioTestCase, simulated
     from .selector import ListenSocket, MockSelector, MockSocket
 
@@ -98,6 +100,7 @@ __all__ = [
     "Step",
     "ThreadRow",
     "ThreadTable",
+    "Timeline",
     "Trace",
     "Waits",
     "simulated",
@@ -121,6 +124,7 @@ _LATER = {
     "SocketTable": "_play.netstat",
     "ThreadRow": "_play.thread_table",
     "ThreadTable": "_play.thread_table",
+    "Timeline": "_show.timeline",
 }
 
 

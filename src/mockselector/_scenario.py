@@ -51,6 +51,7 @@ if TYPE_CHECKING:
     from ._play.netstat import SocketTable
     from ._play.steps import Step
     from ._play.thread_table import ThreadTable
+    from ._show.timeline import Timeline
     from ._system import Address
 
     P = ParamSpec("P")
@@ -367,6 +368,16 @@ class Scenario:
     def threads(self) -> ThreadTable:
         """All threads that the program has had, what each does and what locks it has; print it."""
         return threads_table(self._world)
+
+    def timeline(self) -> Timeline:
+        """All that has happened up to now, to be looked at: print it, or save it as a page."""
+        from ._show.conversations import Conversation
+        from ._show.timeline import Timeline
+
+        monitor = self._world.monitor
+        talks = [Conversation(peer.name, tuple(peer.script.steps), peer.received) for peer in self._world.peers]
+        found = [*(monitor.observed or ()), *([] if monitor.violation is None else [monitor.violation])]
+        return Timeline(self.trace, found, conversations=talks)
 
     def verify(self) -> None:
         """Judge the end: raise the violation of the run if it had one, and see what is left over.

@@ -51,12 +51,21 @@ class ScenarioError(AssertionError):
     def __init__(self, message: str, rule: RuleId, socket: str | None = None, trace: Trace | None = None) -> None:
         super().__init__(message)
         self._text: Callable[[], str] | None = None
+        self._proof: Callable[[Snapshot], Sequence[tuple[int, str]]] | None = None
         self.rule: Final = rule
         """The id of the broken rule, as `allow=` takes it."""
         self.socket: Final = socket
         """The name of the socket, as the message has it; None if it is about no single one."""
         self.trace: Final = Trace([]) if trace is None else trace
         """All that had happened when the rule was broken, the offending call last."""
+
+    @property
+    def proof(self) -> Sequence[tuple[int, str]]:
+        """Numbers of rows of `trace` that prove it, and what each is called; last, the offending call.
+
+        Of what is judged at the end of a run, the last is the number after all rows.
+        """
+        return () if self._proof is None else self._proof(self.trace.snapshot())
 
     def __str__(self) -> str:
         if self._text is not None:
@@ -161,10 +170,20 @@ def scenario_error(
     rows = Snapshot(flat)
     trace = Trace(flat, len(rows), threads=around.threads)
     if at_once:
-        return ScenarioError(_text(finding, rows, script, made(), also, around), finding.rule, finding.socket, trace)
-    error = ScenarioError(f"[{finding.rule}] {finding.headline}", finding.rule, finding.socket, trace)
-    error._text = lambda: _text(finding, rows, script, made(), also, around)
+        text = _text(finding, rows, script, made(), also, around)
+        error = ScenarioError(text, finding.rule, finding.socket, trace)
+    else:
+        error = ScenarioError(f"[{finding.rule}] {finding.headline}", finding.rule, finding.socket, trace)
+        error._text = lambda: _text(finding, rows, script, made(), also, around)
+    error._proof = lambda rows: [*_proof(finding, rows), _offence(finding, rows)]
     return error
+
+
+def _offence(finding: Finding, rows: Snapshot) -> tuple[int, str]:
+    """The number of the row that is the offending call, or of the end; and what it is called."""
+    if finding.at_end or not rows:
+        return len(rows), "the end"
+    return len(rows) - 1, RULES[finding.rule].now.format_map(finding.fields)
 
 
 def _text(

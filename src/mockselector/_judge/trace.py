@@ -91,9 +91,9 @@ class Snapshot(Sequence["Row"]):
 
     __slots__ = ("_length", "flat")
 
-    def __init__(self, flat: Rows) -> None:
+    def __init__(self, flat: Rows, length: int | None = None) -> None:
         self.flat: Final = flat
-        self._length: Final = len(flat) // WIDTH
+        self._length: Final = len(flat) // WIDTH if length is None else length
 
     def __len__(self) -> int:
         return self._length
@@ -281,6 +281,10 @@ class Trace(Sequence[Event]):
 
     def __len__(self) -> int:
         return len(self._rows) // WIDTH if self._length is None else self._length
+
+    def snapshot(self) -> Snapshot:
+        """Its rows, as there are now."""
+        return Snapshot(self._rows, len(self))
 
     def keep(self) -> None:
         """The list will be changed elsewhere than at its end: have one of its own."""

@@ -1,0 +1,95 @@
+"use strict";
+// What a page does beyond being read: a row can be walked to by keys, or from the overview; rows can be searched.
+(() => {
+  const table = document.querySelector("table");
+  const rows = [...table.tBodies].flatMap((body) => [...body.rows]);
+  const events = rows.filter((row) => !row.classList.contains("note"));
+  const marked = rows.filter((row) => row.matches(".bad, .proof, .differs"));
+  const section = document.getElementById("events");
+  const form = section.querySelector("form");
+  const count = form.querySelector("output");
+  let current = null;
+
+  // Where each event is along the two axes of the overview, in thousandths, as the overview has it.
+  const axes = [...document.querySelectorAll(".axes > div")].map((element) => {
+    const cursor = document.createElement("div");
+    cursor.className = "cursor";
+    cursor.hidden = true;
+    element.append(cursor);
+    return { element, cursor, at: element.dataset.at.split(" ").map(Number) };
+  });
+  const number = (row) => (row.id.startsWith("e") ? Number(row.id.slice(1)) : 0);
+  function nearest(wanted) {
+    let best = events[0];
+    for (const row of events) if (Math.abs(number(row) - wanted) < Math.abs(number(best) - wanted)) best = row;
+    return best;
+  }
+
+  function go(row, focus = true) {
+    if (!row) return;
+    if (current) { current.classList.remove("current"); current.removeAttribute("tabindex"); }
+    current = row;
+    row.classList.add("current");
+    row.tabIndex = -1;
+    if (focus) row.focus({ preventScroll: true });
+    row.scrollIntoView({ block: "nearest" });
+    for (const { cursor, at } of axes) {
+      cursor.hidden = !(number(row) >= 1 && number(row) <= at.length);
+      cursor.style.left = `${at[number(row) - 1] / 10}%`;
+    }
+  }
+  function next(among, step) {
+    const shown = among.filter((row) => !row.hidden);
+    if (!current) return step > 0 ? shown[0] : shown[shown.length - 1];
+    const at = shown.indexOf(current);
+    if (at >= 0) return shown[at + step];
+    const after = (row) => current.compareDocumentPosition(row) & Node.DOCUMENT_POSITION_FOLLOWING;
+    return step > 0 ? shown.find(after) : shown.filter((row) => !after(row)).pop();
+  }
+  const keys = {
+    ArrowDown: () => next(rows, 1), j: () => next(rows, 1), ArrowUp: () => next(rows, -1), k: () => next(rows, -1),
+    n: () => next(marked, 1), p: () => next(marked, -1),
+    Home: () => rows.find((row) => !row.hidden), End: () => rows.filter((row) => !row.hidden).pop(),
+  };
+  table.tabIndex = 0;
+  table.addEventListener("keydown", (event) => {
+    if (event.ctrlKey || event.altKey || event.metaKey || event.target.closest("pre")) return;
+    if (event.key === "Enter" && event.target === current) {
+      for (const details of current.querySelectorAll("details")) details.open = !details.open;
+      event.preventDefault();
+    } else if (Object.hasOwn(keys, event.key)) {
+      go(keys[event.key]());
+      event.preventDefault();
+    }
+  });
+  table.addEventListener("click", (event) => {
+    const row = event.target.closest("tbody tr");
+    if (row && !event.target.closest("details")) go(row, false);
+  });
+  for (const { element, at } of axes) {
+    element.addEventListener("click", (event) => {
+      const box = element.getBoundingClientRect();
+      const x = ((event.clientX - box.left) / box.width) * 1000;
+      let best = 0;
+      at.forEach((place, one) => { if (Math.abs(place - x) < Math.abs(at[best] - x)) best = one; });
+      go(nearest(best + 1));
+    });
+  }
+  window.addEventListener("hashchange", () => {
+    const row = document.getElementById(location.hash.slice(1));
+    if (row && row.matches("tr")) go(row);
+  });
+
+  form.hidden = false;
+  form.addEventListener("submit", (event) => event.preventDefault());
+  const field = form.querySelector("input");
+  field.addEventListener("input", () => {
+    const wanted = field.value.toLowerCase();
+    let shown = 0;
+    for (const row of rows) {
+      row.hidden = wanted !== "" && !row.textContent.toLowerCase().includes(wanted);
+      shown += !row.hidden;
+    }
+    count.textContent = wanted ? `${shown} of ${rows.length} rows` : "";
+  });
+})();

@@ -1,0 +1,160 @@
+"""The rows of a page's table: one for each event, with its bytes on demand.
+
+Owns their HTML, in which all that a program has named or said is escaped, and how much of the bytes a page holds.
+"""
+
+from __future__ import annotations
+
+from html import escape
+from typing import TYPE_CHECKING, Final
+
+from .._text import escaped, short, shown
+from .folding import Again, folded
+from .story import when_text
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from .conversations import Message
+    from .story import Line, Story
+
+TEXT: Final = 2048
+"""How many bytes of a message are shown as text ..."""
+
+HEX: Final = 256
+"""... and in hexadecimal."""
+
+BYTES: Final = 1 << 20
+"""How many bytes a page shows in all; of messages after that, there is what their lines say."""
+
+NAMED: Final = 14
+"""How many lanes have their names over them; more than that are drawn closer to each other."""
+
+FIRST, LAST = 5_000, 15_000
+"""How many events are shown of a run that has more, from its beginning and its end; besides those that are marked."""
+
+
+class Rows:
+    """The rows of one run."""
+
+    def __init__(self, story: Story) -> None:
+        self._story: Final = story
+        self._left = BYTES
+        self._parity = 0
+
+    def style(self, number: str = "") -> str:
+        """What its rows need to know of the lanes; number: of two runs in one table, of the second."""
+        count = len(self._story.lanes)
+        pitch = 18 if count <= NAMED else max(3, NAMED * 18 // count)
+        return f"--n{number}:{count};--w{number}:{pitch}px"
+
+    @property
+    def heads(self) -> str:
+        """The names of the lanes, over them."""
+        if len(self._story.lanes) > NAMED:
+            return ""
+        names = "".join(f"<span>{escape(short(name, 24))}</span>" for name in self._story.heads)
+        return f'<span class="heads" aria-hidden="true">{names}</span>'
+
+    def bodies(self) -> Iterator[str]:
+        """One group of rows for each batch."""
+        lines, hidden = self._story.lines, 0
+        for part in folded(lines, idle_only=True):
+            if isinstance(part, Again):
+                until = when_text(part.until)
+                what = "The same" if part.size == 1 else f"These {part.size} steps"
+                yield _note(f"{what} {part.times:,} times more, until {until}")
+                continue
+            kept = [line for line in part if _is_shown(line, len(lines))]
+            hidden += len(part) - len(kept)
+            if kept:
+                if hidden:
+                    yield _note(f"{hidden:,} events that are not on this page: the trace has them")
+                    hidden = 0
+                yield f'<tbody class="b{self._parity}">{"".join(map(self.row, kept))}</tbody>'
+                self._parity = 1 - self._parity
+
+    def row(self, line: Line) -> str:
+        """One event."""
+        marked = ' class="bad"' if line.violates else ' class="proof"' if line.marks else ""
+        place = f"<td><code>{escape(line.place)}</code></td>"
+        return f'<tr id="e{line.number}"{marked}>{self.cells(line)}{place}</tr>'
+
+    def cells(self, line: Line) -> str:
+        """What of its row is there in every table."""
+        lanes = self._story.lanes
+        source, target = lanes[line.source], lanes[line.target]
+        way = source if source == target else f"{source} to {target}"
+        if line.kind in ("time", "choice", "signal"):
+            way = line.kind
+        head = f"<b>step {line.step}</b> " if line.kind == "wait" else ""
+        marks = "".join(
+            f'<strong class="mark">{escape(mark.label)} [{escape(mark.rule)}]</strong>' for mark in line.marks
+        )
+        again = f" <i>{line.event.times:,} times</i>" if line.event.times > 1 else ""
+        return (
+            f'<th scope="row">{line.number}</th><td class="when">{escape(when_text(line.event.time))}</td>'
+            f'<td class="way {line.kind}" style="--a:{line.source};--b:{line.target}">'
+            f'<span>{escape(shown(way, 80))}</span></td><td class="what {line.kind}">{head}'
+            f"<code>{escape(line.text)}</code>{again}{marks}{self._bytes(line.message)}</td>"
+        )
+
+    def _bytes(self, message: Message | None) -> str:
+        """A message, to be opened."""
+        if message is None or not message.size:
+            return ""
+        size = f"{message.size:,} byte{'s' * (message.size != 1)}"
+        if message.taken < message.size:
+            size += f", {message.taken:,} taken"
+        matches = message.matches
+        if matches:
+            numbers = ", ".join(dict.fromkeys(str(match.step) for match in matches))
+            size += f", expected by step{'s' * (len({match.step for match in matches}) > 1)} {numbers}"
+        data = message.data[: min(TEXT, self._left)]
+        self._left -= len(data)
+        if not data:
+            return ""
+        return (
+            f"<details><summary>{size}</summary>{_matched(message)}"
+            f"<pre>{escape(_as_text(data))}</pre><pre>{escape(hexdump(data[:HEX]))}</pre>{_rest(data, message)}"
+            "</details>"
+        )
+
+
+def _is_shown(line: Line, lines: int) -> bool:
+    return lines <= FIRST + LAST or line.number <= FIRST or line.number > lines - LAST or bool(line.marks)
+
+
+def _note(text: str) -> str:
+    return f'<tbody><tr class="note"><td colspan="5">{escape(text)}</td></tr></tbody>'
+
+
+def _matched(message: Message) -> str:
+    items = [
+        f"<li>bytes {match.start:,} to {match.end - 1:,}: step {match.step}, <code>{escape(match.text)}</code></li>"
+        for match in message.matches
+    ]
+    return f"<ul>{''.join(items)}</ul>" if items else ""
+
+
+def _rest(data: bytes, message: Message) -> str:
+    notes = [f"{HEX} bytes in hexadecimal"] * (HEX < len(data) == message.size)
+    if len(data) < message.size:
+        notes = [f"the first {len(data):,} of {message.size:,} bytes"]
+    return f"<p>{notes[0]}</p>" if notes else ""
+
+
+def _as_text(data: bytes) -> str:
+    """As text, line by line; what is none is escaped."""
+    text = data.decode("utf-8", "backslashreplace").replace("\r\n", "\n")
+    return "\n".join(escaped(line.replace("\t", "    ")) for line in text.split("\n"))
+
+
+def hexdump(data: bytes) -> str:
+    """Sixteen bytes a line: where, in hexadecimal, and those that are ASCII as such."""
+    lines: list[str] = []
+    for at in range(0, len(data), 16):
+        part = data[at : at + 16]
+        known = "".join(chr(byte) if 32 <= byte < 127 else "." for byte in part)
+        lines.append(f"{at:04x}  {part[:8].hex(' '):<23}  {part[8:].hex(' '):<23}  {known}")
+    return "\n".join(lines)
