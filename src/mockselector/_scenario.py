@@ -16,6 +16,7 @@ from ._ending.ending import trim
 from ._install.installing import Installed
 from ._install.open_blocks import check_surroundings, opened
 from ._install.stand_ins import stand_in
+from ._judge.errors import ScenarioError
 from ._judge.rules import checked_rules
 from ._judge.trace import Trace, caller, place
 from ._kernel.addresses import AF_UNIX, ANY
@@ -105,6 +106,8 @@ class Scenario:
             patience=patience, grace=grace, buffer=buffer, date=date,
             make_stack=LoopbackStack if self._real else SimulatedStack,
         )  # fmt: skip
+        if _made is not None:
+            _made.append(self)
         busy = "busy-loop" in self._world.monitor.allow
         self._run: Final = Run(self._world, None if busy or watchdog is None else max(float(watchdog), 0.001))
 
@@ -371,13 +374,7 @@ class Scenario:
 
     def timeline(self) -> Timeline:
         """All that has happened up to now, to be looked at: print it, or save it as a page."""
-        from ._show.conversations import Conversation
-        from ._show.timeline import Timeline
-
-        monitor = self._world.monitor
-        talks = [Conversation(peer.name, tuple(peer.script.steps), peer.received) for peer in self._world.peers]
-        found = [*(monitor.observed or ()), *([] if monitor.violation is None else [monitor.violation])]
-        return Timeline(self.trace, found, conversations=talks)
+        return timeline_of(self)
 
     def verify(self) -> None:
         """Judge the end: raise the violation of the run if it had one, and see what is left over.
@@ -433,6 +430,31 @@ class Scenario:
         run: Run | None = getattr(self, "_run", None)
         if run is not None and not sys.is_finalizing():
             run.drop()
+
+
+_made: list[Scenario] | None = None
+
+
+def keep_made(into: list[Scenario] | None) -> None:
+    """From now on all scenarios that are made are kept there; None: none is. For who runs tests, and shows them."""
+    global _made
+    _made = into
+
+
+def timeline_of(net: Scenario, rows: slice = slice(0, None), also: Sequence[str] = ()) -> Timeline:
+    """Its timeline. rows: those of the server's that it is about. also: what is to be said beside it."""
+    from ._show.conversations import Conversation
+    from ._show.timeline import Timeline
+
+    monitor = net._world.monitor
+    found = [*(monitor.observed or ()), *filter(None, [monitor.violation])]
+    said = [one for one in found if not isinstance(one, ScenarioError) or _is_in(rows, len(one.trace))]
+    talks = [Conversation(peer.name, tuple(peer.script.steps), peer.received) for peer in net._world.peers]
+    return Timeline(net.trace, [*said, *also], conversations=talks, rows=rows)
+
+
+def _is_in(rows: slice, number: int) -> bool:
+    return number > rows.start and (rows.stop is None or number <= rows.stop)
 
 
 def _is_misuse(traceback: TracebackType | None) -> bool:

@@ -204,4 +204,5 @@ def difference(story: Story, other: Story) -> int | None:
 
 def _said(line: Line) -> tuple[object, ...]:
     event = line.event
-    return event.actor, event.thread, event.operation, line.text, event.time, event.times, line.message
+    data = None if line.message is None else line.message[:3]
+    return event.actor, event.thread, event.operation, line.text, event.time, event.times, data

@@ -81,7 +81,7 @@ class Story:
     """All that is shown of a run."""
 
     def __init__(
-        self, trace: Trace, errors: Sequence[BaseException], talks: Sequence[Conversation], rows: slice | None
+        self, trace: Trace, errors: Sequence[BaseException | str], talks: Sequence[Conversation], rows: slice | None
     ) -> None:
         events, numbers = _part(trace.whole, rows)
         self.threads: Final = _threads(events)
@@ -238,7 +238,7 @@ def _is_kept(kept: object) -> bool:
     return kept != CIPHERTEXT and isinstance(kept, (bytes, tuple))
 
 
-def _proof(error: BaseException, numbers: dict[int, int]) -> tuple[list[tuple[int, str]], int | None]:
+def _proof(error: BaseException | str, numbers: dict[int, int]) -> tuple[list[tuple[int, str]], int | None]:
     """Numbers of the lines that prove an error, and what each is called; and that of the offending call, the last."""
     if not isinstance(error, ScenarioError) or not error.proof:
         return [], None
@@ -247,7 +247,7 @@ def _proof(error: BaseException, numbers: dict[int, int]) -> tuple[list[tuple[in
     return lines, numbers.get(proof[-1][0]) if proof[-1][0] < end else None
 
 
-def _marks(errors: Iterable[BaseException], numbers: dict[int, int]) -> dict[int, list[Mark]]:
+def _marks(errors: Iterable[BaseException | str], numbers: dict[int, int]) -> dict[int, list[Mark]]:
     """By the number of a line."""
     found: dict[int, list[Mark]] = {}
     for error in errors:
@@ -258,7 +258,9 @@ def _marks(errors: Iterable[BaseException], numbers: dict[int, int]) -> dict[int
     return found
 
 
-def _finding(error: BaseException, numbers: dict[int, int]) -> Finding:
+def _finding(error: BaseException | str, numbers: dict[int, int]) -> Finding:
+    if isinstance(error, str):
+        return Finding(error, None, (), error.partition("\n")[0])
     kind = type(error)
     name = kind.__qualname__ if kind.__module__ == "builtins" else f"{kind.__module__}.{kind.__qualname__}"
     lines, at = _proof(error, numbers)

@@ -26,11 +26,11 @@ class Timeline:
 
     `print()` shows it in lanes, from top to bottom: the server (or each of its threads), then each peer; 80 columns
     wide.
-    trace: of a scenario or a strict list. errors: what was found, or raised, to be shown beside it.
+    trace: of a scenario or a strict list. errors: what was found, or raised, or is to be said beside it.
     """
 
     def __init__(
-        self, trace: Trace, errors: Sequence[BaseException] = (), *, conversations: Sequence[Conversation] = (),
+        self, trace: Trace, errors: Sequence[BaseException | str] = (), *, conversations: Sequence[Conversation] = (),
         rows: slice | None = None,
     ) -> None:  # fmt: skip
         self._story: Final = Story(trace, errors, conversations, rows)

@@ -6,6 +6,7 @@
     options.py      what may be said of a test's scenario: by a marker, and by default in an ini file
     telling.py      what a runner tells of a test: its reports, and what a scenario adds to them
     fixture.py      the fixture `net`
+    pages.py        --mockselector-timeline: a page for each test that has failed, or for each
     protocol.py     tests of pytest, with their fixtures, each in a scenario
     leftovers.py    strict lists of events: what a test has left is judged at its end
     plugin.py       what pytest loads: options, and hooks that call all these

@@ -43,6 +43,14 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         "--mockselector-strict", dest="mockselector_strict", action="store_true", default=None,
         help="MockSelectors that say nothing of it are strict; what a test leaves over is judged at its end",
     )  # fmt: skip
+    group.addoption(
+        "--mockselector-timeline", dest="mockselector_timeline", metavar="DIR",
+        help="write a page into this folder for each test that has failed: what happened in its scenario",
+    )  # fmt: skip
+    group.addoption(
+        "--mockselector-timeline-of", dest="mockselector_timeline_of", choices=("failed", "all"), default="failed",
+        help="of which tests there is a page: of those that have failed (the default), or of all",
+    )  # fmt: skip
     parser.addini("mockselector_strict", "the same (true or false)", type="bool", default=False)
     parser.addini(
         "mockselector_simulate", "where tests are simulated: `true`, `observe`, or lines like `tests/net: observe`",
@@ -62,6 +70,14 @@ def pytest_configure(config: pytest.Config) -> None:
         config.stash[STRICT] = True
         config.add_cleanup(begin_strict())
     config.pluginmanager.register(Tells(config), "mockselector-tells")
+    folder: str | None = config.getoption("mockselector_timeline")
+    if folder is not None:
+        from .pages import NAME, Pages
+
+        for_all = config.getoption("mockselector_timeline_of") == "all"
+        config.pluginmanager.register(Pages(folder, config.invocation_params.dir, for_all=for_all), NAME)
+    elif config.getoption("mockselector_timeline_of") == "all":
+        raise pytest.UsageError("--mockselector-timeline-of=all needs --mockselector-timeline=DIR: where to write them")
 
 
 @pytest.fixture

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Final
 import pytest
 from _pytest.runner import runtestprotocol
 
-from . import telling
+from . import pages, telling
 from .options import OBSERVE, is_simulated, mode_of, scenario_options
 from .simulating import Simulation
 
@@ -101,6 +101,8 @@ class Protocol:
         last.rows = slice(last.rows.start, None)  # with the end of the run
         last.refusal, last.saved = last.refusal or simulation.refusal, simulation.saved
         for one in played:
+            if item.config.pluginmanager.has_plugin(pages.NAME):
+                one.item.stash[pages.PART] = (simulation.net, one.rows)
             self._done[one.item] = told(one, simulation)
 
     def _play(

@@ -32,6 +32,9 @@ TOLD: Final = "mockselector"
 SAVED: Final = "mockselector_saved_s"
 """Likewise, how many seconds of waiting a test was saved."""
 
+PAGE: Final = "mockselector_timeline"
+"""Likewise, where a timeline of it is."""
+
 
 def sections(net: Scenario, rows: slice | None = None) -> list[tuple[str, str]]:
     """What a scenario has to show of a test that has failed; rows: those of the trace that are this test's."""
@@ -133,6 +136,7 @@ class Summary:
         self._found: list[tuple[str, str, str, str]] = []  # rule, test, place, headline
         self._saved = 0.0
         self._tests = 0
+        self._pages: list[str] = []
 
     def add(self, report: pytest.TestReport) -> None:
         """What a report carries."""
@@ -144,16 +148,21 @@ class Summary:
             elif name == SAVED:
                 self._saved += told
                 self._tests += 1
+            elif name == PAGE:
+                self._pages.append(str(told))
 
     def write(self, terminal: pytest.TerminalReporter) -> None:
         """Tell it, one line each."""
-        if not self._found and self._saved < 1:
+        if not self._found and self._saved < 1 and not self._pages:
             return
         terminal.section("mockselector")
         for line in aligned(self._found):
             terminal.write_line(line)
         if self._saved >= 1:
             terminal.write_line(f"{self._saved:,.0f} s of waiting were virtual, in {self._tests:,} tests")
+        if self._pages:
+            more = f", and {len(self._pages) - 1:,} more there" * (len(self._pages) > 1)
+            terminal.write_line(f"timelines: {self._pages[0]}{more}")
 
 
 def aligned(found: Sequence[tuple[str, str, str, str]]) -> list[str]:
