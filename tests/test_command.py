@@ -176,6 +176,14 @@ def test_fix_takes_no_other_words(dev: Any, steps: list[Any], monkeypatch: pytes
     assert steps == []
 
 
+def test_docs_takes_a_warning_for_an_error_and_forgets_what_it_has_built_before(
+    dev: Any, steps: list[Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    call(dev, monkeypatch, "docs")
+    assert ["python", "-m", "sphinx"] == steps[0].command[:3]
+    assert {"-W", "-n", "-E"} <= {*steps[0].command}
+
+
 def test_each_command_is_in_the_usage(dev: Any) -> None:
     assert all(f"python3 .ci/dev.py {command} " in dev.__doc__ for command in dev.COMMANDS)
 
