@@ -158,6 +158,7 @@ def test_fix_leaves_the_golden_texts_alone(dev: Any, steps: list[Any], monkeypat
     assert [
         "python docs/make_rules.py",
         "python docs/make_gallery.py",
+        "python docs/make_links.py",
         "python -m ruff check --fix",
         "python -m ruff format",
     ] == [step.shown for step in steps]

@@ -17,7 +17,7 @@ from pathlib import Path
 from textwrap import dedent
 
 import pytest
-from docs import check_site, drawings, make_rules
+from docs import check_site, drawings, make_links, make_rules
 
 import mockselector
 from mockselector import EventLoop, Scenario
@@ -210,8 +210,13 @@ def test_a_link_of_the_site_that_leads_nowhere_is_found(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
 def test_links_lead_somewhere(page: Path) -> None:
-    for target, place in re.findall(r"\]\((?!https://)([^)#\s]*)(?:#([^)]+))?\)", page.read_text()):
-        there = page.parent / target if target else page
+    for target, place in re.findall(r"\]\(([^)#\s]*)(?:#([^)]+))?\)", page.read_text()):
+        if target.startswith(make_links.home()):
+            there = ROOT / target.removeprefix(make_links.home())
+        elif "://" in target:
+            continue
+        else:
+            there = page.parent / target if target else page
         assert there.exists(), target
         headings = re.findall(r"^#+ (.+)$", there.read_text(), re.MULTILINE) if place else []
         assert not place or place in [anchor(heading) for heading in headings], (target, place)
