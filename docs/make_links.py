@@ -1,4 +1,7 @@
-"""Makes the links of README.md absolute, as it is also read where no file is beside it: `python docs/make_links.py`."""
+"""Makes the links of README.md absolute, as it is also read where no file is beside it: `python docs/make_links.py`.
+
+What is written as `[text](docs/rules.md)` becomes `[text][docs/rules.md]`, and the address stands once, at the end.
+"""
 
 from __future__ import annotations
 
@@ -19,7 +22,15 @@ def home() -> str:
 
 def absolute(text: str) -> str:
     """The same text, in which no link to a file is relative."""
-    return re.sub(r"\]\((?![a-z]+:|#)([^)\s]+)\)", rf"]({home()}\1)", text)
+    text = re.sub(r"\]\(([^)\s]+)\)", lambda link: f"][{link[1]}]" if is_file(link[1]) else link[0], text)
+    text = re.sub(r"^\[[^]\n]+\]: .*\n", "", text, flags=re.MULTILINE).rstrip("\n")
+    files = sorted({*filter(is_file, re.findall(r"\]\[([^]\s]+)\]", text))})
+    return f"{text}\n\n" + "".join(f"[{file}]: {home()}{file}\n" for file in files)
+
+
+def is_file(target: str) -> bool:
+    """Whether a link, or what looks like one in code, leads to a file."""
+    return (ROOT / target.partition("#")[0]).is_file()
 
 
 if __name__ == "__main__":

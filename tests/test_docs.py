@@ -210,7 +210,9 @@ def test_a_link_of_the_site_that_leads_nowhere_is_found(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
 def test_links_lead_somewhere(page: Path) -> None:
-    for target, place in re.findall(r"\]\(([^)#\s]*)(?:#([^)]+))?\)", page.read_text()):
+    text = page.read_text()
+    for link in [*re.findall(r"\]\(([^)\s]+)\)", text), *re.findall(r"^\[.+\]: (\S+)$", text, re.MULTILINE)]:
+        target, _, place = link.partition("#")
         if target.startswith(make_links.home()):
             there = ROOT / target.removeprefix(make_links.home())
         elif "://" in target:
@@ -220,6 +222,20 @@ def test_links_lead_somewhere(page: Path) -> None:
         assert there.exists(), target
         headings = re.findall(r"^#+ (.+)$", there.read_text(), re.MULTILINE) if place else []
         assert not place or place in [anchor(heading) for heading in headings], (target, place)
+
+
+def test_the_links_of_the_readme_lead_there_from_anywhere() -> None:
+    assert make_links.absolute(README.read_text()) == README.read_text(), "run: python docs/make_links.py"
+
+
+def test_every_address_of_the_project_begins_with_its_home() -> None:
+    urls = (ROOT / "pyproject.toml").read_text().partition("[project.urls]")[2].partition("\n[")[0]
+    addresses = re.findall(r'^\w+ = "(.+)"$', urls, re.MULTILINE)
+    addresses += re.findall(
+        r"https://github\.com/[\w/-]+/HEAD/", (ROOT / ".github" / "pull_request_template.md").read_text()
+    )
+    assert len(addresses) > 5
+    assert all(address.startswith(make_links.home().partition("/blob/")[0]) for address in addresses)
 
 
 def anchor(heading: str) -> str:
