@@ -31,7 +31,7 @@ def gallery() -> str:
     """The page as Markdown."""
     text = INTRODUCTION
     for entry in entries():
-        text += f"| [{entry.title}](#{entry.name}) | [`{entry.rule}`](rules.md#{entry.rule}) | {mended_in(entry)} |\n"
+        text += f"| [{entry.title}](#{entry.name}) | [`{entry.rule}`](rules/{entry.rule}.md) | {mended_in(entry)} |\n"
     for entry in entries():
         text += f"\n## {entry.name}\n\n**{entry.title}**\n\n{entry.text}\n\n"
         text += f"See <{entry.address}>; {versions(entry)}.\n"
