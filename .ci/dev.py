@@ -42,7 +42,7 @@ VIRTUAL = "async-solipsism"
 DIFFERENTIAL = "tests/test_differential.py"
 QUICK = ("-m", "not slow and not collects")
 """How pytest is told to leave out what takes long; pyproject.toml says what these marks mean."""
-GOLDEN = ("tests/test_rules.py", "tests/test_scenario_traces.py")
+GOLDEN = ("tests/test_rules.py", "tests/test_scenario_traces.py", "tests/test_timeline.py")
 """The tests that write golden texts if MOCKSELECTOR_WRITE_GOLDEN is set."""
 PIP = ("-m", "pip", "--disable-pip-version-check", "install", "--quiet")
 QUIET = 20.0
@@ -412,7 +412,17 @@ def all_tests() -> None:
         except BaseException:
             pool.shutdown(cancel_futures=True)
             raise
+    missing = without_browser(dev)
+    if missing:
+        say(missing)
     finish(steps, broken, f"all passed on Python {listed(found)} in {time.monotonic() - start:.0f} s")
+
+
+def without_browser(dev: Path) -> str:
+    """What is not tested, as there is no browser; "": there is one."""
+    program = "import browser; print('' if browser.PROGRAM else browser.MISSING)"
+    done = subprocess.run([dev, "-c", program], cwd=ROOT / "tests", capture_output=True, text=True, check=False)
+    return done.stdout.strip() or (done.stderr and "the page of a timeline is not tried in a browser on this system")
 
 
 def built(dev: Path) -> Path:

@@ -30,6 +30,7 @@ from mockselector import (
     Step,
     ThreadRow,
     ThreadTable,
+    Timeline,
     Trace,
     Waits,
     simulated,
@@ -63,6 +64,13 @@ def test_a_conversation_keeps_its_type() -> None:
     assert_type(net.threads()[0], ThreadRow)
     assert_type(net.threads()[0].holds, str)
     assert_type(net.threads()[0].daemon, bool)
+    timeline = net.timeline()
+    assert_type(timeline, Timeline)
+    assert_type(timeline.events, "list[Event]")
+    assert_type(timeline.mermaid(), str)
+    assert_type(Timeline(net.trace), Timeline)
+    with pytest.raises(TypeError):
+        timeline.save("never.html", beside="run")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
 
 
 async def answer_later(port: int, *, greeting: bytes = b"hi") -> int:

@@ -36,7 +36,7 @@ class Again(NamedTuple):
 def batches(lines: Sequence[Line]) -> list[Sequence[Line]]:
     """Each begins where a line says so."""
     starts = [at for at, line in enumerate(lines) if line.begins]
-    return [lines[start:end] for start, end in zip(starts, [*starts[1:], len(lines)], strict=True)]
+    return [lines[start:end] for start, end in zip(starts, [*starts[1:], len(lines)], strict=False)]
 
 
 def folded(lines: Sequence[Line], *, idle_only: bool) -> Iterator[Sequence[Line] | Again]:

@@ -38,6 +38,22 @@
       cursor.style.left = `${at[number(row) - 1] / 10}%`;
     }
   }
+  // The bytes of a row wait in its <noscript>, as text: they become elements when they are asked for.
+  function toggle(button) {
+    const kept = button.nextElementSibling;
+    if (kept.localName === "noscript") {
+      const box = document.createElement("div");
+      box.className = "bytes";
+      box.hidden = true;
+      box.innerHTML = kept.textContent;
+      box.querySelector("summary").remove();
+      box.replaceChildren(...box.firstElementChild.childNodes);
+      kept.replaceWith(box);
+    }
+    const box = button.nextElementSibling;
+    box.hidden = !box.hidden;
+    button.setAttribute("aria-expanded", String(!box.hidden));
+  }
   function next(among, step) {
     const shown = among.filter((row) => !row.hidden);
     if (!current) return step > 0 ? shown[0] : shown[shown.length - 1];
@@ -55,7 +71,7 @@
   table.addEventListener("keydown", (event) => {
     if (event.ctrlKey || event.altKey || event.metaKey || event.target.closest("pre")) return;
     if (event.key === "Enter" && event.target === current) {
-      for (const details of current.querySelectorAll("details")) details.open = !details.open;
+      for (const button of current.querySelectorAll("button")) toggle(button);
       event.preventDefault();
     } else if (Object.hasOwn(keys, event.key)) {
       go(keys[event.key]());
@@ -64,7 +80,9 @@
   });
   table.addEventListener("click", (event) => {
     const row = event.target.closest("tbody tr");
-    if (row && !event.target.closest("details")) go(row, false);
+    const button = event.target.closest("button");
+    if (button) toggle(button);
+    else if (row && !event.target.closest(".bytes")) go(row, false);
   });
   for (const { element, at } of axes) {
     element.addEventListener("click", (event) => {

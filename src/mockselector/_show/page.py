@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Final
 
 from .._text import escaped, short, shown
 from .overview import figure
-from .rows import Rows
+from .rows import CHUNK, Rows
 from .story import when_text
 
 if TYPE_CHECKING:
@@ -54,7 +54,8 @@ def page(story: Story, beside: Story | None = None) -> Iterator[str]:
         f'<meta http-equiv="Content-Security-Policy" content="{policy}">'
         '<meta name="viewport" content="width=device-width, initial-scale=1">'
         '<meta name="color-scheme" content="light dark"><meta name="generator" content="mockselector">'
-        f"<title>{escape(title)} - timeline</title><style>{asset('page.css')}</style></head>\n<body>"
+        f"<title>{escape(title)} - timeline</title><style>{asset('page.css')}</style>"
+        "<noscript><style>.what button { display: none; }</style></noscript></head>\n<body>"
         '<a class="skip" href="#events">To the events</a>\n'
     )
     yield from body
@@ -72,15 +73,12 @@ def _one(story: Story) -> Iterator[str]:
     yield _above_table()
     yield (
         f'<table style="{rows.style()}"><caption>What happened, in order; a group of rows for each'
-        f' <code>select()</code> that returned</caption><colgroup>{_COLUMNS}<col class="where"></colgroup>'
+        " <code>select()</code> that returned</caption>"
         f'<thead><tr>{_heads(rows)}<th scope="col">Where</th></tr></thead>\n'
     )
     for body in rows.bodies():
         yield body + "\n"
     yield f"</table>{_end(story)}</section></main>\n"
-
-
-_COLUMNS: Final = '<col class="number"><col class="when"><col class="way"><col class="what">'
 
 
 def _heads(rows: Rows) -> str:
@@ -120,9 +118,9 @@ def _finding(finding: Finding) -> str:
 
 def _picture(figures: str, story: Story) -> str:
     switch = (
-        '<fieldset><legend>Time</legend><label><input type="radio" name="time" id="folded" checked autocomplete="off">'
-        ' folded where nothing happens</label><label><input type="radio" name="time" id="linear" autocomplete="off">'
-        " linear</label></fieldset>"
+        '<input type="radio" name="time" id="folded" checked autocomplete="off"><label for="folded">Time folded where'
+        ' nothing happens</label> <input type="radio" name="time" id="linear" autocomplete="off"><label for="linear">'
+        "Time as it passes</label>"
     )
     keys = "".join(
         f'<li class="{name}">{text}</li>'
@@ -168,7 +166,7 @@ def _two(story: Story, other: Story) -> Iterator[str]:
     left, right = Rows(story), Rows(other)
     yield (
         f'<table class="two" style="{left.style()};{right.style("2")}"><caption>Event by event: this run, and the other'
-        f" run beside it</caption><colgroup>{_COLUMNS}</colgroup><colgroup>{_COLUMNS}</colgroup><thead><tr>"
+        " run beside it</caption><thead><tr>"
         '<th scope="colgroup" colspan="4">This run</th><th scope="colgroup" colspan="4">The other run</th></tr>'
         f"<tr>{_heads(left)}{_heads(right)}</tr></thead>\n"
     )
@@ -179,19 +177,20 @@ def _two(story: Story, other: Story) -> Iterator[str]:
 def _pairs(left: Rows, right: Rows, ours: Sequence[Line], theirs: Sequence[Line], first: int | None) -> Iterator[str]:
     """The rows of both, side by side."""
     nothing = '<td colspan="4">(it is at its end)</td>'
-    yield "<tbody>"
     for number, (one, other) in enumerate(zip_longest(ours, theirs)):
+        if not number % CHUNK:
+            yield f'{"</tbody>" * (number > 0)}<tbody style="--r:{CHUNK}">\n'
         kind = ""
         if number == first:
             yield (
-                '</tbody>\n<tbody><tr id="difference" class="note differs"><th scope="rowgroup" colspan="8">'
-                "The first difference</th></tr>"
+                '<tr id="difference" class="note differs"><th scope="rowgroup" colspan="8">The first difference</th>'
+                "</tr>\n"
             )
             kind = ' class="bad"'
         cells = nothing if one is None else left.cells(one)
         others = nothing if other is None else right.cells(other)
         yield f'<tr id="e{number + 1}"{kind}>{cells}{others}</tr>\n'
-    yield "</tbody>"
+    yield "</tbody>" * bool(ours or theirs)
 
 
 def difference(story: Story, other: Story) -> int | None:

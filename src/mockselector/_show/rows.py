@@ -13,7 +13,7 @@ from .folding import Again, folded
 from .story import when_text
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
     from .conversations import Message
     from .story import Line, Story
@@ -29,6 +29,12 @@ BYTES: Final = 1 << 20
 
 NAMED: Final = 14
 """How many lanes have their names over them; more than that are drawn closer to each other."""
+
+PLACE: Final = 40
+"""How many characters of a place have room in one line."""
+
+CHUNK: Final = 40
+"""How many rows are in one group at most."""
 
 FIRST, LAST = 5_000, 15_000
 """How many events are shown of a run that has more, from its beginning and its end; besides those that are marked."""
@@ -46,7 +52,8 @@ class Rows:
         """What its rows need to know of the lanes; number: of two runs in one table, of the second."""
         count = len(self._story.lanes)
         pitch = 18 if count <= NAMED else max(3, NAMED * 18 // count)
-        return f"--n{number}:{count};--w{number}:{pitch}px"
+        places = max((len(line.place) for line in self._story.lines), default=0)
+        return f"--n{number}:{count};--w{number}:{pitch}px;--p{number}:{min(places, PLACE)}"
 
     @property
     def heads(self) -> str:
@@ -71,8 +78,15 @@ class Rows:
                 if hidden:
                     yield _note(f"{hidden:,} events that are not on this page: the trace has them")
                     hidden = 0
-                yield f'<tbody class="b{self._parity}">{"".join(map(self.row, kept))}</tbody>'
+                yield from self._bodies(kept)
                 self._parity = 1 - self._parity
+
+    def _bodies(self, batch: Sequence[Line]) -> Iterator[str]:
+        """One for a batch, or several where it is long: a browser leaves out those that nobody looks at."""
+        for at in range(0, len(batch), CHUNK):
+            part = batch[at : at + CHUNK]
+            kind = f"b{self._parity}{' on' * (at > 0)}"
+            yield f'<tbody class="{kind}" style="--r:{len(part)}">{"".join(map(self.row, part))}</tbody>'
 
     def row(self, line: Line) -> str:
         """One event."""
@@ -114,10 +128,12 @@ class Rows:
         self._left -= len(data)
         if not data:
             return ""
+        # With scripts, what is in <noscript> is text, which costs nothing until page.js makes elements of it.
         return (
-            f"<details><summary>{size}</summary>{_matched(message)}"
+            f'<button type="button" aria-expanded="false">{size}</button>'
+            f"<noscript><details><summary>{size}</summary>{_matched(message)}"
             f"<pre>{escape(_as_text(data))}</pre><pre>{escape(hexdump(data[:HEX]))}</pre>{_rest(data, message)}"
-            "</details>"
+            "</details></noscript>"
         )
 
 
@@ -153,8 +169,9 @@ def _as_text(data: bytes) -> str:
 def hexdump(data: bytes) -> str:
     """Sixteen bytes a line: where, in hexadecimal, and those that are ASCII as such."""
     lines: list[str] = []
+    width = min(len(data), 16) * 3
     for at in range(0, len(data), 16):
         part = data[at : at + 16]
         known = "".join(chr(byte) if 32 <= byte < 127 else "." for byte in part)
-        lines.append(f"{at:04x}  {part[:8].hex(' '):<23}  {part[8:].hex(' '):<23}  {known}")
+        lines.append(f"{at:04x}  {part.hex(' '):<{width}} {known}")
     return "\n".join(lines)

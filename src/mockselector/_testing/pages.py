@@ -42,7 +42,7 @@ class Pages:
         self._for_all: Final = for_all
         self._item: pytest.Item | None = None  # that runs
         self._made: list[Scenario] = []  # in it
-        self._told = ""  # what it has failed by
+        self._told: dict[str, str] = {}  # by test, what it has failed by: one may run within the protocol of another
         self._written: list[str] = []
         try:
             self._folder.mkdir(parents=True, exist_ok=True)
@@ -52,13 +52,14 @@ class Pages:
     @pytest.hookimpl(wrapper=True, tryfirst=True)
     def pytest_runtest_protocol(self, item: pytest.Item) -> Generator[None, object, object]:
         """All scenarios that a test makes are its own."""
-        self._item, self._made, self._told, self._written = item, [], "", []
+        self._item, self._made, self._written = item, [], []
         keep_made(self._made)
         try:
             return (yield)
         finally:
             keep_made(None)
             self._item, self._made = None, []
+            self._told.pop(item.nodeid, None)
             if PART in item.stash:
                 del item.stash[PART]
 
@@ -68,8 +69,8 @@ class Pages:
     ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
         """What it has failed by is told beside its timeline."""
         report = yield
-        if report.failed and call.excinfo is not None and item is self._item:
-            self._told = call.excinfo.exconly()
+        if report.failed and call.excinfo is not None:
+            self._told[item.nodeid] = call.excinfo.exconly()
         return report
 
     @pytest.hookimpl(tryfirst=True)
@@ -95,17 +96,17 @@ class Pages:
         parts = [*([] if own is None else [(own, rows)]), *((net, slice(0, None)) for net in nets)]
         for number, (net, part) in enumerate(parts, 1):
             name = f"{page_name(item.nodeid)}{f'-{number}' if number > 1 else ''}.html"
-            timeline = timeline_of(net, part, self._also(net))
+            timeline = timeline_of(net, part, self._also(net, item))
             try:
                 timeline.save(self._folder / name)
                 yield os.path.join(self._shown, name)
             except OSError as error:
                 yield f"{os.path.join(self._shown, name)} could not be written: {error}"
 
-    def _also(self, net: Scenario) -> Sequence[str]:
+    def _also(self, net: Scenario, item: pytest.Item) -> Sequence[str]:
         """What the test has failed by, unless its scenario tells it."""
-        violation = net._world.monitor.violation
-        return [self._told] * bool(self._told and not (violation is not None and str(violation) in self._told))
+        told, violation = self._told.get(item.nodeid, ""), net._world.monitor.violation
+        return [told] * bool(told and not (violation is not None and str(violation) in told))
 
 
 def page_name(nodeid: str) -> str:
