@@ -11,7 +11,7 @@ import textwrap
 from errno import errorcode
 from pathlib import Path
 
-from mockselector._judge.errors import USUAL
+from mockselector._judge.catalogue import mending, suffering
 from mockselector._judge.rules import LIFE, MEMBERSHIP, PHASES, RULES, Breach, NotSimulated, Rule
 
 HERE = Path(__file__).parent
@@ -44,19 +44,6 @@ that may wait: a loop that polls with `select(0)` still has work to do.
 |---|---|---|
 """
 
-FIELDS = {
-    **USUAL,
-    "socket": "the socket",
-    "missing": "it",
-    "announce": " (in an event list: or add the READ events that announce it)",
-    "accept": "find why it does not (in an event list: add a READ event for the listener)",
-    "advice": "see what the peer waits for, and what the server does: the error shows both.",
-    "hangs": "the peer hangs until it gives up, and the server does not know.",
-    "address": "address",
-    "deal": "loop.set_exception_handler(), or a handle_error() of the server's own; of a task, await it.",
-}
-"""What stands in the catalogue where an error has a name."""
-
 
 CASE_OF: dict[str, Case] = {case.rule: case for case in (*CASES, *SCENARIO_CASES)}
 """What shows a rule: in a scenario where one can."""
@@ -71,7 +58,7 @@ def rules() -> str:
     """The list of all, and the two tables."""
     text = INTRODUCTION
     for name, rule in RULES.items():
-        text += f"| [`{name}`](rules/{name}.md) | {rule.level} | {meaning(rule)} |\n"
+        text += f"| [`{name}`](rules/{name}.md) | {rule.level} | {first_sentence(rule)} |\n"
     return text + "\n```{toctree}\n:glob:\n:hidden:\n\nrules/*\n```\n" + tables()
 
 
@@ -81,16 +68,15 @@ def page(name: str) -> str:
     case = CASE_OF[name]
     in_scenario = case in SCENARIO_CASES
     golden = (TESTS / "golden" / f"{'scenario-' * in_scenario}{name}.txt").read_text().strip()
-    suffers = rule.suffers.format_map(FIELDS)
     where = "Judged in scenarios only." if rule.only_in_scenarios else ON_LISTS[in_scenario]
     for_twin = f"\nWith it:\n\n{fenced(case.twin_script)}\n" if case.twin_script else ""
     return f"""# {name}
 
 {rule.means}
 
-*In production* {suffers}
+*In production* {suffering(name)}
 
-*To mend it:* {rule.mend.format_map(FIELDS)}
+*To mend it:* {mending(name)}
 
 {LEVELS[rule.level]} {where} On purpose? `allow={{"{name}"}}`, for [a run or one peer](../rules.md).
 
@@ -128,8 +114,8 @@ def fenced(source: str) -> str:
     return "\n".join(["```python", *lines, "```"])
 
 
-def meaning(rule: Rule) -> str:
-    """What a rule means in a sentence, and where it is judged."""
+def first_sentence(rule: Rule) -> str:
+    """What a rule means, and where it is judged."""
     return rule.means.partition(". ")[0].rstrip(".") + "." + " (Scenarios only.)" * rule.only_in_scenarios
 
 

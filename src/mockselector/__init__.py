@@ -29,6 +29,8 @@ imports only from what stands above it.
     _running.py   how a scenario calls a server, and what of its end reaches the test
     _scenario.py  Scenario: what a test says of all that
     _testing/     whole tests in a scenario: for pytest, and for unittest
+    _command/     the command `mockselector`
+    __main__.py   `python -m mockselector`
 
 Event lists (`_lists`) and scenarios (from `_kernel` on) know nothing of each other.
 """

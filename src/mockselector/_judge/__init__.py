@@ -8,6 +8,7 @@ In reading order; a file imports only from those above it:
     standing.py where the tasks of an asyncio program stand
     rules.py    what a server may do: two tables, each rule's texts, and where it is judged (`JUDGED`). Pure data
     errors.py   ScenarioError, and every text that a user reads of it
+    catalogue.py a rule as it is told where nothing has broken it
     watching.py which sockets are registered with which selector, and for what
     records.py  what is known of each socket in a run
     witness.py  what is known beside the calls: exceptions being handled, tasks

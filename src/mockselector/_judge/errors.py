@@ -391,7 +391,8 @@ def _footer(finding: Finding, script: Place | None, made: Place | None) -> list[
     """Where the script is, and how to allow what was found."""
     places = [("script", script), (finding.socket or "", made)]
     lines = [(f"{label}:", where) for label, where in places if where is not None and where.file not in INSIDE]
-    return [*_columns(lines, functions=False), f'  on purpose? allow={{"{finding.rule}"}}']
+    last = f'  on purpose? allow={{"{finding.rule}"}}   why? mockselector explain {finding.rule}'
+    return [*_columns(lines, functions=False), last]
 
 
 def _paragraph(text: str) -> str:
