@@ -25,8 +25,11 @@ Importing: TypeAlias = tuple[str, ...]
 
 def rooms(folder: str) -> list[str]:
     """What the map of a folder names, in its order."""
-    docstring = ast.get_docstring(ast.parse((PACKAGE / folder / "__init__.py").read_text())) or ""
-    first = [line.split()[0] for line in docstring.splitlines() if line.startswith("    ")]
+    text = (PACKAGE / folder / "__init__.py").read_text()
+    drawn = ast.get_docstring(ast.parse(text)) or ""
+    if not folder:  # its docstring is for users
+        drawn = "\n".join(line[2:] for line in text.splitlines() if line.startswith("# "))
+    first = [line.split()[0] for line in drawn.splitlines() if line.startswith("    ")]
     return [name.removesuffix(".py").removesuffix("/") for name in first if name.endswith((".py", "/"))]
 
 
@@ -111,7 +114,14 @@ def test_importing_it_imports_nothing_dear() -> None:
     assert done.stdout.strip() == "set()"
 
 
+def test_its_help_begins_with_scenario() -> None:
+    first, second = (mockselector.__doc__ or "").split("\n\n")[:2]
+    assert first == "Test servers built on `selectors` without ports, threads or sleeping."
+    assert second.startswith("`Scenario` ")
+
+
 def test_its_names() -> None:
+    assert {*mockselector.__all__} <= {*dir(mockselector)}
     for name in mockselector.__all__:
         assert getattr(mockselector, name) is not None
     assert mockselector.__version__

@@ -1,39 +1,55 @@
 """Test servers built on `selectors` without ports, threads or sleeping.
 
-`MockSelector` returns scripted events, `ListenSocket` scripted clients, `MockSocket` scripted
-data. Lenient, they do what mockselector 0.2.3 did; `MockSelector(..., strict=True)` also judges
-what the server does, and raises a `ScenarioError` for what production would let pass in silence.
+`Scenario` plays a conversation with your server as it is: scripted peers, on a simulated network, in virtual time. Each
+call that the server makes is judged; what production would let pass in silence is a `ScenarioError`, which says who did
+it, what it costs and how to mend it.
 
-A map of the package, in reading order: each folder has its own map, and whatever stands here
-imports only from what stands above it.
+    from mockselector import Scenario
 
-    _system.py    facts of the system below, bound before anybody can patch them
-    _text.py      how names, values, messages and lists are shortened and escaped
-    _whose.py     whose code a file holds: ours, the standard library's, a package's, the user's
-    _choices.py   how a decision that could as well be another one is taken and recorded
-    _buffers.py   what a program gives to be sent or filled, looked at where it is, and let go of
-    _judge/       what a server does, and what is to be said of it: trace, rules, errors, the door
-    _methods.py   every method of socket.socket, over a few that each kind of socket has
-    _ending/      how a run comes to its end, and what the interpreter is like after it
-    _lists/       MockSelector, MockSocket, ListenSocket: what plays lists
-    selector.py   the same three under their path of 0.2.3
-    _kernel/      what a kernel knows of sockets: connections, listeners, addresses, readiness
-    _play/        peers and their steps, time, and the world around a server
-    _current.py   which scenario is under the code that runs
-    _tls.py       ssl.SSLSocket over a socket of ours, with OpenSSL in memory
-    _loopback/    the same peers over real sockets
-    _simulated/   what a program holds in a scenario: sockets and selectors
-    _install/     putting a scenario under code that knows nothing of it
-    _show/        timelines: what happened in a run, to be looked at
-    _program.py   what a test gives to be run: a function, a coroutine, and what is refused
-    _running.py   how a scenario calls a server, and what of its end reaches the test
-    _scenario.py  Scenario: what a test says of all that
-    _testing/     whole tests in a scenario: for pytest, and for unittest
-    _command/     the command `mockselector`
-    __main__.py   `python -m mockselector`
+    def test_an_echo():
+        with Scenario() as net:
+            net.client("alice").sends(b"hi").expects(b"hi").closes()
+            net.run(serve, 8888)
 
-Event lists (`_lists`) and scenarios (from `_kernel` on) know nothing of each other.
+With pytest, a test that asks for `net` has a scenario; with unittest, `ScenarioTestCase` has one as `self.net`, and
+`@simulated` runs a whole test in one. `EventLoop` is the event loop on which a test that is a coroutine enters one.
+Peers (`Peer`) take steps, which are plain data, too: `Sends`, `Expects`, `Waits`, `Closes` and so on.
+
+For tests of single calls there are lists of events, as mockselector 0.2.3 had them: `MockSelector` returns scripted
+events, `ListenSocket` scripted clients, `MockSocket` scripted data; `strict=True` judges the server there, too.
+
+The command `mockselector` (`python -m mockselector`) plays a scenario without a test, and explains rules.
 """
+
+# A map of the package, in reading order: each folder has its own map, and whatever stands here
+# imports only from what stands above it.
+#
+#     _system.py    facts of the system below, bound before anybody can patch them
+#     _text.py      how names, values, messages and lists are shortened and escaped
+#     _whose.py     whose code a file holds: ours, the standard library's, a package's, the user's
+#     _choices.py   how a decision that could as well be another one is taken and recorded
+#     _buffers.py   what a program gives to be sent or filled, looked at where it is, and let go of
+#     _judge/       what a server does, and what is to be said of it: trace, rules, errors, the door
+#     _methods.py   every method of socket.socket, over a few that each kind of socket has
+#     _ending/      how a run comes to its end, and what the interpreter is like after it
+#     _lists/       MockSelector, MockSocket, ListenSocket: what plays lists
+#     selector.py   the same three under their path of 0.2.3
+#     _kernel/      what a kernel knows of sockets: connections, listeners, addresses, readiness
+#     _play/        peers and their steps, time, and the world around a server
+#     _current.py   which scenario is under the code that runs
+#     _tls.py       ssl.SSLSocket over a socket of ours, with OpenSSL in memory
+#     _loopback/    the same peers over real sockets
+#     _simulated/   what a program holds in a scenario: sockets and selectors
+#     _install/     putting a scenario under code that knows nothing of it
+#     _show/        timelines: what happened in a run, to be looked at
+#     _program.py   what a test gives to be run: a function, a coroutine, and what is refused
+#     _running.py   how a scenario calls a server, and what of its end reaches the test
+#     _scenario.py  Scenario: what a test says of all that
+#     _testing/     whole tests in a scenario: for pytest, and for unittest
+#     _command/     the command `mockselector`
+#     __main__.py   `python -m mockselector`
+#
+# Event lists (`_lists`) and scenarios (from `_kernel` on) know nothing of each other.
 
 from __future__ import annotations
 
@@ -46,6 +62,7 @@ if TYPE_CHECKING:
     from ._judge.errors import ScenarioError
     from ._judge.rules import RuleId
     from ._judge.trace import Event, Trace
+    from ._lists.items import ClientItem, EventItem, RecvItem
     from ._play.netstat import SocketRow, SocketTable
     from ._play.peer import Peer
     from ._play.steps import (
@@ -74,9 +91,11 @@ if TYPE_CHECKING:
     __version__: str
 
 __all__ = [
+    "ClientItem",
     "Closes",
     "Does",
     "Event",
+    "EventItem",
     "EventLoop",
     "Expects",
     "ExpectsEof",
@@ -89,6 +108,7 @@ __all__ = [
     "Plays",
     "ReadsSlowly",
     "Receives",
+    "RecvItem",
     "Resets",
     "RuleId",
     "Scenario",
@@ -111,13 +131,16 @@ __all__ = [
 # Imported when first asked for: whoever uses the three classes alone does not pay for the rest, and pytest, which loads
 # a plugin of this package wherever it is installed, for nothing.
 _LATER = {
+    "ClientItem": "_lists.items",
     "Event": "_judge.trace",
+    "EventItem": "_lists.items",
     "ListenSocket": "selector",
     "MockSelector": "selector",
     "MockSocket": "selector",
     "Scenario": "_scenario",
     "EventLoop": "_install.event_loop",
     "Peer": "_play.peer",
+    "RecvItem": "_lists.items",
     "ScenarioError": "_judge.errors",
     "ScenarioTestCase": "_testing.cases",
     "Trace": "_judge.trace",
@@ -154,3 +177,7 @@ def __getattr__(name: str) -> object:
         globals()[name] = thing  # found at once from now on
         return thing
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

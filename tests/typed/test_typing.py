@@ -19,6 +19,8 @@ from mockselector import Event, ListenSocket, MockSelector, MockSocket, RuleId, 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from mockselector import ClientItem, EventItem, RecvItem
+
 
 def serve(sock: socket.socket, selector: selectors.BaseSelector) -> int:
     """A server's signature: it knows nothing of mocks."""
@@ -90,6 +92,25 @@ def test_scripts_are_typed() -> None:
     MockSocket(["text"])  # type: ignore[list-item]  # pyright: ignore[reportArgumentType]
     ListenSocket([b"hi"])  # type: ignore[list-item]  # pyright: ignore[reportArgumentType]
     MockSelector(["client"])  # type: ignore[list-item]  # pyright: ignore[reportArgumentType]
+    MockSelector([b"x"])  # type: ignore[list-item]  # pyright: ignore[reportArgumentType]
+    MockSelector([[b"x"]])  # type: ignore[list-item]  # pyright: ignore[reportArgumentType]
+
+
+def test_what_goes_into_lists_has_types() -> None:
+    recvs: list[RecvItem] = [b"hi", ConnectionResetError]
+    recvs.append(lambda: b"made")
+    client = MockSocket(recvs)
+    clients: list[ClientItem] = [client, lambda: client, ConnectionAbortedError]
+    listener = ListenSocket(clients)
+    group: list[MockSocket] = [client]
+    several: frozenset[socket.socket] = frozenset([client, listener])
+    events: list[EventItem] = [client, (listener, selectors.EVENT_READ), 3, (), group, several]
+    events += [tuple(group), (one for one in group), {client: 1}.keys(), [(client, 3), listener]]
+    MockSelector(events)
+    recvs.append("text")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+    events.append(b"x")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+    events.append("x")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+    clients.append(b"x")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
 
 
 def test_rules_are_typed() -> None:

@@ -2,6 +2,7 @@
 
 In reading order; a file imports only from those above it:
 
+    items.py         what a test puts into its lists, as type checkers have it
     mocks.py         the unittest.mock surface of a socket
     scripted.py      what both kinds of sockets have in common
     mock_socket.py   MockSocket: its script, and what a read may see of it

@@ -25,17 +25,15 @@ from .scripted import Scripted, resolved
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
-    from typing import Any, Final, TypeAlias
+    from collections.abc import Collection, Iterable, Iterator, Mapping
+    from typing import Any, Final
 
     from typing_extensions import Buffer
 
     from .._judge.records import Record
     from .._judge.rules import Operation, Phase, RuleId
     from .._system import Address
-
-    Client: TypeAlias = _socket.socket | BaseException | type[BaseException] | Callable[[], _socket.socket]
-    """What a `ListenSocket` accepts: a socket, a callable that returns one, an exception to raise."""
+    from .items import ClientItem
 
 
 __tracebackhide__ = True  # pytest: end tracebacks at the server's own line
@@ -65,11 +63,11 @@ class ListenSocket(Scripted):
     __slots__ = ("_handed_out", "accepted", "address", "current", "remote_port", "state")
 
     def __init__(
-        self, accepted: Iterable[Client] | None = None, *, name: str | None = None, allow: Collection[RuleId] = ()
+        self, accepted: Iterable[ClientItem] | None = None, *, name: str | None = None, allow: Collection[RuleId] = ()
     ) -> None:
         super().__init__(name, allow)
         self._handed_out: list[object] = []  # what the test let `accept()` return itself
-        self.accepted: Iterator[Client] = iter(() if accepted is None else accepted)
+        self.accepted: Iterator[ClientItem] = iter(() if accepted is None else accepted)
         """The clients still to come. May be set."""
         self.current: int = 0
         """How many clients were accepted."""

@@ -30,18 +30,16 @@ from .scripted import Scripted, resolved
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+    from collections.abc import Collection, Iterable, Iterator, Sequence
     from selectors import SelectorKey
-    from typing import Any, Final, TypeAlias
+    from typing import Any, Final
     from unittest.mock import _Call, _CallList  # no public name exists
 
     from typing_extensions import Buffer
 
     from .._judge.records import Record
     from .._judge.rules import Operation, RuleId
-
-    Item: TypeAlias = bytes | BaseException | type[BaseException] | Callable[[], bytes]
-    """What a `MockSocket` reads: bytes, a callable that returns them, an exception to raise."""
+    from .items import RecvItem
 
 
 __tracebackhide__ = True  # pytest: end tracebacks at the server's own line
@@ -68,16 +66,16 @@ class MockSocket(Scripted):
     __slots__ = ("_plain", "_read_of", "_rest", "_unheard", "recvs")
 
     def __init__(
-        self, recvs: Iterable[Item] | None = None, *, name: str | None = None, allow: Collection[RuleId] = ()
+        self, recvs: Iterable[RecvItem] | None = None, *, name: str | None = None, allow: Collection[RuleId] = ()
     ) -> None:
         super().__init__(name, allow)
-        self.recvs: Iterator[Item] = iter(() if recvs is None else recvs)
+        self.recvs: Iterator[RecvItem] = iter(() if recvs is None else recvs)
         """What is still to be read. May be set."""
         self._rest: bytes | str = ""  # an item that was read in part ...
         self._read_of = 0  # ... and how much of it was
         # Where registered for reading: the selector's map, what its select() returns, what the trace keeps of that.
         self._plain: tuple[dict[int, SelectorKey], tuple[SelectorKey, int], Record] | None = None
-        self._unheard: Iterator[Item] = iter(())  # what came after reading was shut down
+        self._unheard: Iterator[RecvItem] = iter(())  # what came after reading was shut down
 
     @property
     def remain(self) -> bytes | str:
@@ -313,19 +311,19 @@ class _PutBack:
 
     __slots__ = ("first", "others")
 
-    def __init__(self, first: Item, others: Iterator[Item]) -> None:
-        self.first: Item | None = first
+    def __init__(self, first: RecvItem, others: Iterator[RecvItem]) -> None:
+        self.first: RecvItem | None = first
         self.others: Final = others
 
     def __iter__(self) -> _PutBack:
         return self
 
-    def __next__(self) -> Item:
+    def __next__(self) -> RecvItem:
         first, self.first = self.first, None
         return next(self.others) if first is None else first
 
 
-def _put_back(sock: MockSocket, item: Item) -> None:
+def _put_back(sock: MockSocket, item: RecvItem) -> None:
     """An item was only looked at. (Chains of chains would be as deep as it was looked at often.)"""
     if isinstance(sock.recvs, _PutBack):
         sock.recvs.first = item

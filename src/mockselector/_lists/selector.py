@@ -37,18 +37,14 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterator
     from selectors import SelectorKey
     from types import CodeType, FrameType, TracebackType
-    from typing import Any, Final, NoReturn, TypeAlias
+    from typing import Any, Final, NoReturn
 
     from typing_extensions import Self
 
     from .._judge.records import Record
     from .._judge.rules import Registration, RuleId
     from .._system import FileObject
-
-    Ready: TypeAlias = FileObject | tuple[FileObject, int]
-    """What one `select()` reports: a file object that is readable, or one with a mask."""
-    Event: TypeAlias = Ready | Iterable[Ready]
-    """What one `select()` returns; an empty iterable: it times out."""
+    from .items import EventItem
 
 __tracebackhide__ = True  # pytest: end tracebacks at the server's own line
 
@@ -82,14 +78,14 @@ class MockSelector(_BaseSelectorImpl):
 
     def __init__(
         self,
-        event_list: Iterable[Event] | None = None,
+        event_list: Iterable[EventItem] | None = None,
         *,
         strict: bool | None = None,
         allow: Collection[RuleId] = (),
         pedantic: bool = False,
     ) -> None:
         super().__init__()
-        self.iter_event: Iterator[Event] = iter(() if event_list is None else event_list)
+        self.iter_event: Iterator[EventItem] = iter(() if event_list is None else event_list)
         """The events still to come. May be set."""
         self._monitor: Monitor | None = None
         self._closed = self._halted = False
