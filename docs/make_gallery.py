@@ -35,7 +35,8 @@ def gallery() -> str:
     for entry in entries():
         text += f"\n## {entry.name}\n\n**{entry.title}**\n\n{entry.text}\n\n"
         text += f"See <{entry.address}>; {versions(entry)}.\n"
-        text += f"\n```python not run: it needs the package that it is about\n# examples/gallery/{entry.name}.py\n{entry.code}\n```\n"
+        text += "\n```python not run: it needs the package that it is about\n"
+        text += f"# examples/gallery/{entry.name}.py\n{entry.code}\n```\n"
         text += "\n```text\n" + "\n".join(entry.finding) + "\n```\n"
     return text
 
