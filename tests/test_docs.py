@@ -39,7 +39,7 @@ class Block:
 
     python: a program, which is run; if it begins with `# name.py`, a file in the folder in which the page's commands
     are given. ini: pytest.ini in that folder. console: commands behind `$`, which are given, and what they print.
-    text: something shown; if it begins as an error does, that is what the last command prints.
+    text: something shown; if it begins as an error does, that is what the last command prints. json and the like: data.
     """
 
     page: Path
@@ -80,7 +80,7 @@ def test_each_block_says_what_it_is(page: Path) -> None:
     text = page.read_text()
     assert text.count("```") == 2 * len(blocks(page)), "each begins and ends at the beginning of a line"
     for told in re.findall(r"^```([^\n]+)$", text, re.MULTILINE):
-        pattern = r"(python|console)( not run: \w.+)?|text|ini|\{toctree\}|\{eval-rst\}|\{include\} \.\./\w+\.md"
+        pattern = r"(python|console)( not run: \w.+)?|text|ini|json|mermaid|toml|\{toctree\}|\{eval-rst\}|\{include\} \.\./\w+\.md"
         assert re.fullmatch(pattern, told)
 
 
@@ -112,7 +112,10 @@ def test_programs_run(block: Block, monkeypatch: pytest.MonkeyPatch) -> None:
 # -- pages that are followed ------------------------------------------------------------------------------
 
 
-FOLLOWED = [page for page in WRITTEN if any(block.file.startswith("test_") for block in blocks(page))]
+FOLLOWED = [
+    page for page in WRITTEN
+    if any(block.file.startswith("test_") or (block.language == "console" and not block.reason) for block in blocks(page))
+]  # fmt: skip
 SHARE = FOLLOWED[sys.version_info.minor % 2 :: 2]
 """Each Python follows every second page."""
 
@@ -151,13 +154,12 @@ def commands(text: str) -> Iterator[tuple[str, list[str]]]:
 def given(command: str, folder: Path) -> str:
     """Give a command of the page in a folder; what it prints, without what pytest puts before the lines of an error."""
     program, *words = shlex.split(command)
-    assert program in ("pytest", "python")
     environment = {
         **{name: value for name, value in os.environ.items() if not name.startswith(("PYTEST", "MOCKSELECTOR"))},
         "PYTHONPATH": str(Path(mockselector.__file__).parent.parent), "PYTHONDONTWRITEBYTECODE": "1",
         "PYTEST_ADDOPTS": " ".join(f"-p no:{plugin}" for plugin in WITHOUT),
     }  # fmt: skip
-    words = [sys.executable, *(["-m", "pytest"] if program == "pytest" else []), *words]
+    words = [sys.executable, *([] if program == "python" else ["-m", program]), *words]
     done = subprocess.run(
         words, cwd=folder, env=environment, check=False, text=True, timeout=60,
         stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
