@@ -58,6 +58,10 @@ class Block:
         return name[1] if name else "pytest.ini" if self.language == "ini" else ""
 
     @property
+    def makes_its_page_be_followed(self) -> bool:
+        return not self.reason and (self.language == "console" or self.file.startswith("test_"))
+
+    @property
     def is_error(self) -> bool:
         begins = re.match(r"(mockselector\.ScenarioError: )?\[[a-z-]+\] ", self.text)
         return self.language == "text" and begins is not None
@@ -80,8 +84,8 @@ def test_each_block_says_what_it_is(page: Path) -> None:
     text = page.read_text()
     assert text.count("```") == 2 * len(blocks(page)), "each begins and ends at the beginning of a line"
     for told in re.findall(r"^```([^\n]+)$", text, re.MULTILINE):
-        pattern = r"(python|console)( not run: \w.+)?|text|ini|json|mermaid|toml|\{toctree\}|\{eval-rst\}|\{include\} \.\./\w+\.md"
-        assert re.fullmatch(pattern, told)
+        shown = r"text|ini|json|mermaid|toml|\{toctree\}|\{eval-rst\}|\{include\} \.\./\w+\.md"
+        assert re.fullmatch(rf"(python|console)( not run: \w.+)?|{shown}", told)
 
 
 @pytest.mark.parametrize("block", PROGRAMS, ids=lambda block: block.id)
@@ -112,10 +116,7 @@ def test_programs_run(block: Block, monkeypatch: pytest.MonkeyPatch) -> None:
 # -- pages that are followed ------------------------------------------------------------------------------
 
 
-FOLLOWED = [
-    page for page in WRITTEN
-    if any(block.file.startswith("test_") or (block.language == "console" and not block.reason) for block in blocks(page))
-]  # fmt: skip
+FOLLOWED = [page for page in WRITTEN if any(block.makes_its_page_be_followed for block in blocks(page))]
 SHARE = FOLLOWED[sys.version_info.minor % 2 :: 2]
 """Each Python follows every second page."""
 
