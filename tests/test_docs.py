@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import inspect
 import os
 import re
@@ -86,6 +85,7 @@ def test_each_block_says_what_it_is(page: Path) -> None:
     for told in re.findall(r"^```([^\n]+)$", text, re.MULTILINE):
         shown = r"text|ini|json|mermaid|toml|\{toctree\}|\{eval-rst\}|\{include\} \.\./\w+\.md"
         assert re.fullmatch(rf"(python|console)( not run: \w.+)?|{shown}", told)
+    assert page in FOLLOWED or not any(block.file.endswith(".py") for block in blocks(page)), "a file that nobody runs"
 
 
 @pytest.mark.parametrize("block", PROGRAMS, ids=lambda block: block.id)
@@ -110,7 +110,6 @@ def test_programs_run(block: Block, monkeypatch: pytest.MonkeyPatch) -> None:
                 thing(net)
         elif name.startswith("test_"):
             thing()
-    asyncio.set_event_loop(None)
 
 
 # -- pages that are followed ------------------------------------------------------------------------------
