@@ -12,9 +12,10 @@ from dataclasses import dataclass
 from html import escape
 from pathlib import Path
 
+import mockselector
 from mockselector._judge.rules import LIFE, MEMBERSHIP
 
-PACKAGE = Path(__file__).parent.parent / "src" / "mockselector"
+PACKAGE = Path(mockselector.__file__).parent
 
 WIDTH, HEIGHT = 130, 36
 """Of a box."""
