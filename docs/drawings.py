@@ -211,6 +211,10 @@ def architecture() -> str:
         for number, room in enumerate(here):
             x = width * (number + 1) / (len(here) + 1)
             boxes[room] = Box(room, x, 30 + (top - floor) * step, 14 + 10.5 * len(room))
-    parts = [arrow(boxes[room], boxes[other]) for room, others in lines.items() for other in sorted(others)]
+    parts = [
+        arrow(boxes[room], boxes[other], bend=-40.0 * (floor_of[room] - floor_of[other] > 1))  # past what is between
+        for room, others in lines.items()
+        for other in sorted(others)
+    ]
     parts += [box.drawn() for box in boxes.values()]
     return picture("The rooms of mockselector: each imports from those below it", width, 60 + top * step, parts)

@@ -180,6 +180,11 @@ def test_the_rule_catalogue_is_made_from_the_table() -> None:
     assert {path.stem for path in (ROOT / "docs" / "rules").iterdir()} == {*RULES}
 
 
+def test_the_reference_has_each_public_name() -> None:
+    text = (ROOT / "docs" / "api.md").read_text()
+    assert {*re.findall(r":: mockselector\.(\w+)", text)} == {*mockselector.__all__}
+
+
 def test_each_phase_of_the_table_has_a_place_in_the_picture() -> None:
     assert {*drawings.PLACES} == {*LIFE}
     assert all(f">{phase}</text>" in drawings.life() for phase in LIFE)
