@@ -161,8 +161,8 @@ def membership() -> str:
 
 def rooms() -> list[str]:
     """The folders and files of the package, as its map lists them: from the ground up."""
-    docstring = ast.get_docstring(ast.parse((PACKAGE / "__init__.py").read_text(encoding="utf-8"))) or ""
-    first = [line.split()[0] for line in docstring.splitlines() if line.startswith("    ")]
+    lines = (PACKAGE / "__init__.py").read_text(encoding="utf-8").splitlines()
+    first = [line.split()[1] for line in lines if line.startswith("#     ")]
     return [name for name in first if name.endswith((".py", "/"))]
 
 

@@ -10,9 +10,13 @@ import sys
 import textwrap
 from errno import errorcode
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from mockselector._judge.catalogue import mending, suffering
 from mockselector._judge.rules import LIFE, MEMBERSHIP, PHASES, RULES, Breach, NotSimulated, Rule
+
+if TYPE_CHECKING:
+    from mockselector import RuleId
 
 HERE = Path(__file__).parent
 TESTS = HERE.parent / "tests"
@@ -62,9 +66,9 @@ def rules() -> str:
     return text + "\n```{toctree}\n:glob:\n:hidden:\n\nrules/*\n```\n" + tables()
 
 
-def page(name: str) -> str:
+def page(name: RuleId) -> str:
     """What there is to say of one rule."""
-    rule = next(rule for each, rule in RULES.items() if each == name)
+    rule = RULES[name]
     case = CASE_OF[name]
     in_scenario = case in SCENARIO_CASES
     golden = (TESTS / "golden" / f"{'scenario-' * in_scenario}{name}.txt").read_text().strip()

@@ -167,7 +167,9 @@ def test_fix_leaves_the_golden_texts_alone(dev: Any, steps: list[Any], monkeypat
 
 def test_fix_writes_the_golden_texts_on_request(dev: Any, steps: list[Any], monkeypatch: pytest.MonkeyPatch) -> None:
     call(dev, monkeypatch, "fix", "--golden")
-    assert "python -m pytest -q tests/test_rules.py tests/test_scenario_traces.py tests/test_timeline.py" == steps[-1].shown
+    assert steps[-1].shown == (
+        "python -m pytest -q tests/test_rules.py tests/test_scenario_traces.py tests/test_timeline.py"
+    )
     assert "1" == steps[-1].variables["MOCKSELECTOR_WRITE_GOLDEN"]
 
 

@@ -136,7 +136,7 @@ def test_who_does_what_a_page_says_sees_what_it_shows(page: Path, tmp_path: Path
         elif block.language == "console":
             for command, shown in commands(block.text):
                 said = given(command, tmp_path)
-                for line in shown:
+                for line in filter("...".__ne__, shown):
                     assert re.search(re.sub(r"in\\ [\d.\\]+s$", r"in [\\d.]+s", re.escape(line)), said), said
         elif block.is_error:
             said = said or given("pytest", tmp_path)

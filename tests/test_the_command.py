@@ -6,7 +6,6 @@ import io
 import json
 import os
 import re
-import shlex
 import subprocess
 import sys
 from pathlib import Path
@@ -91,20 +90,6 @@ LEAVES = f"{CLEAN}, close"
 
 
 # -- the page ---------------------------------------------------------------------------------------
-
-SHOWN = [
-    block.removeprefix("$ mockselector ").partition("\n")
-    for block in re.findall(r"```text\n(\$ mockselector .*?)```", PAGE, re.DOTALL)
-]
-
-
-@pytest.mark.parametrize(("line", "text"), [(line, text) for line, _, text in SHOWN], ids=range(len(SHOWN)))
-def test_what_the_page_shows_is_what_comes(line: str, text: str, command: Any) -> None:
-    done = command(*shlex.split(line))
-    shown, dots, _ = text.partition("...\n")
-    written_ = done.out + done.err
-    assert shown == (written_[: len(shown)] if dots else written_)
-
 
 def test_the_page_has_every_step_and_every_option(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit):

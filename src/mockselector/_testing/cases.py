@@ -80,7 +80,7 @@ class ScenarioTestCase(unittest.TestCase):
                 f" be run. Write `def {name}(self)`, and let the scenario run a coroutine function: self.net.run(main)"
             )
 
-    def doCleanups(self) -> object:  # type: ignore[override]  # noqa: N802  (its name; the stubs have None for a bool)
+    def doCleanups(self) -> Any:  # noqa: N802  (its name; Any: the stubs have None for a bool)
         """As `unittest.TestCase.doCleanups`; the scenario is left at last."""
         done = super().doCleanups()
         outcome: Any = getattr(self, "_outcome", None)  # Any: unittest's own notes on the test that runs
