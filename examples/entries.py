@@ -18,6 +18,7 @@ from __future__ import annotations
 
 import ast
 import re
+import textwrap
 from pathlib import Path
 from typing import NamedTuple
 
@@ -68,7 +69,7 @@ def read(path: Path) -> Entry:
         mended=tuple(fields["mended"].split()),
         address=fields["address"],
         text=text,
-        finding=tuple(f"    [{finding}".replace("\n    ", "\n")[4:].splitlines()),
+        finding=tuple(textwrap.dedent(f"    [{finding}").splitlines()),
         code=source.split("\n", tree.body[0].end_lineno or 0)[-1].strip("\n"),
         **minors,
     )
@@ -89,6 +90,7 @@ def unsaid(entry: Entry, output: str) -> str:
             at += 1
         if at == len(lines):
             return line
+        at += 1
     return ""
 
 

@@ -152,6 +152,13 @@ def test_further_words_of_bench_are_for_the_benchmarks(
     assert ["python benchmarks --quick"] == [step.shown for step in steps]
 
 
+def test_further_words_of_gallery_are_names_of_what_is_shown(
+    dev: Any, steps: list[Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    call(dev, monkeypatch, "gallery", "uvicorn_2243")
+    assert [[sys.executable, ".ci/gallery.py", "uvicorn_2243"]] == [step.command for step in steps]
+
+
 def test_fix_leaves_the_golden_texts_alone(dev: Any, steps: list[Any], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("MOCKSELECTOR_WRITE_GOLDEN", raising=False)
     call(dev, monkeypatch, "fix")

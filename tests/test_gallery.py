@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import re
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -61,11 +64,15 @@ def test_what_is_installed_is_a_version(entry: Entry) -> None:
 @pytest.mark.parametrize("entry", ENTRIES, ids=name)
 def test_a_line_of_its_own_that_a_finding_names_says_what_stands_there(entry: Entry) -> None:
     lines = (ROOT / "examples" / "gallery" / f"{entry.name}.py").read_text().splitlines()
-    for line in entry.finding:
-        _, here, place = line.partition(f"{entry.name}.py:")
-        if here:
-            number, _, code = place.split(maxsplit=2)[0], *place.split("  ", 2)[1:]
-            assert lines[int(number) - 1].strip() == code.strip()
+    for number, code in re.findall(rf"{entry.name}\.py:(\d+)  in \S+ +(.+)", "\n".join(entry.finding)):
+        assert lines[int(number) - 1].strip() == code
+
+
+def test_a_name_that_is_not_there_is_told_with_those_that_are() -> None:
+    command = [sys.executable, ".ci/gallery.py", "nonsense"]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode == 1
+    assert "== there is no nonsense in the gallery, but aiohttp_3659, aiosmtpd_146, " in done.stderr
 
 
 def test_a_file_is_read(tmp_path: Path) -> None:
