@@ -22,6 +22,9 @@ From a checkout, this makes an environment for each in `.envs`, with that very v
 and sees whether the finding comes; where a release has mended it, whether that is silent. The programs are in
 `examples/gallery`. Of what a finding says, some lines are shown here, with `...` for what is left out.
 
+None of this is the simulation's doing: with `Scenario(network="loopback")` the same peers play over real sockets, and
+most of these defects are found there, too. (For the upload that is reset, it must be larger than the kernel's buffers.)
+
 | what | rule | mended in |
 |---|---|---|
 """
