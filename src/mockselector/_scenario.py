@@ -435,10 +435,14 @@ class Scenario:
 _made: list[Scenario] | None = None
 
 
-def keep_made(into: list[Scenario] | None) -> None:
-    """From now on all scenarios that are made are kept there; None: none is. For who runs tests, and shows them."""
+def keep_made(into: list[Scenario] | None) -> list[Scenario] | None:
+    """From now on all scenarios that are made are kept there (None: none is); returns where they were kept up to now.
+
+    For who runs tests, and shows what has happened in them.
+    """
     global _made
-    _made = into
+    before, _made = _made, into
+    return before
 
 
 def timeline_of(net: Scenario, rows: slice = slice(0, None), also: Sequence[str] = ()) -> Timeline:

@@ -111,7 +111,7 @@ def _finding(finding: Finding) -> str:
     text = "\n".join(map(escaped, short(finding.text, ERROR).split("\n")))
     return (
         f'<section class="finding"><h2>{escape(shown(finding.headline, 200))}</h2>{proof}'
-        '<details open><summary>The error</summary><pre tabindex="0" role="region" aria-label="The error">'
+        '<details open><summary>The error</summary><pre tabindex="0" role="group" aria-label="The error">'
         f"{escape(text)}</pre></details></section>\n"
     )
 

@@ -53,11 +53,11 @@ class Pages:
     def pytest_runtest_protocol(self, item: pytest.Item) -> Generator[None, object, object]:
         """All scenarios that a test makes are its own."""
         self._item, self._made, self._written = item, [], []
-        keep_made(self._made)
+        before = keep_made(self._made)
         try:
             return (yield)
         finally:
-            keep_made(None)
+            keep_made(before)
             self._item, self._made = None, []
             self._told.pop(item.nodeid, None)
             if PART in item.stash:
