@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Final
 
-from .._text import short
+from .._text import escaped, short
 from .folding import Again, folded
 from .story import when_text
 
@@ -104,7 +104,7 @@ def text(story: Story) -> str:
             lines += _shown(line, when, lanes)
     for finding in story.findings:
         if finding.at is None:
-            lines += ["", short(f"> the end: {finding.headline}", COLUMNS)]
+            lines += ["", short(f"> {'the end: ' * finding.at_end}{escaped(finding.headline)}", COLUMNS)]
     return "\n".join(line.rstrip() for line in lines)
 
 

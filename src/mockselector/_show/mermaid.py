@@ -53,7 +53,11 @@ def mermaid(story: Story) -> str:
                 said.append(_over(lanes, f"... {hidden:,} events"))
                 hidden = 0
             said += _said(line, lanes)
-    said += [_over(lanes, f"the end: {finding.headline}") for finding in story.findings if finding.at is None]
+    said += [
+        _over(lanes, f"{'the end: ' * finding.at_end}{finding.headline}")
+        for finding in story.findings
+        if finding.at is None
+    ]
     return "\n".join(said) + "\n"
 
 

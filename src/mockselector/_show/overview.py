@@ -10,12 +10,13 @@ from html import escape
 from typing import TYPE_CHECKING, Final
 
 from .._text import short
+from .folding import Again, folded
 from .story import when_text
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from .story import Story
+    from .story import Line, Story
 
 WIDTH: Final = 1000
 """How wide its system of coordinates is."""
@@ -51,8 +52,8 @@ def figure(story: Story, label: str) -> str:
 
 def _axis(story: Story, kind: str, height: int) -> str:
     """One of the two: a picture, and under it times."""
-    at = _folded(story) if kind == "folded" else _linear(story)
-    paths = _paths(story, at, height)
+    at, drawn = _folded(story) if kind == "folded" else (_linear(story), story.lines)
+    paths = _paths(story, at, drawn, height)
     svg = "".join(f'<path class="{name}" d="{"".join(parts)}"/>' for name, parts in paths.items() if parts)
     size = height * len(story.lanes)
     ticks = "".join(
@@ -66,14 +67,25 @@ def _axis(story: Story, kind: str, height: int) -> str:
     )
 
 
-def _folded(story: Story) -> list[float]:
-    """Where each line is, if each is as wide as the next, and idle time somewhat wider."""
-    middle, total = list[float](), 0.0
-    for line in story.lines:
-        width = IDLE if line.kind == "time" else 1
-        middle.append(total + width / 2)
-        total += width
-    return [x * WIDTH / total for x in middle]
+def _folded(story: Story) -> tuple[list[float], list[Line]]:
+    """Where each line is, if each is as wide as the next, and idle time somewhat wider; and which are drawn.
+
+    Batches that only repeat are where the time is in which nothing happens.
+    """
+    middle: list[float] = []
+    drawn: list[Line] = []
+    total = 0
+    for part in folded(story.lines, idle_only=True):
+        if isinstance(part, Again):
+            middle += [total + IDLE / 2] * part.lines
+            total += IDLE
+            continue
+        for line in part:
+            width = IDLE if line.kind == "time" else 1
+            middle.append(total + width / 2)
+            total += width
+        drawn += part
+    return [x * WIDTH / total for x in middle], drawn
 
 
 def _linear(story: Story) -> list[float]:
@@ -93,16 +105,17 @@ def _ticks(story: Story, at: Sequence[float], kind: str) -> list[tuple[float, fl
     return found
 
 
-def _paths(story: Story, at: Sequence[float], height: int) -> dict[str, list[str]]:
+def _paths(story: Story, at: Sequence[float], drawn: Sequence[Line], height: int) -> dict[str, list[str]]:
     """By class, what is drawn: in this order, one over the other."""
     bottom = height * len(story.lanes)
     names = ("batch", "idle", "lane", "live", "way", "call", "wait", "step", "in", "out", "proof", "bad")
     paths: dict[str, list[str]] = {name: [] for name in names}
     paths["lane"] = [f"M0 {_middle(lane, height):g}h{WIDTH}" for lane in range(len(story.lanes))]
-    paths["batch"] = [f"M{a:.1f} 0h{b - a:.1f}v{bottom}h{a - b:.1f}z" for a, b in _bands(story, at)]
+    paths["batch"] = [f"M{a:.1f} 0h{b - a:.1f}v{bottom}h{a - b:.1f}z" for a, b in _bands(drawn, at)]
     paths["live"] = [f"M{a:.1f} {_middle(lane, height):g}H{b:.1f}" for lane, a, b in _lives(story, at)]
     tick = height * 0.3
-    for line, x in zip(story.lines, at, strict=True):
+    for line in drawn:
+        x = at[line.number - 1]
         start, end = (_middle(lane, height) for lane in (line.source, line.target))
         if line.kind == "time":
             paths["idle"].append(f"M{x:.1f} 0v{bottom}")
@@ -124,9 +137,9 @@ def _middle(lane: int, height: int) -> float:
     return (lane + 0.5) * height
 
 
-def _bands(story: Story, at: Sequence[float]) -> list[tuple[float, float]]:
+def _bands(drawn: Sequence[Line], at: Sequence[float]) -> list[tuple[float, float]]:
     """Every second batch, from its first line to that of the next."""
-    starts = [x for line, x in zip(story.lines, at, strict=True) if line.begins]
+    starts = [at[line.number - 1] for line in drawn if line.begins]
     ends = [*starts[1:], float(WIDTH)]
     return [pair for number, pair in enumerate(zip(starts, ends, strict=True)) if number % 2]
 

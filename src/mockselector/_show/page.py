@@ -142,7 +142,7 @@ def _above_table() -> str:
 
 
 def _end(story: Story) -> str:
-    ends = [finding.headline for finding in story.findings if finding.at is None]
+    ends = [finding.headline for finding in story.findings if finding.at_end]
     return "".join(f'<p class="end"><strong>At the end:</strong> {escape(shown(one, 300))}</p>' for one in ends)
 
 

@@ -75,6 +75,8 @@ class Finding(NamedTuple):
     proof: tuple[tuple[int, str], ...]
     """Numbers of the lines that prove it, and what each is called."""
     headline: str
+    at_end: bool
+    """Whether it was found when the end of the run was judged."""
 
 
 class Story:
@@ -260,10 +262,12 @@ def _marks(errors: Iterable[BaseException | str], numbers: dict[int, int]) -> di
 
 def _finding(error: BaseException | str, numbers: dict[int, int]) -> Finding:
     if isinstance(error, str):
-        return Finding(error, None, (), error.partition("\n")[0])
+        return Finding(error, None, (), error.partition("\n")[0], at_end=False)
     kind = type(error)
     name = kind.__qualname__ if kind.__module__ == "builtins" else f"{kind.__module__}.{kind.__qualname__}"
     lines, at = _proof(error, numbers)
     proof = tuple(line for line in lines if line[0] != at)
     text = str(error)
-    return Finding(f"{name}: {text}", at, proof, text.partition("\n")[0] or name)
+    at_end = isinstance(error, ScenarioError) and bool(error.proof) and error.proof[-1][0] >= len(error.trace)
+    headline = text.partition("\n")[0] if isinstance(error, ScenarioError) else f"{name}: {text}".partition("\n")[0]
+    return Finding(f"{name}: {text}", at, proof, headline, at_end)
