@@ -178,6 +178,12 @@ def test_idle_polls_are_folded(tmp_path: Path) -> None:
     assert any(re.fullmatch(r"The same \d+ times more, until \d+ s", row[0]) for row in parsed.rows)
 
 
+def test_the_overview_folds_what_the_table_folds(tmp_path: Path) -> None:
+    timeline = runs.of(lambda net: net.client("alice").waits(1000).closes(), runs.polls)
+    first = re.findall(r'<path class="wait" d="([^"]*)"', page(timeline, tmp_path))[0]
+    assert first.count("M") == 4
+
+
 def test_of_a_very_long_run_both_ends_are_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(rows, "FIRST", 20)
     monkeypatch.setattr(rows, "LAST", 30)

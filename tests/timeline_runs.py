@@ -1,4 +1,4 @@
-"""Runs whose timelines are looked at. Some code is compiled under a name of its own, so that its lines stay so."""
+"""Runs whose timelines are looked at. Some code is compiled under a name of its own, whose lines stay the same."""
 
 from __future__ import annotations
 
