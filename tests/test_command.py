@@ -28,7 +28,11 @@ def dev(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Any:  # Any: it is n
 def suite(dev: Any, folder: Path, python: str, tests: str) -> Any:
     """A step that has run these tests."""
     (folder / "test_some.py").write_text(tests)
-    without = [word for one in ("randomly", "cacheprovider", "hypothesispytest") for word in ("-p", f"no:{one}")]
+    without = [
+        word
+        for one in ("randomly", "cacheprovider", "hypothesispytest", "time_machine")
+        for word in ("-p", f"no:{one}")
+    ]
     command = ("-m", "pytest", "-q", *without, "-p", "pytest_progress", "--rootdir", folder, folder)
     step = dev.Step(f"{python} tests", sys.executable, *command, python=python)
     step.run()

@@ -229,6 +229,33 @@ def test_logs_are_of_that_date(caplog: pytest.LogCaptureFixture) -> None:
     assert said(main) == ["2026-01-02 01:01:01,500 hi"]
 
 
+@pytest.mark.parametrize(
+    "ask",
+    [lambda: datetime.now().timestamp(), lambda: datetime(*time.localtime()[:6]).timestamp()],
+    ids=["now", "local"],
+)
+def test_a_program_that_does_nothing_but_ask_sees_time_pass(ask: Callable[[], float]) -> None:
+    def main() -> None:
+        end = ask() + 5
+        while ask() < end:
+            pass
+
+    with Scenario() as net:
+        net.run(main)
+    assert 5 <= net.now < 6
+
+
+def test_a_program_that_asks_is_interrupted_in_it() -> None:
+    def main() -> None:
+        while True:
+            datetime.now()
+
+    with Scenario() as net:
+        net.interrupts(at=5)
+        net.run(main)
+    assert 5 <= net.now < 6
+
+
 # -- as the real ones are ---------------------------------------------------------------------------
 
 

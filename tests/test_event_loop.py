@@ -567,7 +567,11 @@ def test_tests_that_are_coroutines_run_under_a_plugin(plugin: str, tmp_path: Pat
     conftest, mark = PLUGINS[plugin]
     (tmp_path / "conftest.py").write_text(conftest)
     (tmp_path / "test_it.py").write_text(TESTS.format(mark=mark))
-    without = [word for one in ("cacheprovider", "randomly", "hypothesispytest") for word in ("-p", f"no:{one}")]
+    without = [
+        word
+        for one in ("cacheprovider", "randomly", "hypothesispytest", "time_machine")
+        for word in ("-p", f"no:{one}")
+    ]
     command = [sys.executable, "-m", "pytest", "-q", *without, "-W", "error", str(tmp_path)]
     if importlib.util.find_spec("pytest_asyncio") is not None:  # it is there in any case, and wants to be told
         command += ["-o", "asyncio_default_fixture_loop_scope=function"]

@@ -24,7 +24,17 @@ pytestmark = pytest.mark.slow
 
 ROOT: Final = Path(__file__).parent.parent
 PLUGIN: Final = "mockselector._testing.plugin"
-BLOCKED: Final = ("cacheprovider", "asyncio", "anyio", "randomly", "xdist", "timeout", "cov", "hypothesispytest")
+BLOCKED: Final = (
+    "cacheprovider",
+    "asyncio",
+    "anyio",
+    "randomly",
+    "xdist",
+    "timeout",
+    "cov",
+    "hypothesispytest",
+    "time_machine",
+)
 """Other plugins, which take no part unless a test says so. (That of hypothesis takes two thirds of a short session.)"""
 
 SERVER: Final = '''

@@ -91,6 +91,7 @@ LEAVES = f"{CLEAN}, close"
 
 # -- the page ---------------------------------------------------------------------------------------
 
+
 def test_the_page_has_every_step_and_every_option(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit):
         main(["run", "--help"])

@@ -121,7 +121,11 @@ def suite(*tests: str, another: bool = True, setup: str = "pass") -> str:
     return code
 
 
-BARE = [word for one in ("cacheprovider", "asyncio", "randomly", "hypothesispytest") for word in ("-p", f"no:{one}")]
+BARE = [
+    word
+    for one in ("cacheprovider", "asyncio", "randomly", "hypothesispytest", "time_machine")
+    for word in ("-p", f"no:{one}")
+]
 RUNNERS = {
     "unittest": ("-m", "unittest", "case"),
     "pytest": ("-m", "pytest", *BARE, "-q", "case.py"),
