@@ -181,6 +181,19 @@ def test_what_ends_with_a_thread_or_is_waited_for_is_no_lock_that_it_has() -> No
         assert net.run(main) == ["", "", "", "", ""]
 
 
+def test_nor_is_what_it_has_waited_with() -> None:
+    def main() -> list[str]:
+        threading.Event().wait(1)
+        event = threading.Event()
+        (thread,) = start(lambda: (time.sleep(1), event.set()))
+        event.wait()
+        thread.join()
+        return [row.holds for row in net.threads()]
+
+    with Scenario() as net:
+        assert net.run(main) == ["", ""]
+
+
 def test_an_error_about_a_peer_in_vain_shows_the_threads() -> None:
     def main() -> None:
         with socket.create_server(("localhost", 8888)) as listener:

@@ -23,7 +23,10 @@ def parks(course: Course, waiter: Waiter, timeout: float | None, call: tuple[str
     if threads is None:
         alone = Threads.of(course).main
         alone.waiter, alone.since = waiter, course.clock.now
-        course.wait_for(waiter.is_released, timeout)
+        try:
+            course.wait_for(waiter.is_released, timeout)
+        finally:
+            alone.waiter = None
     elif (course.monitor.violation is None and not course.ending.times) or course.check_running(timeout):
         course.monitor.idling.has_waited()
         deadline = None if timeout is None else course.clock.now + nanoseconds(max(timeout, 0))

@@ -293,7 +293,7 @@ class Threads:
         self._waits += 1
         me.wait, me.done, me.on, me.deadline, me.since = self._waits, done, on, deadline, course.clock.now
         me.call = course.call = call
-        me.waiter = waiter
+        outer, me.waiter = me.waiter, waiter
         who.waits(me)
         try:
             self._passes_on(me)
@@ -308,6 +308,7 @@ class Threads:
             if me.asks:
                 who.leaves(me)
             me.wait, me.done, me.on, me.deadline, me.call, me.since = before
+            me.waiter = outer  # of what is over nobody speaks, and its lock is nobody's
             if me.wait and me.done is not None:
                 who.asks(me, again=True)
 
