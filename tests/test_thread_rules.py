@@ -226,6 +226,28 @@ def test_one_sends_while_another_has_the_rest_still_to_send() -> None:
     assert 'conn.send(b"x" * 1_000_000)' in at("first: sends", text)
 
 
+def serves_each_in_a_thread() -> None:
+    def answers(conn: socket.socket) -> None:
+        data = bytes(100_000)
+        try:
+            while data:
+                data = data[conn.send(data) :]
+        except ConnectionResetError:
+            pass
+        conn.close()
+
+    with socket.create_server(("", PORT)) as listener, selectors.DefaultSelector() as selector:
+        selector.register(listener, EVENT_READ)
+        while selector.select():
+            threading.Thread(target=answers, args=(listener.accept()[0],)).start()
+
+
+def test_a_thread_whose_peer_is_gone_has_lost_nothing_though_another_one_slept_meanwhile() -> None:
+    with Scenario() as net:
+        net.client().waits(1).resets()
+        net.run(serves_each_in_a_thread)
+
+
 def test_where_that_is_not_judged_the_rest_is_lost_and_both_are_named() -> None:
     text = found("short-send-lost", mixes, pedantic=False)
     assert "first has the rest still to send, and another thread has sent meanwhile." in text

@@ -185,7 +185,7 @@ def test_nor_is_what_it_has_waited_with() -> None:
     def main() -> list[str]:
         threading.Event().wait(1)
         event = threading.Event()
-        (thread,) = start(lambda: (time.sleep(1), event.set()))
+        (thread,) = start(lambda: threading.Timer(1, event.set).run())
         event.wait()
         thread.join()
         return [row.holds for row in net.threads()]

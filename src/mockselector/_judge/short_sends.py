@@ -73,11 +73,11 @@ class ShortSends:
             record.tried_on = True
 
     def sleep(self) -> None:
-        """The server goes to sleep: does it wait for room?"""
+        """The server goes to sleep: does it wait for room? (Not for a thread that sends: that goes on by itself.)"""
         for record in self.owing:
             if self._door.interest(record) & EVENT_WRITE:
                 record.tried_on = True
-            else:
+            elif record.short_at[1] == self._door.running:
                 record.asleep = True
 
     def closes(self, record: Record, frame: FrameType) -> None:
