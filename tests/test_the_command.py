@@ -283,6 +283,12 @@ def test_an_exception_of_the_program_is_told_from_its_own_line_on(command: Any) 
     assert "IndexError: list index out of range" in done.out
 
 
+def test_a_text_that_is_no_python_is_told_by_its_line(command: Any, tmp_path: Path) -> None:
+    (tmp_path / "wrong.py").write_text("def serve(:\n")
+    done = command("run", "wrong.py")
+    assert (done.status, done.out.splitlines()[:2]) == (1, ['  File "wrong.py", line 1', "    def serve(:"])
+
+
 def test_so_is_an_exit_status(command: Any) -> None:
     done = command("run", "fetch.py", "--backend", "api:80", "send:answer", "--", "3")
     assert (done.status, done.out.splitlines()[-1]) == (1, "the program has left with exit status 3")
@@ -324,6 +330,8 @@ UNUSABLE: list[tuple[list[str], str]] = [
     (["run", "upper.py", "8888"], "'8888' is not understood. (A program's own arguments stand behind --)"),
     (["run", "gone.py"], "there is no file 'gone.py'. (A module is run by -m MODULE)"),
     (["run", "-m", "gone_module"], "there is no module 'gone_module'. (A file is run by its path, without -m)"),
+    (["run", "-m", "json.gone_module"], "'json.gone_module' cannot be run: No module named json.gone_module"),
+    (["run", "."], "'.' cannot be run: can't find '__main__' module in '.'"),
     (["run", "upper.py", "--client", "nonsense"], "--client: at character 1, 'nonsense' is none of the words: "),
     (["run", "upper.py", "--client", "a", "--client", "close, x"], "--client: at character 1, 'a' is none"),
     (["run", "upper.py", "--backend", "db:80", "to:80"], "--backend db:80: at character 1, 'to' is none of the words"),

@@ -13,12 +13,12 @@ import sys
 from dataclasses import dataclass
 from functools import partial
 from importlib.machinery import PathFinder
+from traceback import walk_tb
 from typing import TYPE_CHECKING, Any, Final
 
-from .._judge.errors import ScenarioError
 from .._scenario import Scenario
 from .language import place_of, written
-from .report import Outcome
+from .report import Outcome, runs_it
 from .usage import UsageError
 
 if TYPE_CHECKING:
@@ -131,7 +131,9 @@ def _outcome(net: Scenario, asked: Asked) -> BaseException | None:
                 net.run_module(asked.module, asked.argv)
             else:
                 net.run_path(asked.path or "", asked.argv)
-    except (ScenarioError, Exception, SystemExit) as error:
+    except (Exception, SystemExit) as error:
+        if isinstance(error, ImportError) and all(runs_it(frame) for frame, _ in walk_tb(error.__traceback__)):
+            raise UsageError(f"{asked.program!r} cannot be run: {error}") from None
         return error
     return None
 

@@ -19,6 +19,7 @@ from .._whose import whose
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from types import FrameType
 
     from .._judge.trace import Trace
     from .._play.peer import Peer
@@ -70,9 +71,14 @@ def _text(error: BaseException) -> str:
     if isinstance(error, SystemExit):
         return f"the program has left with exit status {error.code!r}"
     shown = error.__traceback__
-    while shown is not None and shown.tb_next is not None and whose(shown.tb_frame.f_code.co_filename) != "own":
-        shown = shown.tb_next  # what has run the program
+    while shown is not None and runs_it(shown.tb_frame):
+        shown = shown.tb_next
     return "".join(traceback.format_exception(type(error), error, shown)).rstrip()
+
+
+def runs_it(frame: FrameType) -> bool:
+    """Whether it is not the program's, but of what has run it."""
+    return frame.f_globals.get("__name__") == "runpy" or whose(frame.f_code.co_filename) == "ours"
 
 
 def _headline(error: BaseException) -> str:
