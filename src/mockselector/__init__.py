@@ -18,7 +18,8 @@ Peers (`Peer`) take steps, which are plain data, too: `Sends`, `Expects`, `Waits
 For tests of single calls there are lists of events, as mockselector 0.2.3 had them: `MockSelector` returns scripted
 events, `ListenSocket` scripted clients, `MockSocket` scripted data; `strict=True` judges the server there, too.
 
-The command `mockselector` (`python -m mockselector`) plays a scenario without a test, and explains rules.
+The command `mockselector` (`python -m mockselector`) plays a scenario without a test, and explains rules. More of each
+name: `help(mockselector.Scenario)` and so on.
 """
 
 # A map of the package, in reading order: each folder has its own map, and whatever stands here
@@ -177,7 +178,3 @@ def __getattr__(name: str) -> object:
         globals()[name] = thing  # found at once from now on
         return thing
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-
-
-def __dir__() -> list[str]:
-    return sorted({*globals(), *__all__})
