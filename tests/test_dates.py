@@ -198,6 +198,7 @@ def test_a_coroutine_has_the_same_date() -> None:
         assert net.run(main) == AFTER
 
 
+@pytest.mark.slow
 def test_a_module_that_is_first_imported_in_the_run_has_it() -> None:
     program = """
         import sys
@@ -332,11 +333,12 @@ def test_what_is_deprecated_says_so_at_the_programs_line() -> None:
     assert (str(real.message), real.category, real.filename) == (str(ours.message), ours.category, ours.filename)
 
 
+@pytest.mark.slow
 def test_nothing_leaks() -> None:
     def main() -> list[int]:
         counts: list[int] = []
         for _ in range(2):
-            for number in range(20_000):
+            for number in range(50_000):
                 datetime.now(UTC)
                 Own.now()
                 if number % 500 == 0:
@@ -488,6 +490,7 @@ def test_one_that_is_left_set_by_a_run_goes_on_after_it(sets: Any) -> None:
     assert abs(time.time() - datetime.now(UTC).timestamp()) < 60
 
 
+@pytest.mark.slow
 def test_time_machine_can_be_imported_in_a_run(monkeypatch: pytest.MonkeyPatch) -> None:
     pytest.importorskip("time_machine")
     program = """
