@@ -111,7 +111,7 @@ def evil() -> Timeline:
     with suppress(AssertionError), net:
         net.client(EVIL).sends(data * 99 + b"\xff\xfe").expects(data).expects(data * 98).expects(b"?").closes()
         net.run(runs.echo, 8888)
-    return timeline_of(net, also=[EVIL])
+    return timeline_of(net._world, also=[EVIL])
 
 
 @pytest.mark.parametrize("beside", [False, True])

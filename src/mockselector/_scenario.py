@@ -107,7 +107,7 @@ class Scenario:
             make_stack=LoopbackStack if self._real else SimulatedStack,
         )  # fmt: skip
         if _made is not None:
-            _made.append(self)
+            _made.append(self._world)
         busy = "busy-loop" in self._world.monitor.allow
         self._run: Final = Run(self._world, None if busy or watchdog is None else max(float(watchdog), 0.001))
 
@@ -356,8 +356,7 @@ class Scenario:
     @property
     def trace(self) -> Trace:
         """All that has happened, oldest first."""
-        world, whose = self._world, self._world.monitor.whose
-        return Trace(world.monitor.rows, others=world.log.others, threads=None if whose is None else whose.at)
+        return _trace_of(self._world)
 
     @property
     def now(self) -> float:
@@ -374,7 +373,7 @@ class Scenario:
 
     def timeline(self) -> Timeline:
         """All that has happened up to now, to be looked at: print it, or save it as a page."""
-        return timeline_of(self)
+        return timeline_of(self._world)
 
     def verify(self) -> None:
         """Judge the end: raise the violation of the run if it had one, and see what is left over.
@@ -432,29 +431,34 @@ class Scenario:
             run.drop()
 
 
-_made: list[Scenario] | None = None
+_made: list[World] | None = None
 
 
-def keep_made(into: list[Scenario] | None) -> list[Scenario] | None:
-    """From now on all scenarios that are made are kept there (None: none is); returns where they were kept up to now.
+def keep_made(into: list[World] | None) -> list[World] | None:
+    """From now on the worlds of all scenarios are kept there (None: none is); returns where they were up to now.
 
-    For who runs tests, and shows what has happened in them.
+    For who runs tests, and shows what has happened in them. The scenarios are not kept: one that is dropped says so.
     """
     global _made
     before, _made = _made, into
     return before
 
 
-def timeline_of(net: Scenario, rows: slice = slice(0, None), also: Sequence[str] = ()) -> Timeline:
-    """Its timeline. rows: those of the server's that it is about. also: what is to be said beside it."""
+def timeline_of(world: World, rows: slice = slice(0, None), also: Sequence[str] = ()) -> Timeline:
+    """What has happened in it. rows: those of the server's that it is about. also: what is to be said beside it."""
     from ._show.conversations import Conversation
     from ._show.timeline import Timeline
 
-    monitor = net._world.monitor
+    monitor = world.monitor
     found = [*(monitor.observed or ()), *filter(None, [monitor.violation])]
     said = [one for one in found if not isinstance(one, ScenarioError) or _is_in(rows, len(one.trace))]
-    talks = [Conversation(peer.name, tuple(peer.script.steps), peer.received) for peer in net._world.peers]
-    return Timeline(net.trace, [*said, *also], conversations=talks, rows=rows)
+    talks = [Conversation(peer.name, tuple(peer.script.steps), peer.received) for peer in world.peers]
+    return Timeline(_trace_of(world), [*said, *also], conversations=talks, rows=rows)
+
+
+def _trace_of(world: World) -> Trace:
+    whose = world.monitor.whose
+    return Trace(world.monitor.rows, others=world.log.others, threads=None if whose is None else whose.at)
 
 
 def _is_in(rows: slice, number: int) -> bool:

@@ -19,11 +19,11 @@ from .telling import PAGE
 if TYPE_CHECKING:
     from collections.abc import Generator, Sequence
 
-    from .._scenario import Scenario
+    from .._play.world import World
 
 __tracebackhide__ = True  # pytest: end tracebacks at the server's own line
 
-PART: Final = pytest.StashKey["tuple[Scenario, slice]"]()
+PART: Final = pytest.StashKey["tuple[World, slice]"]()
 """Of a test that was called in a scenario: that, and the rows of its trace that are the test's."""
 
 NAME: Final = "mockselector-pages"
@@ -41,7 +41,7 @@ class Pages:
         self._shown: Final = folder
         self._for_all: Final = for_all
         self._item: pytest.Item | None = None  # that runs
-        self._made: list[Scenario] = []  # in it
+        self._made: list[World] = []  # in it
         self._told: dict[str, str] = {}  # by test, what it has failed by: one may run within the protocol of another
         self._written: list[str] = []
         try:
@@ -92,20 +92,20 @@ class Pages:
     def _write(self, item: pytest.Item) -> Generator[str, None, None]:
         """The pages of a test; yields where each is, or why there is none."""
         own, rows = item.stash.get(PART, (None, slice(0, None)))
-        nets = [net for net in self._made if net is not own and (len(net.trace) or net._world.peers)]
-        parts = [*([] if own is None else [(own, rows)]), *((net, slice(0, None)) for net in nets)]
-        for number, (net, part) in enumerate(parts, 1):
+        worlds = [world for world in self._made if world is not own and (world.monitor.rows or world.peers)]
+        parts = [*([] if own is None else [(own, rows)]), *((world, slice(0, None)) for world in worlds)]
+        for number, (world, part) in enumerate(parts, 1):
             name = f"{page_name(item.nodeid)}{f'-{number}' if number > 1 else ''}.html"
-            timeline = timeline_of(net, part, self._also(net, item))
+            timeline = timeline_of(world, part, self._also(world, item))
             try:
                 timeline.save(self._folder / name)
                 yield os.path.join(self._shown, name)
             except OSError as error:
                 yield f"{os.path.join(self._shown, name)} could not be written: {error}"
 
-    def _also(self, net: Scenario, item: pytest.Item) -> Sequence[str]:
+    def _also(self, world: World, item: pytest.Item) -> Sequence[str]:
         """What the test has failed by, unless its scenario tells it."""
-        told, violation = self._told.get(item.nodeid, ""), net._world.monitor.violation
+        told, violation = self._told.get(item.nodeid, ""), world.monitor.violation
         return [told] * bool(told and not (violation is not None and str(violation) in told))
 
 

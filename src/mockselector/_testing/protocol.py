@@ -102,7 +102,7 @@ class Protocol:
         last.refusal, last.saved = last.refusal or simulation.refusal, simulation.saved
         for one in played:
             if item.config.pluginmanager.has_plugin(pages.NAME):
-                one.item.stash[pages.PART] = (simulation.net, one.rows)
+                one.item.stash[pages.PART] = (simulation.net._world, one.rows)
             self._done[one.item] = told(one, simulation)
 
     def _play(
