@@ -60,8 +60,6 @@ if TYPE_CHECKING:
 
 __tracebackhide__ = True  # pytest: end tracebacks at the server's own line
 
-"""How many bytes fit into a connection in each direction, unless the test says otherwise."""
-
 
 # Long by what its methods promise: each is a few lines of code.
 class Scenario:

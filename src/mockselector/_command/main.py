@@ -73,10 +73,15 @@ def run(given: argparse.Namespace, paper: Paper) -> int:
     asked = Asked(
         path=given.path, module=given.module, argv=given.argv, clients=given.client, backends=given.backend,
         options={name: getattr(given, name) for name in names if getattr(given, name) is not None},
-        allow=[_rule(one) for one in given.allow], timeline=given.timeline, keeps_output=given.format == "json",
+        allow=[_rule(one) for one in given.allow], keeps_output=given.format == "json",
     )  # fmt: skip
     outcome = play(asked)
     tell(outcome, paper, given.format)
+    if given.timeline is not None:
+        try:
+            outcome.timeline().save(given.timeline)
+        except OSError as error:
+            raise UsageError(f"--timeline: {given.timeline!r} cannot be written: {error.strerror or error}") from None
     return outcome.status
 
 

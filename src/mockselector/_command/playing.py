@@ -43,7 +43,6 @@ class Asked:
     backends: Sequence[tuple[str, str]]
     options: dict[str, Any]  # Any: of a Scenario
     allow: Sequence[RuleId]
-    timeline: str | None
     keeps_output: bool  # what the program prints is not to be mixed with what is told of it
 
     @property
@@ -59,13 +58,9 @@ def play(asked: Asked) -> Outcome:
     backends = [
         (_address(address), _peer(f"--backend {address}", text, client=False)) for address, text in asked.backends
     ]
-    if asked.timeline is not None and not hasattr(Scenario, "timeline"):
-        raise UsageError("--timeline: this version of mockselector draws no timelines")
     net, peers = _scenario(asked, clients, backends)
     error = _outcome(net, asked)
-    if asked.timeline is not None:
-        _save_timeline(net, asked.timeline)
-    return Outcome(asked.program, error, net.now, net.trace, peers)
+    return Outcome(asked.program, error, net.now, net.trace, peers, net.timeline)
 
 
 def _check_program(asked: Asked) -> None:
@@ -136,11 +131,3 @@ def _outcome(net: Scenario, asked: Asked) -> BaseException | None:
             raise UsageError(f"{asked.program!r} cannot be run: {error}") from None
         return error
     return None
-
-
-def _save_timeline(net: Any, path: str) -> None:  # Any: the method comes with another part of the package
-    """Draw what has happened, as a page."""
-    try:
-        net.timeline().save(path)
-    except OSError as error:
-        raise UsageError(f"--timeline: {path!r} cannot be written: {error.strerror or error}") from None

@@ -18,11 +18,12 @@ from .._text import bytes_text, excerpt
 from .._whose import whose
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
     from types import FrameType
 
     from .._judge.trace import Trace
     from .._play.peer import Peer
+    from .._show.timeline import Timeline
     from .paper import Paper
 
 Format: TypeAlias = Literal["text", "json", "github"]
@@ -42,6 +43,7 @@ class Outcome:
     """Of virtual time."""
     trace: Trace
     peers: Sequence[Peer]
+    timeline: Callable[[], Timeline]
 
     @property
     def status(self) -> int:
