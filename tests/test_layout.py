@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import ast
+import re
 import subprocess
 import sys
 from pathlib import Path
-from typing import TypeAlias
+from typing import TYPE_CHECKING, TypeAlias
 
 import pytest
 
 import mockselector
+from mockselector._judge.rules import JUDGED, RULES
+
+if TYPE_CHECKING:
+    from mockselector import RuleId
 
 PACKAGE = Path(mockselector.__file__).parent
 FILES = sorted(PACKAGE.rglob("*.py"))
@@ -54,6 +59,13 @@ def test_the_map_names_every_room(folder: str) -> None:
     there = [path.parent.name for path in (PACKAGE / folder).glob("*/__init__.py")]
     there += [path.stem for path in (PACKAGE / folder).glob("*.py") if path.stem != "__init__"]
     assert sorted(rooms(folder)) == sorted(there)
+
+
+@pytest.mark.parametrize("rule", RULES)
+def test_the_map_says_where_each_rule_is_judged(rule: RuleId) -> None:
+    for folder, _, file in (place.partition("/") for place in JUDGED[rule] if "/" in place):
+        lines = (PACKAGE / folder / "__init__.py").read_text().partition(f"    {file}.py ")[2]
+        assert f"[{rule}]" in re.split(r"\n    \w+\.py |\n\n", lines)[0]
 
 
 @pytest.mark.parametrize("path", CODE, ids=lambda path: "/".join(name_of(path)))

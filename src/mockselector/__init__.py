@@ -50,7 +50,7 @@ name: `help(mockselector.Scenario)` and so on.
 #     _command/     the command `mockselector`
 #     __main__.py   `python -m mockselector`
 #
-# Event lists (`_lists`) and scenarios (from `_kernel` on) know nothing of each other.
+# Event lists (`_lists`) and scenarios (from `_kernel` to `_install`) know nothing of each other.
 
 from __future__ import annotations
 

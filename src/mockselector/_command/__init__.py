@@ -9,5 +9,5 @@ In reading order; a file imports only from those above it:
     playing.py   `run`: one scenario against a program as it is
     main.py      the verbs, and what each is given
 
-Loaded by nobody else. A verb is a function of `main.py` with a parser of its own.
+Loaded by `python -m mockselector` and by nobody else. A verb is a function of `main.py` with a parser of its own.
 """

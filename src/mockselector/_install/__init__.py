@@ -4,7 +4,7 @@ In reading order; a file imports only from those above it:
 
     doors.py       what a door is, and how one is made
     clocks.py      what tells the time, and what sleeps
-    dates.py       what tells the date without being given one
+    dates.py       what tells the date without being given one: `datetime.now()`, `time.localtime()`
     names.py       what asks for hosts
     descriptors.py what takes a descriptor by its number
     processes.py   processes, signals and the machine

@@ -1,4 +1,4 @@
-"""A rule as it is told where nothing has broken it: in the page of the rules, and by the command.
+"""A rule as it is told where nothing has broken it: on its page in the documentation, and by the command.
 
 Owns what stands in the texts of the table where an error has a name, and which rules a misspelt id may have meant.
 """

@@ -1,4 +1,4 @@
-"""What a kernel knows of sockets, and nothing else: no socket class, no rule, no script, no time of its own.
+"""What a kernel knows of sockets, and nothing else: no socket class, no script, no time of its own.
 
 In reading order; a file imports only from those above it:
 
@@ -7,7 +7,8 @@ In reading order; a file imports only from those above it:
     bits.py        what poll() and epoll say of a socket, bit by bit
     tls.py         TLS on a connection: where records end, and what they take of a buffer
     streams.py     the two ends of a connection: what has arrived, how they stand, which error a call gets
-    descriptors.py what a number stands for: a socket that listens, connects or is connected
+    descriptors.py what a number stands for: a socket that listens, connects or is connected; what it still holds in
+                   the end: [unread-data], [unaccepted-connection]
     epolls.py      what an epoll object is to the kernel: what it watches, and what it tells
     network.py     numbers, listeners, addresses and host names of one scenario
 """

@@ -4,7 +4,8 @@ Owns the steps, what each may be given, and how each is told in one line. A step
 `Sends(b"hi")` is what `.sends(b"hi")` appends. Knows nothing of networks, time or servers.
 
 A new step is a class here (in `Step` and `STEPS`), a row in `taking.py`, a word in `peer.py`, a name of the package,
-a row in docs/scenarios.md and docs/api.md; one that needs no open connection is named in `Player._next`, too.
+a word of the command (`_command/language.py`), a row in docs/scenarios.md, docs/command.md and docs/api.md; one that
+needs no open connection is named in `Player._next`, too.
 """
 
 from __future__ import annotations

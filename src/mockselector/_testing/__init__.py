@@ -1,5 +1,7 @@
 """Scenarios for those who write tests: what runs a whole test in one, and what the runners of tests know of that.
 
+In reading order; a file imports only from those above it:
+
     outside.py      who is connected to, where no script says so
     simulating.py   a test, or several, called in a scenario of which both ends are the program's; what came of it
     cases.py        ScenarioTestCase, simulated: for unittest, and for single tests
