@@ -21,6 +21,9 @@ if TYPE_CHECKING:
 
 __tracebackhide__ = True  # pytest: end tracebacks at the server's own line
 
+BEGINS: Final = -1
+"""No instruction: a place is then where the function is written. (The first one is in its body, on Python 3.10.)"""
+
 NET: Final = pytest.StashKey[Scenario]()
 """Of a test: its scenario."""
 
@@ -36,7 +39,7 @@ def scenario(request: pytest.FixtureRequest) -> Iterator[Scenario]:
     item: pytest.Item = request.node
     net = Scenario(**scenario_options(item))
     function: Any = getattr(item, "function", None)  # Any: a test's
-    net._world.monitor.script = None if function is None else place(inspect.unwrap(function).__code__, 0)
+    net._world.monitor.script = None if function is None else place(inspect.unwrap(function).__code__, BEGINS)
     item.stash[NET] = net
     net.__enter__()
     yield net
