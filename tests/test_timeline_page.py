@@ -12,8 +12,9 @@ import pytest
 
 import timeline_runs as runs
 from mockselector import Scenario, Timeline
-from mockselector._scenario import timeline_of
-from mockselector._show import rows
+from mockselector._show import folding, rows
+from mockselector._show import page as whole_page
+from mockselector._show.scenarios import timeline_of
 
 EVIL: Final = '</script><script>alert(1)</script><img src=x onerror="alert(2)">\'"&amp;\u202e\ud800\x00\x1b[31m'
 """What a page must show, and not do."""
@@ -185,13 +186,29 @@ def test_the_overview_folds_what_the_table_folds(tmp_path: Path) -> None:
 
 
 def test_of_a_very_long_run_both_ends_are_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(rows, "FIRST", 20)
-    monkeypatch.setattr(rows, "LAST", 30)
+    monkeypatch.setattr(folding, "FIRST", 20)
+    monkeypatch.setattr(folding, "LAST", 30)
     timeline = runs.long(500)
     parsed = Parsed(page(timeline, tmp_path))
     notes = [row[0] for row in parsed.rows if len(row) == 1]
     assert notes == [f"{len(timeline) - 50} events that are not on this page: the trace has them"]
     assert len(parsed.rows) == 1 + 20 + 1 + 30
+
+
+def test_of_two_very_long_runs_the_difference_is_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, value in (("FIRST", 20), ("LAST", 30), ("AROUND", 5)):
+        monkeypatch.setattr(whole_page, name, value)
+    other = runs.long(500)
+    other._story.lines[250] = other._story.lines[0]
+    parsed = Parsed(page(runs.long(500), tmp_path, other))
+    notes = [
+        row[0] for row in parsed.rows if len(row) == 1 and row[0].endswith("not on this page: the traces have them")
+    ]
+    numbers = [row[0] for row in parsed.rows if row[0].isdigit()]
+    assert len(notes) == 2
+    assert numbers[:10] == [str(number) for number in range(1, 11)]
+    assert numbers[10:21] == [str(number) for number in range(246, 257)]
+    assert len(numbers) == 10 + 11 + 15
 
 
 def test_a_page_has_so_many_bytes_and_no_more(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -16,9 +16,8 @@ from ._ending.ending import trim
 from ._install.installing import Installed
 from ._install.open_blocks import check_surroundings, opened
 from ._install.stand_ins import stand_in
-from ._judge.errors import ScenarioError
 from ._judge.rules import checked_rules
-from ._judge.trace import Trace, caller, place
+from ._judge.trace import caller, place
 from ._kernel.addresses import AF_UNIX, ANY
 from ._loopback.stack import LoopbackStack, require_loopback
 from ._play.clock import DATE, nanoseconds
@@ -49,6 +48,7 @@ if TYPE_CHECKING:
     from typing_extensions import ParamSpec, Self
 
     from ._judge.rules import RuleId
+    from ._judge.trace import Trace
     from ._play.netstat import SocketTable
     from ._play.steps import Step
     from ._play.thread_table import ThreadTable
@@ -354,7 +354,7 @@ class Scenario:
     @property
     def trace(self) -> Trace:
         """All that has happened, oldest first."""
-        return _trace_of(self._world)
+        return self._world.log.trace()
 
     @property
     def now(self) -> float:
@@ -371,6 +371,8 @@ class Scenario:
 
     def timeline(self) -> Timeline:
         """All that has happened up to now, to be looked at: print it, or save it as a page."""
+        from ._show.scenarios import timeline_of
+
         return timeline_of(self._world)
 
     def verify(self) -> None:
@@ -440,27 +442,6 @@ def keep_made(into: list[World] | None) -> list[World] | None:
     global _made
     before, _made = _made, into
     return before
-
-
-def timeline_of(world: World, rows: slice = slice(0, None), also: Sequence[str] = ()) -> Timeline:
-    """What has happened in it. rows: those of the server's that it is about. also: what is to be said beside it."""
-    from ._show.conversations import Conversation
-    from ._show.timeline import Timeline
-
-    monitor = world.monitor
-    found = [*(monitor.observed or ()), *filter(None, [monitor.violation])]
-    said = [one for one in found if not isinstance(one, ScenarioError) or _is_in(rows, len(one.trace))]
-    talks = [Conversation(peer.name, tuple(peer.script.steps), peer.received) for peer in world.peers]
-    return Timeline(_trace_of(world), [*said, *also], conversations=talks, rows=rows)
-
-
-def _trace_of(world: World) -> Trace:
-    whose = world.monitor.whose
-    return Trace(world.monitor.rows, others=world.log.others, threads=None if whose is None else whose.at)
-
-
-def _is_in(rows: slice, number: int) -> bool:
-    return number > rows.start and (rows.stop is None or number <= rows.stop)
 
 
 def _is_misuse(traceback: TracebackType | None) -> bool:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import sys
 from typing import TYPE_CHECKING, Any, Final
 
-from .._judge.trace import WIDTH
+from .._judge.trace import WIDTH, Trace
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -43,6 +43,11 @@ class Log:
     def signalled(self, name: str) -> None:
         """A signal has come that the program handles."""
         self.entries.extend((len(self._monitor.rows), self._monitor.now, -2, name))
+
+    def trace(self) -> Trace:
+        """All that has happened: what the server did, and this."""
+        whose = self._monitor.whose
+        return Trace(self._monitor.rows, others=self.others, threads=None if whose is None else whose.at)
 
     def others(self) -> Iterator[tuple[int, str, Row]]:
         """What was done, in order: before which row of the server's, by whom, and a row of its own."""

@@ -11,6 +11,7 @@ In reading order; a file imports only from those above it:
     rows.py         the rows of a page's table, with the bytes on demand
     page.py         a page of HTML that needs nothing else: its text, page.css and page.js
     timeline.py     Timeline: what a test has of all that
+    scenarios.py    the timeline of a scenario
 
 Reads the trace, the steps of peers and the error; nobody who does not ask for a timeline loads it.
 """

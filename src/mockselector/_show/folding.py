@@ -1,10 +1,12 @@
 """Batches of lines: what a server did about one wake-up, with what others did before it; and batches that repeat.
 
-Owns where a batch begins and ends, and which of them say nothing new. Linear in the lines.
+Owns where a batch begins and ends, which of them say nothing new, and which lines of a very long run a page has.
+Linear in the lines.
 """
 
 from __future__ import annotations
 
+from itertools import groupby
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 if TYPE_CHECKING:
@@ -22,6 +24,10 @@ BUSY: Final = frozenset(("in", "out", "close", "step", "choice", "signal"))
 """Kinds of lines of a batch in which something happens."""
 
 
+FIRST, LAST = 5_000, 15_000
+"""How many lines a page has of a run that has more, from its beginning and its end; besides those that are marked."""
+
+
 class Again(NamedTuple):
     """The last batches come again, the same but for the time."""
 
@@ -31,6 +37,12 @@ class Again(NamedTuple):
     """How many that leaves out."""
     until: float
     """Seconds: when the last of them was over."""
+
+
+class Hidden(NamedTuple):
+    """Lines that a page does not have."""
+
+    lines: int
 
 
 def batches(lines: Sequence[Line]) -> list[Sequence[Line]]:
@@ -51,6 +63,25 @@ def folded(lines: Sequence[Line], *, idle_only: bool) -> Iterator[Sequence[Line]
             hidden = found[at + size : at + size * times]
             yield Again(size, times - 1, sum(map(len, hidden)), hidden[-1][-1].event.time)
         at += size * times
+
+
+def on_page(lines: Sequence[Line]) -> Iterator[Sequence[Line] | Again | Hidden]:
+    """What a page shows: batches, or those parts of them that it has, and what is not there."""
+    hidden, total = 0, len(lines)
+    for part in folded(lines, idle_only=True):
+        parts = [(True, part)] if isinstance(part, Again) else groupby(part, lambda line: _is_there(line, total))
+        for is_there, some in parts:
+            if not is_there:
+                hidden += len([*some])
+                continue
+            if hidden:
+                yield Hidden(hidden)
+                hidden = 0
+            yield some if isinstance(some, Again) else [*some]
+
+
+def _is_there(line: Line, total: int) -> bool:
+    return total <= FIRST + LAST or line.number <= FIRST or line.number > total - LAST or bool(line.marks)
 
 
 def _alike(found: Sequence[Sequence[Line]], *, idle_only: bool) -> list[int]:

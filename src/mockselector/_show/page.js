@@ -10,13 +10,19 @@
   const count = form.querySelector("output");
   let current = null;
 
-  // Where each event is along the two axes of the overview, in thousandths, as the overview has it.
+  // Where each event is along the axes of the overview, by its number, in thousandths: as the overview has it.
   const axes = [...document.querySelectorAll(".axes > div")].map((element) => {
     const cursor = document.createElement("div");
     cursor.className = "cursor";
     cursor.hidden = true;
     element.append(cursor);
-    return { element, cursor, at: element.dataset.at.split(" ").map(Number) };
+    const places = element.dataset.at.split(" ").map(Number);
+    const at = new Map();
+    for (const range of element.dataset.of.split(" ")) {
+      const [first, last] = range.split("-").map(Number);
+      for (let one = first; one <= last; one++) at.set(one, places[at.size]);
+    }
+    return { element, cursor, at };
   });
   const number = (row) => (row.id.startsWith("e") ? Number(row.id.slice(1)) : 0);
   function nearest(wanted) {
@@ -34,8 +40,8 @@
     if (focus) row.focus({ preventScroll: true });
     row.scrollIntoView({ block: "nearest" });
     for (const { cursor, at } of axes) {
-      cursor.hidden = !(number(row) >= 1 && number(row) <= at.length);
-      cursor.style.left = `${at[number(row) - 1] / 10}%`;
+      cursor.hidden = !at.has(number(row));
+      cursor.style.left = `${at.get(number(row)) / 10}%`;
     }
   }
   // The bytes of a row wait in its <noscript>, as text: they become elements when they are asked for.
@@ -88,9 +94,10 @@
     element.addEventListener("click", (event) => {
       const box = element.getBoundingClientRect();
       const x = ((event.clientX - box.left) / box.width) * 1000;
-      let best = 0;
-      at.forEach((place, one) => { if (Math.abs(place - x) < Math.abs(at[best] - x)) best = one; });
-      go(nearest(best + 1));
+      let best = 1;
+      let least = Infinity;
+      for (const [one, place] of at) if (Math.abs(place - x) < least) [best, least] = [one, Math.abs(place - x)];
+      go(nearest(best));
     });
   }
   window.addEventListener("hashchange", () => {

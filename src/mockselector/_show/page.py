@@ -15,8 +15,9 @@ from itertools import zip_longest
 from typing import TYPE_CHECKING, Final
 
 from .._text import escaped, short, shown
+from .folding import FIRST, LAST
 from .overview import figure
-from .rows import CHUNK, Rows
+from .rows import CHUNK, Rows, note
 from .story import when_text
 
 if TYPE_CHECKING:
@@ -26,6 +27,9 @@ if TYPE_CHECKING:
 
 ERROR: Final = 50_000
 """How many characters of an error are shown."""
+
+AROUND: Final = 1_000
+"""How many rows before and after the first difference of two very long runs are shown."""
 
 KEYS: Final = (
     ("↓ ↑ or j k", "next, previous event"), ("n p", "next, previous marked event"), ("Enter", "its bytes"),
@@ -177,9 +181,17 @@ def _two(story: Story, other: Story) -> Iterator[str]:
 def _pairs(left: Rows, right: Rows, ours: Sequence[Line], theirs: Sequence[Line], first: int | None) -> Iterator[str]:
     """The rows of both, side by side."""
     nothing = '<td colspan="4">(it is at its end)</td>'
+    total, rows, hidden = max(len(ours), len(theirs)), 0, 0
     for number, (one, other) in enumerate(zip_longest(ours, theirs)):
-        if not number % CHUNK:
-            yield f'{"</tbody>" * (number > 0)}<tbody style="--r:{CHUNK}">\n'
+        if not _is_paired(number, total, first):
+            hidden += 1
+            continue
+        if not rows % CHUNK:
+            yield f'{"</tbody>" * (rows > 0)}<tbody style="--r:{CHUNK}">\n'
+        rows += 1
+        if hidden:
+            yield note(f"{hidden:,} events that are not on this page: the traces have them", 8) + "\n"
+            hidden = 0
         kind = ""
         if number == first:
             yield (
@@ -190,7 +202,13 @@ def _pairs(left: Rows, right: Rows, ours: Sequence[Line], theirs: Sequence[Line]
         cells = nothing if one is None else left.cells(one)
         others = nothing if other is None else right.cells(other)
         yield f'<tr id="e{number + 1}"{kind}>{cells}{others}</tr>\n'
-    yield "</tbody>" * bool(ours or theirs)
+    yield "</tbody>" * (rows > 0)
+
+
+def _is_paired(number: int, total: int, first: int | None) -> bool:
+    """Whether a row of two very long runs is on their page: its ends, and what is about the difference."""
+    near = first is not None and abs(number - first) <= AROUND
+    return total <= FIRST + LAST or number < FIRST // 2 or number >= total - LAST // 2 or near
 
 
 def difference(story: Story, other: Story) -> int | None:

@@ -9,7 +9,7 @@ from html import escape
 from typing import TYPE_CHECKING, Final
 
 from .._text import escaped, short, shown
-from .folding import Again, folded
+from .folding import Again, Hidden, on_page
 from .story import when_text
 
 if TYPE_CHECKING:
@@ -35,9 +35,6 @@ PLACE: Final = 40
 
 CHUNK: Final = 40
 """How many rows are in one group at most."""
-
-FIRST, LAST = 5_000, 15_000
-"""How many events are shown of a run that has more, from its beginning and its end; besides those that are marked."""
 
 
 class Rows:
@@ -65,20 +62,14 @@ class Rows:
 
     def bodies(self) -> Iterator[str]:
         """One group of rows for each batch."""
-        lines, hidden = self._story.lines, 0
-        for part in folded(lines, idle_only=True):
+        for part in on_page(self._story.lines):
             if isinstance(part, Again):
-                until = when_text(part.until)
                 what = "The same" if part.size == 1 else f"These {part.size} steps"
-                yield _note(f"{what} {part.times:,} times more, until {until}")
-                continue
-            kept = [line for line in part if _is_shown(line, len(lines))]
-            hidden += len(part) - len(kept)
-            if kept:
-                if hidden:
-                    yield _note(f"{hidden:,} events that are not on this page: the trace has them")
-                    hidden = 0
-                yield from self._bodies(kept)
+                yield _note(f"{what} {part.times:,} times more, until {when_text(part.until)}")
+            elif isinstance(part, Hidden):
+                yield _note(f"{part.lines:,} events that are not on this page: the trace has them")
+            else:
+                yield from self._bodies(part)
                 self._parity = 1 - self._parity
 
     def _bodies(self, batch: Sequence[Line]) -> Iterator[str]:
@@ -137,12 +128,13 @@ class Rows:
         )
 
 
-def _is_shown(line: Line, lines: int) -> bool:
-    return lines <= FIRST + LAST or line.number <= FIRST or line.number > lines - LAST or bool(line.marks)
-
-
 def _note(text: str) -> str:
-    return f'<tbody><tr class="note"><td colspan="5">{escape(text)}</td></tr></tbody>'
+    return f"<tbody>{note(text, 5)}</tbody>"
+
+
+def note(text: str, columns: int) -> str:
+    """A row that is no event."""
+    return f'<tr class="note"><td colspan="{columns}">{escape(text)}</td></tr>'
 
 
 def _matched(message: Message) -> str:

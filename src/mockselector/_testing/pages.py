@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Final
 
 import pytest
 
-from .._scenario import keep_made, timeline_of
+from .._scenario import keep_made
+from .._show.scenarios import timeline_of
 from .telling import PAGE
 
 if TYPE_CHECKING:
