@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import sys
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 import pytest
 
 import browser
 import timeline_runs as runs
-from browser import Browser, Page
+from browser import Answer, Browser, Page
 from test_timeline_page import evil
 
 if TYPE_CHECKING:
@@ -141,9 +141,22 @@ def test_rows_are_searched(page: Page, chat: Path) -> None:
 # -- as a screen reader has it ---------------------------------------------------------------------
 
 
+WHOLE: Final = (
+    "new Promise(done => (function look() {"
+    " document.body.matches('.whole') ? requestAnimationFrame(() => requestAnimationFrame(done)) : setTimeout(look, 20)"
+    " })())"
+)
+"""Done when each row is laid out, and drawn."""
+
+
+def told(page: Page, path: Path) -> list[Answer]:
+    """What it is told of a page, in the end."""
+    page.open(path).run(WHOLE)
+    return page.accessible()
+
+
 def test_a_screen_reader_has_a_table(page: Page, chat: Path) -> None:
-    nodes = page.open(chat).accessible()
-    roles = [node["role"]["value"] for node in nodes]
+    roles = [node["role"]["value"] for node in told(page, chat)]
     assert roles.count("table") == 1
     assert roles.count("row") == len(runs.chat()) + 1
     assert roles.count("columnheader") == 5
@@ -151,12 +164,19 @@ def test_a_screen_reader_has_a_table(page: Page, chat: Path) -> None:
     assert roles.count("main") == roles.count("banner") == roles.count("search") == 1
 
 
+def test_a_screen_reader_has_each_row_of_a_long_table(page: Page, folder: Path) -> None:
+    timeline = runs.long(400)
+    roles = [node["role"]["value"] for node in told(page, saved(timeline, folder / "some.html"))]
+    assert roles.count("rowheader") == len(timeline)
+
+
 def test_whatever_can_be_used_has_a_name(page: Page, chat: Path) -> None:
-    nodes = page.open(chat).accessible()
-    used = [node for node in nodes if node["role"]["value"] in ("button", "link", "radio", "searchbox", "img", "image")]
-    assert len(used) > 10
+    used = [node for node in told(page, chat) if node["role"]["value"] in USED]
+    assert len(used) > 15
     assert all(node["name"]["value"] for node in used)
 
+
+USED: Final = ("button", "link", "radio", "searchbox", "img", "image")
 
 # -- in the dark, and on paper ---------------------------------------------------------------------
 

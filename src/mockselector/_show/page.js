@@ -105,6 +105,21 @@
     if (row && row.matches("tr")) go(row);
   });
 
+  // At first only those rows are laid out that are looked at. The others follow while nobody waits for anything else: a
+  // screen reader has a row only then.
+  const bodies = [...table.tBodies];
+  const idle = window.requestIdleCallback ?? window.setTimeout;
+  function layOut() {
+    for (let rows = 0; bodies.length && rows < 40; ) {
+      const body = bodies.shift();
+      rows += body.rows.length;
+      body.style.contentVisibility = "visible";
+    }
+    if (bodies.length) idle(layOut);
+    else document.body.classList.add("whole");
+  }
+  window.addEventListener("load", () => idle(layOut));
+
   form.hidden = false;
   form.addEventListener("submit", (event) => event.preventDefault());
   const field = form.querySelector("input");
