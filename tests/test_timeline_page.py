@@ -106,6 +106,19 @@ def test_its_bytes_are_there_with_what_expected_them(tmp_path: Path) -> None:
     assert "<pre>HI\n</pre><pre>0000  48 49 0a  HI.</pre>" in text
 
 
+def test_of_many_steps_that_expected_a_message_some_are_named(tmp_path: Path) -> None:
+    def prepare(net: Scenario) -> None:
+        alice = net.client("alice").sends(b"x" * 100)
+        for _ in range(100):
+            alice.expects(b"x")
+        alice.closes()
+
+    text = page(runs.of(prepare, runs.echo), tmp_path)
+    assert "100 bytes, expected by steps 2, 3, 4, 5, 6 and 95 more<" in text
+    assert text.count("<li>bytes ") == 20
+    assert "<li>and 80 more steps</li>" in text
+
+
 def evil() -> Timeline:
     data = EVIL.encode("utf-8", "surrogatepass")
     net = Scenario()

@@ -8,7 +8,7 @@ from __future__ import annotations
 from html import escape
 from typing import TYPE_CHECKING, Final
 
-from .._text import escaped, short, shown
+from .._text import escaped, several, short, shown
 from .folding import Again, Hidden, on_page
 from .story import when_text
 
@@ -26,6 +26,9 @@ HEX: Final = 256
 
 BYTES: Final = 1 << 20
 """How many bytes a page shows in all; of messages after that, there is what their lines say."""
+
+MATCHES: Final = 20
+"""How many steps are named that expected a message."""
 
 NAMED: Final = 14
 """How many lanes have their names over them; more than that are drawn closer to each other."""
@@ -113,8 +116,8 @@ class Rows:
             size += f", {message.taken:,} taken"
         matches = message.matches
         if matches:
-            numbers = ", ".join(dict.fromkeys(str(match.step) for match in matches))
-            size += f", expected by step{'s' * (len({match.step for match in matches}) > 1)} {numbers}"
+            numbers = [str(match.step) for match in matches]
+            size += f", expected by step{'s' * (len(numbers) > 1)} {several(numbers)}"
         data = message.data[: min(TEXT, self._left)]
         self._left -= len(data)
         if not data:
@@ -140,8 +143,10 @@ def note(text: str, columns: int) -> str:
 def _matched(message: Message) -> str:
     items = [
         f"<li>bytes {match.start:,} to {match.end - 1:,}: step {match.step}, <code>{escape(match.text)}</code></li>"
-        for match in message.matches
+        for match in message.matches[:MATCHES]
     ]
+    more = len(message.matches) - len(items)
+    items += [f"<li>and {more:,} more steps</li>"] * (more > 0)
     return f"<ul>{''.join(items)}</ul>" if items else ""
 
 

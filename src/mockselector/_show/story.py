@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Final, Literal, NamedTuple
 
 from .._judge.errors import ScenarioError
 from .._judge.trace import CIPHERTEXT, seconds_text, shown_path
-from .._text import short, shown
+from .._text import escaped, short, shown
 from .conversations import Message, Streams, plain
 
 if TYPE_CHECKING:
@@ -118,7 +118,7 @@ class Story:
             step += kind == "wait"
             source, target = self._way(event, kind, lanes)
             yield Line(
-                number + 1, event, kind, short(str(event), LONGEST), places.of(event), source, target, step,
+                number + 1, event, kind, escaped(short(str(event), LONGEST)), places.of(event), source, target, step,
                 number in begins, _message(event, streams), tuple(marks.get(number + 1, ())),
             )  # fmt: skip
 

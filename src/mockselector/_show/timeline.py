@@ -26,7 +26,8 @@ class Timeline:
 
     `print()` shows it in lanes, from top to bottom: the server (or each of its threads), then each peer; 80 columns
     wide.
-    trace: of a scenario or a strict list. errors: what was found, or raised, or is to be said beside it.
+    trace: of a scenario or a strict list. errors: what was found, or raised, or is to be said beside it. conversations:
+    what each peer was to say, and has heard. rows: those of the trace that it is about. (`net.timeline()` knows these.)
     """
 
     def __init__(
@@ -47,8 +48,9 @@ class Timeline:
         """
         if beside is not None and not isinstance(beside, Timeline):  # pyright: ignore[reportUnnecessaryIsInstance]
             raise TypeError(f"beside= takes a Timeline, as net.timeline() returns it; got {value_text(beside)}")
+        text = "".join(page(self._story, None if beside is None else beside._story))
         with open(os.fspath(path), "w", encoding="utf-8", newline="\n") as file:
-            file.writelines(page(self._story, None if beside is None else beside._story))
+            file.write(text)
 
     def mermaid(self) -> str:
         """The text of a sequence diagram in Mermaid's language; of a long run, the end."""
