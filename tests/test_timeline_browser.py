@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from typing import TYPE_CHECKING, Any, Final
 
 import pytest
@@ -20,7 +19,7 @@ if TYPE_CHECKING:
 
 pytestmark = [
     pytest.mark.slow,
-    pytest.mark.skipif(sys.platform == "win32" or browser.PROGRAM is None, reason=browser.MISSING),
+    pytest.mark.skipif(browser.PROGRAM is None, reason=browser.MISSING),
 ]
 
 

@@ -98,6 +98,13 @@ def test_its_report_says_where(ran: Ran) -> None:
     assert re.search(r"\ntimelines: seen/pages/test_it\.test_wrong-\S+\.html, and 8 more there\n", ran.text)
 
 
+def test_junits_file_has_it_as_a_property(folder: Path, ran: Ran) -> None:
+    text = (folder / "junit.xml").read_text()
+    found = re.findall(r'<property name="mockselector_timeline" value="seen/pages/([^"]*)"', text)
+    assert {re.sub(r"-[0-9a-f]{8}(?=\.html)", "-{}", name) for name in found} == FAILED
+    assert len(found) == len(FAILED)
+
+
 def test_what_it_has_failed_by_stands_in_it(folder: Path, ran: Ran) -> None:
     text = pages(folder)["test_it.test_its_own_reason.html"]
     assert "<h2>AssertionError: &lt;/script&gt;</h2>" in text

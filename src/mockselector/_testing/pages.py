@@ -78,12 +78,14 @@ class Pages:
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
         """Before anybody else gets a report: write the pages, if it is to have some. In the process of the test."""
         item = self._item
-        if item is None or item.nodeid != report.nodeid or not self._is_due(report):
+        if item is None or item.nodeid != report.nodeid:
             return
-        self._written = [*self._write(item)]
-        if report.failed and self._written:
-            report.sections.append(("mockselector: timeline", "\n".join(self._written)))
-        report.user_properties += [(PAGE, where) for where in self._written]
+        if self._is_due(report):
+            self._written = [*self._write(item)]
+            if report.failed and self._written:
+                report.sections.append(("mockselector: timeline", "\n".join(self._written)))
+        if report.when == "teardown":  # the last, of which JUnit's file has what it carries
+            report.user_properties += [(PAGE, where) for where in self._written]
 
     def _is_due(self, report: pytest.TestReport) -> bool:
         if self._written:
