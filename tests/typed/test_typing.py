@@ -137,6 +137,7 @@ def test_what_a_run_tells_is_typed() -> None:
         with pytest.raises(ScenarioError) as caught:
             sock.recv(9)
         assert_type(caught.value.rule, RuleId)
+        assert_type(caught.value.proof[0], "tuple[int, str]")
         assert_type(caught.value.socket, "str | None")
         selector._settled = True
         selector._monitor = None  # what is left over is not the subject
