@@ -94,12 +94,12 @@ def _heads(rows: Rows) -> str:
 
 def _summary(story: Story) -> str:
     counted = [
-        _counted(len(story.lines), "event"), _counted(story.steps, "step"), _counted(len(story.threads), "thread"),
+        _counted(len(story.lines), "event"),
+        *[_counted(story.steps, "step")] * (story.steps > 0),
+        *[_counted(len(story.threads), "thread")] * (len(story.threads) > 1),
         _counted(len(story.lanes) - len(story.threads), "connection"),
         f"{when_text(story.seconds)} of virtual time",
-    ]  # fmt: skip
-    if len(story.threads) == 1:
-        del counted[2]
+    ]
     return " · ".join(counted)
 
 
