@@ -109,7 +109,13 @@
   // screen reader has a row only then.
   const bodies = [...table.tBodies];
   const idle = window.requestIdleCallback ?? window.setTimeout;
+  let scrolled = -Infinity;
+  window.addEventListener("scroll", () => { scrolled = performance.now(); }, { passive: true });
   function layOut() {
+    if (performance.now() - scrolled < 300) {
+      setTimeout(layOut, 300);
+      return;
+    }
     for (let rows = 0; bodies.length && rows < 40; ) {
       const body = bodies.shift();
       rows += body.rows.length;
