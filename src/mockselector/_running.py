@@ -164,6 +164,7 @@ class Run:
         world = self._world
         before, world.ending.outside = world.ending.outside, sys._getframe().f_code
         watch = self._guard()
+        world.ending.at_work += 1
         try:
             try:
                 watch.begin()
@@ -177,6 +178,7 @@ class Run:
         finally:
             watch.end()  # an interrupt may have come in the middle of it, or just before
             world.ending.left()
+            world.ending.at_work -= 1
             world.ending.outside = before
 
     # -- in a coroutine of the test's -------------------------------------------------------------

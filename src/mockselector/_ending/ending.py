@@ -95,13 +95,15 @@ class Ending:
     """How far a run has come in being ended."""
 
     __slots__ = (
-        "_overtaken", "_run", "escape", "is_answer", "monitor", "outside", "polls", "repeated", "times",
+        "_overtaken", "_run", "at_work", "escape", "is_answer", "monitor", "outside", "polls", "repeated", "times",
     )  # fmt: skip
 
     def __init__(self, monitor: Monitor, outside: CodeType) -> None:
         self.monitor = monitor
         self.outside = outside
         """Whose frames are the test's, and are left alone."""
+        self.at_work = 1
+        """In how many blocks the program runs: out of them there is nothing that could be got out of."""
         self.times = 0
         """How often the run was ended by an exception."""
         self.repeated = False
@@ -132,7 +134,7 @@ class Ending:
         """End the run by an exception; if that was in vain often enough, from outside."""
         self.monitor.ended = True
         self.times += 1
-        if self.times > PATIENCE:
+        if self.times > PATIENCE and self.at_work:
             self.escape.harsh = self.escape.harsh or self.times > PATIENCE + MANY
             self._run = run
             self.escape.begin(sys._getframe(1), self.outside)  # the server's frames are what is wanted

@@ -64,6 +64,7 @@ class Installed(ContextDecorator):
             self._held.begin()
             enter(self._world, self)
             _open[self] = None
+            self._world.ending.at_work += 1
             places = Places()
             if len(_open) == 1:
                 _put_back()  # what an interrupt may have left
@@ -97,7 +98,9 @@ class Installed(ContextDecorator):
                 _put_back()
             self._held.close()
             self._watching.let_go()
-            _open.pop(self, None)
+            if self in _open:
+                del _open[self]
+                self._world.ending.at_work -= 1
             self._thread = 0
         finally:
             _unlock()

@@ -97,6 +97,7 @@ class World:
         self.monitor.level_triggered = True
         self.monitor.give_up = lambda: self.give_up
         self.ending = Ending(self.monitor, outside)
+        self.ending.at_work = 0
         self.script: Final = script
         self.patience: Final = nanoseconds(patience)
         self.grace: Final = nanoseconds(grace)
