@@ -122,6 +122,20 @@ def test_options_that_cannot_be_are_an_error_of_the_test() -> None:
     assert told.startswith("ValueError: patience= takes a number of seconds")
 
 
+def test_one_that_fails_as_expected_is_not_judged() -> None:
+    class Expected(ScenarioTestCase):
+        __test__ = False
+
+        @unittest.expectedFailure
+        def test_it(self) -> None:
+            self.net.client("alice").expects(b"what never comes")
+            self.fail()
+
+    result = unittest.TestResult()
+    Expected("test_it").run(result)
+    assert (len(result.expectedFailures), result.errors, result.failures) == (1, [], [])
+
+
 def test_a_coroutine_function_that_nobody_awaits_is_an_error_and_no_pass() -> None:
     class Wrong(ScenarioTestCase):
         __test__ = False

@@ -219,6 +219,25 @@ def test_one_that_has_failed_is_told_once_with_what_its_scenario_shows(net_suite
         assert section in failures["test_its_own"]
 
 
+def test_what_does_not_come_to_its_end_is_not_judged(folder: Path) -> None:
+    suite = """
+@pytest.fixture
+def scripted(net):
+    net.client("alice").expects(b"what never comes")
+
+def test_skips(scripted):
+    pytest.skip("not now")
+
+def test_is_expected_to_fail(scripted):
+    pytest.xfail("not yet")
+
+@pytest.mark.xfail
+def test_fails_as_expected(scripted):
+    assert 0
+"""
+    assert set(run(folder / "early", suite).by_name.values()) == {"skipped"}
+
+
 def test_defaults_stand_in_the_ini_file(folder: Path) -> None:
     suite = """
 def test_it(net):
@@ -283,10 +302,12 @@ def test_it(net):
         echo(80)
         raise KeyboardInterrupt
     net.client("alice").sends(b"x").expects(b"x").closes()
+    net.client("bob", delay=1).expects(b"what never comes")
     net.run(main)
 """
     ran = run(folder / "interrupt", suite)
     assert ran.status == pytest.ExitCode.INTERRUPTED
+    assert "Traceback" not in ran.text
     assert ran.says("mockselector: trace", "alice.recv() -> b'x'", "alice expects b'x'")
 
 

@@ -84,7 +84,7 @@ class ScenarioTestCase(unittest.TestCase):
         """As `unittest.TestCase.doCleanups`; the scenario is left at last."""
         done = super().doCleanups()
         outcome: Any = getattr(self, "_outcome", None)  # Any: unittest's own notes on the test that runs
-        if outcome is None or outcome.success:
+        if outcome is None or (outcome.success and not outcome.expectedFailure):
             self.addCleanup(self.net.__exit__, None, None, None)
         last = super().doCleanups()
         return bool(done) and bool(last)

@@ -31,7 +31,7 @@ FAILED: Final = pytest.StashKey[bool]()
 """Of a test: whether a phase of it has failed."""
 
 ERROR: Final = pytest.StashKey[BaseException]()
-"""Of a test that has failed: by what."""
+"""Of a test that did not come to its end: what has kept it from that."""
 
 
 def scenario(request: pytest.FixtureRequest) -> Iterator[Scenario]:
@@ -53,17 +53,21 @@ def scenario(request: pytest.FixtureRequest) -> Iterator[Scenario]:
 
 
 def notes(item: pytest.Item, call: pytest.CallInfo[None], report: pytest.TestReport) -> None:
-    """A phase of a test is over: keep what it has failed by, and show its scenario with that."""
+    """A phase of a test is over: keep what has ended it early, and show its scenario if it has failed."""
     net = item.stash.get(NET, None)
     item.stash[FAILED] = report.failed or item.stash.get(FAILED, False)
-    if net is None or not report.failed:
+    if net is None:
         return
     if call.excinfo is not None and call.when != "teardown":
-        item.stash[ERROR] = call.excinfo.value
-    add_sections(report, net)
+        item.stash[ERROR] = call.excinfo.value  # also what skips it, or was expected
+    if report.failed:
+        add_sections(report, net)
 
 
-def interrupted(item: pytest.Item) -> list[tuple[str, str]]:
+def interrupted(item: pytest.Item, error: BaseException) -> list[tuple[str, str]]:
     """What the scenario of a test shows that was interrupted."""
     net = item.stash.get(NET, None)
-    return [] if net is None else sections(net)
+    if net is None:
+        return []
+    item.stash[ERROR] = error
+    return sections(net)

@@ -180,13 +180,13 @@ class Tells:
         if self._summary is not None:
             self._summary.write(terminalreporter)
 
-    def pytest_keyboard_interrupt(self) -> None:
+    def pytest_keyboard_interrupt(self, excinfo: pytest.ExceptionInfo[BaseException]) -> None:
         """What the scenario shows of a test that was interrupted."""
         item = self._config.stash.get(RUNS, None)
         terminal: Any = self._config.pluginmanager.get_plugin("terminalreporter")
         if item is not None and terminal is not None and "net" in getattr(item, "fixturenames", ()):
             from .fixture import interrupted
 
-            for name, text in interrupted(item):
+            for name, text in interrupted(item, excinfo.value):
                 terminal.section(name)
                 terminal.write_line(text)
