@@ -7,11 +7,13 @@ import asyncio
 import gc
 import http.server
 import os
+import re
 import selectors
 import socket
 import socketserver
 import sys
 import threading
+import unittest
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING, Any
@@ -19,7 +21,7 @@ from unittest.mock import patch
 
 import pytest
 
-from mockselector import Scenario
+from mockselector import Scenario, ScenarioTestCase
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator
@@ -409,3 +411,29 @@ def test_an_interrupt_at_any_moment_leaves_nothing_behind() -> None:
         line += 1
     gc.enable()
     assert line > 50
+
+
+class Listens:
+    def __init__(self, port: int) -> None:
+        self.listener = socket.create_server(("", port))
+
+
+MADE = r"server = net\.run_until_complete\(Listens, 100\), not Listens\(100\)"
+
+
+def test_an_object_that_listens_as_it_is_made_is_to_be_made_in_the_run() -> None:
+    with pytest.raises(NotImplementedError, match=MADE), Scenario():
+        Listens(100)
+
+
+def test_so_a_case_of_unittest_is_told() -> None:
+    class Case(ScenarioTestCase):
+        __test__ = False
+
+        def test_it(self) -> None:
+            Listens(100)
+
+    result = unittest.TestResult()
+    Case("test_it").run(result)
+    ((_, text),) = result.errors
+    assert re.search(MADE, text)

@@ -77,6 +77,8 @@ def run(given: argparse.Namespace, paper: Paper) -> int:
     )  # fmt: skip
     outcome = play(asked)
     tell(outcome, paper, given.format)
+    if outcome.status and not (given.client or given.backend) and given.format == "text":
+        paper.say("\n  No --client was given: nobody connects to it.")
     if given.timeline is not None:
         try:
             outcome.timeline().save(given.timeline)
@@ -190,11 +192,13 @@ def _folded(text: str) -> str:
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command; returns its exit status."""
     words = list(sys.argv[1:] if argv is None else argv)
+    words = ["version"] if words == ["--version"] else words
     end = words.index("--") if "--" in words else len(words)
     try:
         given, rest = parser().parse_known_args(words[:end])
         if rest:
-            raise UsageError(f"{' '.join(rest)!r} is not understood. (A program's own arguments stand behind --)")
+            own = ". (A program's own arguments stand behind --)" if given.does is run else ""
+            raise UsageError(f"{' '.join(rest)!r} is not understood{own}")
         if end < len(words):
             if given.does is not run:
                 raise UsageError("what stands behind -- are a program's arguments: only run takes them")

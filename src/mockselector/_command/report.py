@@ -69,7 +69,8 @@ def tell(outcome: Outcome, paper: Paper, form: Format) -> None:
 def _text(error: BaseException) -> str:
     """A finding's own text has all; any other exception is told as Python does."""
     if isinstance(error, ScenarioError):
-        return f"mockselector.ScenarioError: {error}"
+        told = f"mockselector.ScenarioError: {error}"
+        return told.replace(f'on purpose? allow={{"{error.rule}"}}', f"on purpose? --allow {error.rule}")
     if isinstance(error, SystemExit):
         return f"the program has left with exit status {error.code!r}"
     shown = error.__traceback__

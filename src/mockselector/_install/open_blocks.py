@@ -85,6 +85,9 @@ def _is_right(frame: FrameType) -> bool:
 
 _RUN_THREADS: Final = ("threading", "concurrent.futures.thread", __name__)
 
+_CALL_TESTS: Final = ("unittest.case", "_callTestMethod"), ("_pytest.python", "pytest_pyfunc_call")
+"""Who calls a test that was given its scenario."""
+
 CO_COROUTINE: Final = 0x80
 """Of a code object: it is that of an `async def`."""
 
@@ -101,14 +104,23 @@ def _what_to_write(world: World, frame: FrameType) -> str:
 
 def _call_to_write(world: World, frame: FrameType) -> str:
     one: FrameType | None = frame
+    inner: FrameType | None = None
     while one is not None:
         before = one.f_back
+        if before is not None and (before.f_globals.get("__name__"), before.f_code.co_name) in _CALL_TESTS:
+            return _GIVE if inner is None else _call_of(inner)
         if before is not None and (
             before.f_code is world.ending.outside or before.f_globals.get("__name__") in _RUN_THREADS
         ):
             return _call_of(one)
-        one = before
-    return "Give the function to the scenario, and its arguments after it: net.run(serve, 9000)"
+        inner, one = one, before
+    return _GIVE
+
+
+_GIVE: Final = (
+    "Give the function to the scenario, and its arguments after it: net.run(serve, 9000). An object that listens as it"
+    " is made is made by it, too: server = net.run_until_complete(Server, 9000)"
+)
 
 
 def _call_of(frame: FrameType) -> str:
@@ -117,8 +129,12 @@ def _call_of(frame: FrameType) -> str:
     name = code.co_name
     module = str(frame.f_globals.get("__name__")).partition(".")[0]
     if not name.isidentifier() or module in sys.stdlib_module_names:
-        return "Give the function to the scenario, and its arguments after it: net.run(serve, 9000)"
+        return _GIVE
     given = [repr(frame.f_locals[one]) if _is_plain(frame.f_locals.get(one)) else one for one in names if one != "self"]
+    if name == "__init__":
+        made = type(frame.f_locals.get(names[0] if names else "")).__name__
+        call = f"net.run_until_complete({', '.join([made, *given])})"
+        return f"It listens as it is made. Let the scenario make it: server = {call}, not {made}({', '.join(given)})"
     name = f"server.{name}" if names[:1] == ("self",) else name
     return (
         "Give the function to the scenario, and its arguments after it:"

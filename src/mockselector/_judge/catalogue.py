@@ -16,9 +16,6 @@ if TYPE_CHECKING:
 
     from .rules import RuleId
 
-LINE: Final = 100
-"""How long a meaning in short is at most."""
-
 FIELDS: Final = {
     **USUAL,
     "socket": "the socket",
@@ -50,9 +47,7 @@ def mending(rule: RuleId) -> str:
 
 def in_short(rule: RuleId) -> str:
     """When it is broken, in one line."""
-    from textwrap import shorten
-
-    return shorten(re.split(r"[.;:] ", RULES[rule].means)[0].rstrip("."), LINE, placeholder=" ...")
+    return re.split(r"[.;:] ", RULES[rule].means)[0].rstrip(".")
 
 
 def page(rule: RuleId) -> str:
