@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from mockselector import ListenSocket, MockSelector, MockSocket, Scenario, ScenarioError
+from mockselector._ending.ending import PATIENCE
 from mockselector._play import spinning
 
 if TYPE_CHECKING:
@@ -621,3 +622,23 @@ def test_who_measures_the_collector_is_not_the_server(
         gc.callbacks.remove(measure)
     assert times
     assert not heard
+
+
+def test_what_is_called_when_all_is_over_ends_by_an_exception_and_forces_nobody_out() -> None:
+    kept: list[selectors.BaseSelector] = []
+
+    def serve() -> None:
+        listener, selector = socket.create_server(("", 8888)), selectors.DefaultSelector()
+        kept.append(selector)
+        selector.register(listener, selectors.EVENT_READ)
+        while True:
+            with contextlib.suppress(BaseException):
+                selector.select(1)
+
+    with pytest.raises(ScenarioError), Scenario() as net:
+        net.client().waits(1)
+        net.run(serve)
+    assert net._world.ending.times > PATIENCE
+    with pytest.raises(MockSelector.EndException):
+        kept[0].select(5)
+    assert not net._world.ending.escape.begun
