@@ -46,8 +46,9 @@ def serve() -> None:
 
 @pytest.fixture(autouse=True)
 def quiet(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """Werkzeug sets a variable of the environment, and the level of its logger."""
+    """Werkzeug sets a variable of the environment, the level of its logger and, with threads, all servers' protocol."""
     monkeypatch.setenv("WERKZEUG_SERVER_FD", "")
+    monkeypatch.setattr(WSGIRequestHandler, "protocol_version", "HTTP/1.0")
     level = logging.getLogger("werkzeug").level
     yield
     logging.getLogger("werkzeug").setLevel(level)
