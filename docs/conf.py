@@ -22,8 +22,6 @@ version = release = mockselector.__version__.partition("+")[0].partition(".dev")
 
 extensions = ["myst_parser", "sphinx.ext.autodoc"]
 exclude_patterns = ["*.py"]
-MAY_BE_THERE = ("timeline", "command", "gallery")
-"""Pages for which the table of contents leaves room."""
 
 nitpicky = True
 nitpick_ignore_regex = [(r"py:.*", r"(?!mockselector\.[A-Z]).*")]
@@ -65,17 +63,8 @@ pygments_dark_style = "monokai"
 
 def setup(app: Any) -> None:  # Any: whoever checks types has no Sphinx
     """Read docstrings as they are written, and look at what was built."""
-    app.connect("source-read", leave_out)
     app.connect("autodoc-process-docstring", read_as_meant)
     app.connect("build-finished", look_at_it)
-
-
-def leave_out(app: Any, page: str, source: list[str]) -> None:  # Any: as above
-    """Take out of the table of contents what is not there."""
-    if page == "index":
-        for name in MAY_BE_THERE:
-            if not (Path(app.srcdir) / f"{name}.md").exists():
-                source[0] = source[0].replace(f"\n{name}\n", "\n")
 
 
 def read_as_meant(app: Any, what: str, name: str, thing: Any, options: Any, lines: list[str]) -> None:  # Any: as above
