@@ -453,7 +453,8 @@ def lint(dev: Path) -> list[Step]:
 def tests_of(minor: int, inside: Path, *, of: Iterable[int]) -> list[Step]:
     """The suites and the examples, on one Python of several; the newest measures what the tests cover."""
     measure = ("-m", "coverage", "run", "--parallel-mode") if minor == max(of) else ()
-    steps = [suite(f"3.{minor} tests", minor, inside, *measure, "-m", "pytest", "-q", "--deselect", DIFFERENTIAL)]
+    steps = [suite(f"3.{minor} tests", minor, inside, *measure, "-m", "pytest", "-q", "--deselect", DIFFERENTIAL,
+                   share=share_of(minor, of))]  # fmt: skip
     if minor == OLDEST:
         steps.append(suite(f"3.{minor} tests against 0.2.3", minor, inside, "-m", "pytest", "-q", DIFFERENTIAL))
     if minor == min(of):
@@ -461,9 +462,17 @@ def tests_of(minor: int, inside: Path, *, of: Iterable[int]) -> list[Step]:
     return [*steps, Step(f"3.{minor} examples", inside, "examples")]
 
 
-def suite(name: str, minor: int, inside: Path, *command: str, sources: str = "") -> Step:
-    """A run of pytest; sources: what is tested instead of what is installed."""
-    return Step(name, inside, *command, "-p", "pytest_progress", python=f"3.{minor}", PYTHONPATH=sources)
+def share_of(minor: int, of: Iterable[int]) -> str:
+    """Which share of the tests marked `shared` a Python plays, of how many: "1/4"."""
+    every = sorted(of)
+    return f"{every.index(minor) + 1}/{len(every)}"
+
+
+def suite(name: str, minor: int, inside: Path, *command: str, sources: str = "", share: str = "1/1") -> Step:
+    """A run of pytest; sources: what is tested instead of what is installed; share: of the tests marked `shared`."""
+    share = os.environ.get("MOCKSELECTOR_SHARE", share)
+    return Step(name, inside, *command, "-p", "pytest_progress", python=f"3.{minor}",
+                PYTHONPATH=sources, MOCKSELECTOR_SHARE=share)  # fmt: skip
 
 
 def for_tests(minor: int, python: str) -> Path:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import re
 import runpy
 import sys
 import types
@@ -44,6 +45,7 @@ FAILING = PASSING + "def test_bad(): assert 0\ndef test_wrong(gone): pass\n"
 ENDING = PASSING + "import os\ndef test_bad(): os._exit(70)\n"
 
 
+@pytest.mark.shared
 @pytest.mark.slow
 def test_what_has_failed_stands_last_each_test_once_with_its_pythons(
     dev: Any, tmp_path: Path, capsys: pytest.CaptureFixture[str]
@@ -60,6 +62,7 @@ def test_what_has_failed_stands_last_each_test_once_with_its_pythons(
     ] == capsys.readouterr().out.splitlines()[-5:]
 
 
+@pytest.mark.shared
 @pytest.mark.slow
 def test_a_test_that_fails_on_two_pythons_is_named_once(
     dev: Any, tmp_path: Path, capsys: pytest.CaptureFixture[str]
@@ -70,6 +73,7 @@ def test_a_test_that_fails_on_two_pythons_is_named_once(
     assert capsys.readouterr().out.count("== failed on Python 3.10, 3.13: ") == 2
 
 
+@pytest.mark.shared
 @pytest.mark.slow
 def test_a_run_that_passes_ends_with_how_many_tests_passed(
     dev: Any, tmp_path: Path, capsys: pytest.CaptureFixture[str]
@@ -236,4 +240,6 @@ BATTERIES = [
 
 @pytest.mark.parametrize("name", BATTERIES)
 def test_a_battery_is_marked_as_slow(name: str) -> None:
-    assert "\npytestmark = pytest.mark.slow" in (Path(__file__).parent / f"{name}.py").read_text()
+    assert re.search(
+        r"^pytestmark = \[?pytest\.mark\.slow", (Path(__file__).parent / f"{name}.py").read_text(), re.MULTILINE
+    )

@@ -88,6 +88,7 @@ def test_each_block_says_what_it_is(page: Path) -> None:
     assert page in FOLLOWED or not any(block.file.endswith(".py") for block in blocks(page)), "a file that nobody runs"
 
 
+@pytest.mark.shared
 @pytest.mark.parametrize("block", PROGRAMS, ids=lambda block: block.id)
 def test_programs_run(block: Block, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(ROOT)
@@ -116,15 +117,14 @@ def test_programs_run(block: Block, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 FOLLOWED = [page for page in WRITTEN if any(block.makes_its_page_be_followed for block in blocks(page))]
-SHARE = FOLLOWED[sys.version_info.minor % 2 :: 2]
-"""Each Python follows every second page."""
 
 WITHOUT = ("cacheprovider", "randomly", "hypothesispytest", "xdist", "timeout", "anyio", "cov")
 """Plugins of pytest that a reader may have, and of which no page speaks."""
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("page", SHARE, ids=lambda page: str(page.relative_to(ROOT)))
+@pytest.mark.shared
+@pytest.mark.parametrize("page", FOLLOWED, ids=lambda page: str(page.relative_to(ROOT)))
 def test_who_does_what_a_page_says_sees_what_it_shows(page: Path, tmp_path: Path) -> None:
     said = ""  # by the last command that was given since a file was written
     for block in blocks(page):

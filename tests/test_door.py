@@ -219,6 +219,7 @@ def test_a_call_comes_to_what_the_table_says(phase: Phase, call: str) -> None:
     selector._settled = True  # what is left over is not the subject
 
 
+@pytest.mark.shared
 @pytest.mark.slow
 @pytest.mark.parametrize("call", CALLS)
 @pytest.mark.parametrize("phase", PHASES)

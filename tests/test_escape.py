@@ -32,7 +32,7 @@ if sys.platform != "linux":
 from escape_doors import DOORS, PASSES, REFUSED, Door
 from measured import PYTHON
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.shared]
 
 PROGRAM = Path(__file__).parent / "escape_doors.py"
 

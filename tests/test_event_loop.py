@@ -560,6 +560,7 @@ PLUGINS = {
 }
 
 
+@pytest.mark.shared
 @pytest.mark.slow
 @pytest.mark.parametrize("plugin", PLUGINS)
 def test_tests_that_are_coroutines_run_under_a_plugin(plugin: str, tmp_path: Path) -> None:

@@ -503,6 +503,7 @@ def descriptors() -> int:
     return len(os.listdir("/dev/fd"))
 
 
+@pytest.mark.shared
 @pytest.mark.skipif(sys.platform == "win32", reason="there is no loopback")
 @pytest.mark.parametrize("act", [binds_again, listens_again, opens_and_closes, lets_go_of_a_selector_and_binds])
 @pytest.mark.parametrize("swallows", [OSError, BaseException], ids=lambda kind: kind.__name__)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -18,25 +17,27 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.slow
 
 
-QUARTER: Final = sys.version_info.minor % 4
-"""Of what is made up, each Python plays a part, and the next three versions the others."""
+AT_ONCE: Final = 15
+"""So many programs at a time."""
 
 
-def some(number: int, mode: Mode, network: Network = "simulated", which: Which = "all") -> Seeds:
-    """Those of so many programs that this Python plays."""
-    first, end = (number * part // 4 for part in (QUARTER, QUARTER + 1))
-    return Seeds(first, end - first, mode, network, which=which)
+def parts(number: int, mode: Mode, network: Network = "simulated", which: Which = "all") -> list[Seeds]:
+    """So many programs, some at a time."""
+    firsts = range(0, number, AT_ONCE)
+    return [Seeds(first, min(AT_ONCE, number - first), mode, network, which=which) for first in firsts]
 
 
+PARTS: Final = [
+    *parts(150, "wild"), *parts(20, "wild", "loopback"), *parts(60, "right"),
+    *parts(sum(map(len, PLANTED.values())), "planted"), *parts(40, "wild", which="threads"),
+    *parts(30, "right", which="threads"),
+]  # fmt: skip
+
+
+@pytest.mark.shared
 @pytest.mark.parametrize(
-    "seeds",
-    [
-        some(150, "wild"), some(20, "wild", "loopback"), some(60, "right"),
-        some(sum(map(len, PLANTED.values())), "planted"), some(40, "wild", which="threads"),
-        some(30, "right", which="threads"),
-    ],
-    ids=["wild", "wild over real sockets", "right", "planted", "wild threads", "right threads"],
-)  # fmt: skip
+    "seeds", PARTS, ids=[f"{one.mode}, {one.network}, {one.which}, from {one.first}" for one in PARTS]
+)
 def test_no_program_breaks_a_promise(seeds: Seeds) -> None:
     assert [] == list(found_in(seeds))
 

@@ -42,7 +42,7 @@ if TYPE_CHECKING:
     from kernel import Ground
     from kernel_calls import State, Step
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.shared]
 
 EVERY_CELL: Final = os.environ.get("MOCKSELECTOR_CELLS") == "all"
 """Every call in every state and mode, which takes minutes; else what the state decides about, and each somewhere."""

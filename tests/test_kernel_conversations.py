@@ -22,7 +22,7 @@ from mockselector import Closes, Peer, Play, Receives, Resets, Scenario, Sends, 
 from mockselector._judge.rules import RULES
 from mockselector._play.player import Player
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.shared]
 
 Network: TypeAlias = Literal["simulated", "loopback"]
 

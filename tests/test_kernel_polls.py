@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     from kernel_calls import State
     from kernel_polls import Case, Maker
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.shared]
 
 
 @pytest.mark.parametrize("family", FAMILIES)

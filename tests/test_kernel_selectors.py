@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from kernel_calls import State
     from kernel_selectors import Case, CrowdStep
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.shared]
 
 TABLE: Final = Path(__file__).parent.parent / "docs" / "fidelity.md"
 

@@ -17,6 +17,8 @@ from mockselector._judge.rules import JUDGED, RULES
 if TYPE_CHECKING:
     from mockselector import RuleId
 
+pytestmark = pytest.mark.shared
+
 PACKAGE = Path(mockselector.__file__).parent
 FILES = sorted(PACKAGE.rglob("*.py"))
 FOLDERS = ["", *sorted(path.parent.name for path in PACKAGE.glob("*/__init__.py"))]

@@ -20,7 +20,7 @@ import mockselector
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.shared]
 
 ROOT: Final = Path(__file__).parent.parent
 PLUGIN: Final = "mockselector._testing.plugin"

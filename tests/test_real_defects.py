@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
 pytestmark = [
     pytest.mark.slow,
+    pytest.mark.shared,
     pytest.mark.filterwarnings("ignore"),  # what the servers and their libraries warn of, and what is left behind
 ]
 

@@ -319,6 +319,7 @@ def test_a_slow_client_and_some_that_reset_harm_nobody(serve: Serve, ignored: li
         assert ignored == []
 
 
+@pytest.mark.shared
 @pytest.mark.parametrize("seed", range(3))
 def test_so_they_do_in_another_order_of_threads(serve: Serve, seed: int, ignored: list[str]) -> None:
     assert plays(serve, random.Random(seed).randrange) == plays(serve, random.Random(seed).randrange)

@@ -84,6 +84,7 @@ def threshold() -> Iterator[None]:
     gc.set_threshold(*before)
 
 
+@pytest.mark.shared
 @pytest.mark.slow
 @pytest.mark.usefixtures("threshold")
 @pytest.mark.parametrize("serve", [forgets_to_close, leaves_a_cycle])

@@ -1007,6 +1007,7 @@ def test_a_block_in_the_loop_of_its_own_scenario_is_none_the_worse() -> None:
         assert net.run(asyncio.run, main(net)) == 1.0
 
 
+@pytest.mark.shared
 @pytest.mark.slow
 @pytest.mark.skipif(os.name != "posix", reason="there is no such timer")
 @pytest.mark.parametrize("how", [("timed", "100"), ("walk", "3", "499")], ids=" ".join)

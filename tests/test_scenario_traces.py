@@ -44,6 +44,7 @@ def test_a_trace_is_the_golden_one() -> None:
         assert path.read_text() == text(trace)
 
 
+@pytest.mark.shared
 @pytest.mark.slow
 def test_a_hundred_runs_have_equal_traces() -> None:
     first = of_a_chat()

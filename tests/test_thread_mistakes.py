@@ -85,6 +85,7 @@ def test_what_is_right_is_silent(twin: type[Program], pedantic: bool) -> None:
     play(twin, pedantic=pedantic)
 
 
+@pytest.mark.shared
 @dies_aloud
 @each_mistake
 def test_it_is_the_same_every_time(mistake: Mistake) -> None:
@@ -94,6 +95,7 @@ def test_it_is_the_same_every_time(mistake: Mistake) -> None:
         assert [trace_of(program, pedantic=mistake.pedantic) for _ in range(2)] == [first] * 2
 
 
+@pytest.mark.shared
 @each_twin
 def test_what_is_right_is_silent_whoever_goes_first(twin: type[Program]) -> None:
     for seed in range(5):
@@ -101,6 +103,7 @@ def test_what_is_right_is_silent_whoever_goes_first(twin: type[Program]) -> None
         play(twin, pedantic=True, decide=at_random(seed))
 
 
+@pytest.mark.shared
 @dies_aloud
 @each_mistake
 def test_a_mistake_is_found_whoever_goes_first(mistake: Mistake) -> None:

@@ -13,7 +13,7 @@ from test_pytest_plugin import Ran, run
 if TYPE_CHECKING:
     from pathlib import Path
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.shared]
 
 SUITE: Final = """
 from mockselector import Scenario, ScenarioTestCase

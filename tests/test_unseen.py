@@ -14,7 +14,7 @@ from measured import PYTHON
 if TYPE_CHECKING:
     from pathlib import Path
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.shared]
 
 IMPORTS = """
 from selectors import EVENT_READ

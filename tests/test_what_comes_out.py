@@ -140,6 +140,7 @@ def plays_at_once(peer: Peer, fail: Callable[[], None]) -> None:
 STEPS = pytest.mark.parametrize("step", [does, does_later, expects, plays, plays_at_once])
 
 
+@pytest.mark.shared
 @pytest.mark.slow
 @SERVERS
 @STEPS
