@@ -320,7 +320,7 @@ def quick() -> None:
     steps = [] if words else lint(dev)
     for step in steps:
         step.run()
-    command = ("-m", "pytest", *QUICK, *(words or ["-q"]))
+    command = ("-m", "pytest", *QUICK, *(words or ["-q", "-n", "auto"]))  # a debugger, asked for, wants one process
     tests = suite("quick tests", newest, dev, *command, sources=str(ROOT / "src"))
     tests.run(shown=True)
     finish([*steps, tests], [], f"the quick ones passed on Python 3.{newest} in {time.monotonic() - start:.0f} s")
@@ -376,32 +376,39 @@ def some_tests(words: list[str]) -> None:
 def all_tests() -> None:
     start = time.monotonic()
     found = pythons()
-    dev = for_development(found)
-    path = f"{dev.parent}{os.pathsep}{os.environ['PATH']}"
     for old in ROOT.glob(".coverage*"):
         old.unlink()
+    os.environ["COVERAGE_FILE"] = str(ROOT / ".coverage")  # by which the tests know that what they start is measured
     steps: list[Step] = []
     broken: list[str] = []
+    # What takes longest first: the newest is measured, and the oldest compares with 0.2.3.
+    order = sorted(found, key=lambda minor: (minor != max(found), minor != min(found), -minor))
+    processors = os.cpu_count() or 1
 
-    with ThreadPoolExecutor((os.cpu_count() or 1) + 1) as pool:  # a suite waits a part of its time
+    with threads(processors) as making, threads(processors + 1) as pool:  # a suite waits a part of its time
 
         def begin(*more: Step) -> list[Future[None]]:
             steps.extend(more)
             return [pool.submit(step.run) for step in more]
 
+        testing = {minor: making.submit(for_tests, minor, found[minor]) for minor in order}
+        documenting = making.submit(site, found)
+        dev = for_development(found)
+        path = f"{dev.parent}{os.pathsep}{os.environ['PATH']}"
         try:
             wheel = built(dev)
-            begin(*checks(dev, path), site(found), Step("release", dev, ".ci/check_release.py", ENVS / "dist"))
-            installed = environment("wheel", found[max(found)], str(wheel))
-            # From elsewhere: inside of the checkout, pyright would look at the checkout.
-            begin(Step("types of the wheel", dev, "-m", "pyright", "--verifytypes", "mockselector", "--ignoreexternal",
-                       PATH=f"{installed.parent}{os.pathsep}{path}", cwd=ENVS))  # fmt: skip
+            installing = making.submit(environment, "wheel", found[max(found)], str(wheel))
             tested: list[Future[None]] = []
-            # What takes longest first: the newest is measured, and the oldest compares with 0.2.3.
-            for minor in sorted(found, key=lambda minor: (minor != max(found), minor != min(found), -minor)):
-                inside = for_tests(minor, found[minor])
+            for minor, made in testing.items():
+                inside = made.result()
                 run(inside, *PIP, "--force-reinstall", wheel)  # that is what is tested: the sources are on no path
                 tested += begin(*tests_of(minor, inside, of=found))
+                if minor == order[0]:
+                    begin(*checks(dev, path), Step("release", dev, ".ci/check_release.py", ENVS / "dist"))
+            begin(documenting.result())
+            # From elsewhere: inside of the checkout, pyright would look at the checkout.
+            begin(Step("types of the wheel", dev, "-m", "pyright", "--verifytypes", "mockselector", "--ignoreexternal",
+                       PATH=f"{installing.result().parent}{os.pathsep}{path}", cwd=ENVS))  # fmt: skip
             for one in tested:
                 one.result()
             combined = Step("coverage", dev, "-m", "coverage", "combine", "--quiet")
@@ -409,13 +416,22 @@ def all_tests() -> None:
             begin(Step("coverage report", dev, "-m", "coverage", "report"))
         except FailedError as error:
             broken.append(str(error))
-        except BaseException:
-            pool.shutdown(cancel_futures=True)
-            raise
     missing = without_browser(dev)
     if missing:
         say(missing)
     finish(steps, broken, f"all passed on Python {listed(found)} in {time.monotonic() - start:.0f} s")
+
+
+@contextmanager
+def threads(number: int) -> Iterator[ThreadPoolExecutor]:
+    """For the time of a block; at its end all that was submitted is waited for, but of an error, what has begun."""
+    pool = ThreadPoolExecutor(number)
+    try:
+        yield pool
+    except BaseException:
+        pool.shutdown(cancel_futures=True)
+        raise
+    pool.shutdown()
 
 
 def without_browser(dev: Path) -> str:

@@ -40,5 +40,5 @@ class Progress:
 
 def pytest_configure(config: pytest.Config) -> None:
     path = os.environ.get("PYTEST_PROGRESS")
-    if path:
+    if path and not hasattr(config, "workerinput"):  # what a worker of pytest-xdist does is told by its master
         config.pluginmanager.register(Progress(path), "progress")

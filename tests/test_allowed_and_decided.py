@@ -61,6 +61,7 @@ def test_vain_accepts_can_be_allowed_for_a_listener() -> None:
         assert tries(listener.accept, 5000) == 5000
 
 
+@pytest.mark.shared
 @pytest.mark.slow
 @pytest.mark.parametrize("swallowed", [OSError, Exception, BaseException])
 def test_a_list_whose_vain_calls_are_allowed_comes_to_an_end(swallowed: type[BaseException]) -> None:
@@ -92,6 +93,7 @@ def retries() -> NoReturn:
     raise SystemExit
 
 
+@pytest.mark.shared
 @pytest.mark.slow
 @pytest.mark.parametrize("where", ["run", "peer"])
 def test_vain_calls_can_be_allowed_in_a_scenario_and_time_goes_on(where: str) -> None:

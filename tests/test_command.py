@@ -136,7 +136,7 @@ def test_quick_lints_and_leaves_out_what_is_slow(dev: Any, steps: list[Any], mon
         "python -m ruff check",
         "python -m ruff format --check",
         "python -m mypy",
-        "python -m pytest -m not slow and not collects -q -p pytest_progress",
+        "python -m pytest -m not slow and not collects -q -n auto -p pytest_progress",
     ] == [step.shown for step in steps]
 
 

@@ -88,6 +88,7 @@ def test_each_block_says_what_it_is(page: Path) -> None:
     assert page in FOLLOWED or not any(block.file.endswith(".py") for block in blocks(page)), "a file that nobody runs"
 
 
+@pytest.mark.slow
 @pytest.mark.shared
 @pytest.mark.parametrize("block", PROGRAMS, ids=lambda block: block.id)
 def test_programs_run(block: Block, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -190,6 +191,7 @@ def test_each_phase_of_the_table_has_a_place_in_the_picture() -> None:
     assert all(f">{phase}</text>" in drawings.life() for phase in LIFE)
 
 
+@pytest.mark.shared
 @pytest.mark.slow
 def test_each_room_is_in_the_drawing_above_those_from_which_it_imports() -> None:
     ways = drawings.imports()

@@ -370,6 +370,8 @@ def functions(named: Callable[[ast.AST], bool]) -> set[str]:
     }
 
 
+@pytest.mark.shared
+@pytest.mark.slow
 def test_a_phase_moves_by_the_door_alone() -> None:
     def moves(node: ast.AST) -> bool:
         return isinstance(node, ast.Attribute) and node.attr == "phase" and isinstance(node.ctx, ast.Store)
@@ -377,6 +379,8 @@ def test_a_phase_moves_by_the_door_alone() -> None:
     assert functions(moves) == {"_judge/monitor: becomes", "_judge/records: __init__"}
 
 
+@pytest.mark.shared
+@pytest.mark.slow
 def test_rows_are_written_by_the_door_and_where_a_call_is_the_plainest_alone() -> None:
     def writes(node: ast.AST) -> bool:
         return isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.func.attr == "note"

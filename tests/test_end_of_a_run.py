@@ -107,6 +107,7 @@ def test_an_ended_run_still_answers_polls_so_that_an_event_loop_can_clean_up() -
             sel.select(1)
 
 
+@pytest.mark.slow
 def test_polls_of_an_ended_run_are_not_answered_for_ever() -> None:
     sel = MockSelector([], strict=True)
     with sel:

@@ -22,6 +22,8 @@ from mockselector._install import searching
 from mockselector._install.stand_ins import stand_in
 from mockselector._simulated.selectors import SimSelector
 
+pytestmark = [pytest.mark.slow, pytest.mark.shared]
+
 PACKAGES = os.path.join(sys.prefix, "lib", "python3.10", "site-packages")
 
 real_sleep, real_socket = time.sleep, socket.socket

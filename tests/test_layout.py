@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import functools
 import re
 import subprocess
 import sys
@@ -44,13 +45,19 @@ def name_of(path: Path) -> Importing:
     return path.relative_to(PACKAGE).with_suffix("").parts
 
 
+@functools.cache
+def nodes(path: Path) -> list[ast.AST]:
+    """All nodes of a file, itself first."""
+    return [*ast.walk(ast.parse(path.read_text()))]
+
+
+@functools.cache
 def imports(path: Path) -> set[Importing]:
     """What a file imports of the package."""
     inside = name_of(path)[:-1]
-    nodes = ast.walk(ast.parse(path.read_text()))
     return {
         (*inside[: len(inside) + 1 - node.level], *name.split("."))
-        for node in nodes
+        for node in nodes(path)
         if isinstance(node, ast.ImportFrom) and node.level
         for name in ([node.module] if node.module else [alias.name for alias in node.names])
     }
@@ -88,13 +95,15 @@ def test_the_two_wings_know_nothing_of_each_other(path: Path) -> None:
 
 @pytest.mark.parametrize("path", CODE, ids=lambda path: "/".join(name_of(path)))
 def test_every_file_says_what_it_owns(path: Path) -> None:
-    docstring = ast.get_docstring(ast.parse(path.read_text())) or ""
+    module = nodes(path)[0]
+    assert isinstance(module, ast.Module)
+    docstring = ast.get_docstring(module) or ""
     assert "Owns" in docstring or path.name == "rules.py"
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: "/".join(name_of(path)))
 def test_no_function_is_longer_than_a_page(path: Path) -> None:
-    for node in ast.walk(ast.parse(path.read_text())):
+    for node in nodes(path):
         if isinstance(node, ast.FunctionDef):
             assert (node.end_lineno or 0) - node.lineno < 60, node.name
 
@@ -107,7 +116,7 @@ def test_a_file_is_no_longer_than_can_be_read(path: Path) -> None:
 @pytest.mark.parametrize("path", FILES, ids=lambda path: "/".join(name_of(path)))
 def test_a_class_that_is_long_or_has_many_attributes_says_why(path: Path) -> None:
     lines = path.read_text().splitlines()
-    for node in ast.walk(ast.parse("\n".join(lines))):
+    for node in nodes(path):
         if not isinstance(node, ast.ClassDef):
             continue
         stored = {

@@ -13,9 +13,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 import pytest
-from coverage import Coverage
 
 import mockselector
+from measured import PYTHON
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -129,14 +129,11 @@ def run(
     loaded = [] if given else ["-p", PLUGIN]
     environment = {key: value for key, value in os.environ.items() if not key.startswith(("PYTEST", "COV"))}
     environment["COLUMNS"] = "200"
-    measured = []
-    if Coverage.current() is not None and "cov" not in beside:
-        environment["COVERAGE_FILE"] = str(ROOT / ".coverage")
-        measured = ["-m", "coverage", "run", "--parallel-mode", f"--rcfile={ROOT / 'pyproject.toml'}"]
+    python = [sys.executable] if "cov" in beside else PYTHON
     environment["PYTHONPATH"] = str(Path(mockselector.__file__).parent.parent)
     shown = ["-rfEs", "--color=no", "--junitxml=junit.xml"]
     done = subprocess.run(
-        [sys.executable, *measured, "-m", "pytest", *shown, *blocked, *loaded, *arguments],
+        [*python, "-m", "pytest", *shown, *blocked, *loaded, *arguments],
         cwd=folder, env=environment, capture_output=True, text=True, timeout=300, check=False,
     )  # fmt: skip
     by_name: dict[str, str] = {}

@@ -308,6 +308,7 @@ def plays(serve: Serve, other: Callable[[int], int] | None = None) -> list[str]:
     return [str(event) for event in net.trace]
 
 
+@pytest.mark.slow
 def test_a_slow_client_and_some_that_reset_harm_nobody(serve: Serve, ignored: list[str]) -> None:
     assert plays(serve) == plays(serve)
     gc.collect()
@@ -319,6 +320,7 @@ def test_a_slow_client_and_some_that_reset_harm_nobody(serve: Serve, ignored: li
         assert ignored == []
 
 
+@pytest.mark.slow
 @pytest.mark.shared
 @pytest.mark.parametrize("seed", range(3))
 def test_so_they_do_in_another_order_of_threads(serve: Serve, seed: int, ignored: list[str]) -> None:

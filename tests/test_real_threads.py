@@ -24,6 +24,8 @@ from mockselector._play.who_waits import GOES_ON
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
+pytestmark = pytest.mark.slow
+
 FIRST = 1000.0
 """What time.monotonic() says when a scenario begins."""
 

@@ -24,6 +24,8 @@ implementer: Any = pytest.importorskip("zope.interface").implementer
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator
 
+pytestmark = pytest.mark.slow
+
 KINDS = ("select", "poll", "epoll", "asyncio")
 BIG = b"x" * 1_000_000
 

@@ -208,6 +208,7 @@ def test_a_run_ends_though_the_server_swallows(swallowed: type[BaseException]) -
         assert net.run(swallows) is None
 
 
+@pytest.mark.slow
 def test_a_run_ends_though_the_server_swallows_that_and_spins() -> None:
     def spins() -> None:
         try:

@@ -229,6 +229,7 @@ def waits_for_next_to_nothing(conn: socket.socket) -> None:
 LOOKS = [polls_and_tries, polls_and_changes_its_mind, waits_for_next_to_nothing]
 
 
+@pytest.mark.shared
 @pytest.mark.parametrize("handle", LOOKS)
 def test_a_program_that_only_looks_sees_time_pass(handle: Callable[[socket.socket], None]) -> None:
     with Scenario() as net:

@@ -402,6 +402,8 @@ def waits_for(poller: Any, sock: socket.socket, timeout: float) -> None:
     assert [] == poller.poll(timeout)
 
 
+@pytest.mark.shared
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", [*KINDS, "select"])
 def test_a_loop_that_only_looks_sees_time_pass(kind: str) -> None:
     def server() -> None:

@@ -58,6 +58,7 @@ def test_every_clock_goes_on_as_the_server_sleeps(name: str, first: float, secon
         assert net.run(main) == (first, first + 2.5 * second)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("name", "first", "second"), CLOCKS, ids=[name for name, _, _ in CLOCKS])
 def test_every_clock_is_the_real_one_again_after_a_run(name: str, first: float, second: float) -> None:
     before = getattr(time, name)
@@ -130,6 +131,7 @@ def test_a_sleep_takes_its_time() -> None:
     assert lasts(lambda _: time.sleep(600)) == 600.0
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("how", ["run", "run_until_complete"])
 def test_a_function_that_stands_for_itself_is_the_scenarios_own(how: str) -> None:
     """It was looked up before anything was replaced."""
@@ -601,6 +603,7 @@ def test_polls_that_find_nothing_at_one_instant_share_a_row() -> None:
     assert rows[-1].detail == ()
 
 
+@pytest.mark.slow
 def test_a_thousand_times_as_many_take_no_more_room_than_their_instants() -> None:
     with Scenario() as net:
         net.run(only_polls, 100_000)

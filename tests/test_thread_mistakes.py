@@ -85,6 +85,7 @@ def test_what_is_right_is_silent(twin: type[Program], pedantic: bool) -> None:
     play(twin, pedantic=pedantic)
 
 
+@pytest.mark.slow
 @pytest.mark.shared
 @dies_aloud
 @each_mistake
@@ -95,6 +96,7 @@ def test_it_is_the_same_every_time(mistake: Mistake) -> None:
         assert [trace_of(program, pedantic=mistake.pedantic) for _ in range(2)] == [first] * 2
 
 
+@pytest.mark.slow
 @pytest.mark.shared
 @each_twin
 def test_what_is_right_is_silent_whoever_goes_first(twin: type[Program]) -> None:
@@ -103,6 +105,7 @@ def test_what_is_right_is_silent_whoever_goes_first(twin: type[Program]) -> None
         play(twin, pedantic=True, decide=at_random(seed))
 
 
+@pytest.mark.slow
 @pytest.mark.shared
 @dies_aloud
 @each_mistake

@@ -735,11 +735,13 @@ def busy() -> list[Any]:
     return noted
 
 
+@pytest.mark.slow
 def test_a_program_runs_the_same_every_time() -> None:
     runs = [run(busy) for _ in range(100)]
     assert all(one == runs[0] for one in runs)
 
 
+@pytest.mark.slow
 def test_so_does_a_server() -> None:
     def serve() -> None:
         with socketserver.ThreadingTCPServer(("localhost", 8888), Upper) as server:
@@ -845,6 +847,7 @@ def test_what_a_thread_cleans_up_takes_its_time() -> None:
     assert cleaned == [3, 3]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("wait", ["time.sleep(1)", "lock.acquire()", "conn.recv(1)", "things.get()", "sum(())"])
 def test_a_thread_that_swallows_its_end_is_got_rid_of(wait: str) -> None:
     def main() -> None:
@@ -1478,6 +1481,7 @@ def test_many_may_wait_for_the_end_of_one() -> None:
         assert net.run(main) == [3, 3, 3, 3]
 
 
+@pytest.mark.shared
 @pytest.mark.slow
 def test_time_goes_on_for_others_while_a_thread_spins_and_is_let() -> None:
     def spins(conn: socket.socket) -> None:

@@ -223,6 +223,7 @@ def test_a_diagram_of_a_long_run_has_the_end_and_what_is_marked() -> None:
 # -- costs -----------------------------------------------------------------------------------------
 
 
+@pytest.mark.shared
 @pytest.mark.slow
 def test_the_cost_is_linear(tmp_path: Path) -> None:
     def cost(timeline: Timeline) -> float:

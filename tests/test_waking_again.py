@@ -121,6 +121,7 @@ def several(net: Scenario) -> None:
 PEERS = [plain, answered, half_closed, silent, several]
 
 
+@pytest.mark.shared
 @pytest.mark.slow
 @pytest.mark.parametrize("peers", PEERS)
 @pytest.mark.parametrize("handle", RIGHT)
@@ -188,6 +189,7 @@ def modifies(selector: selectors.BaseSelector, conn: socket.socket) -> None:
 WRONG = [only_reads, does_not_even_read, answers_the_end, registers_anew, modifies]
 
 
+@pytest.mark.shared
 @pytest.mark.slow
 @pytest.mark.parametrize("peers", [plain, half_closed, several])
 @pytest.mark.parametrize("handle", WRONG)
@@ -204,6 +206,7 @@ def test_a_server_that_spins_at_an_end_is_found_soon(
     assert caught.value.trace[-1].time < 1.1
 
 
+@pytest.mark.shared
 @pytest.mark.slow
 @pytest.mark.parametrize("pedantic", [False, True])
 @pytest.mark.parametrize("kind", KINDS)
