@@ -300,7 +300,10 @@ def test_any_other_value_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_unknown_rules_are_refused_with_the_list_of_all() -> None:
-    with pytest.raises(ValueError, match=r"^allow= got 'eof-ignord'; the rules are: accepted-not-registered, "):
+    with pytest.raises(
+        ValueError,
+        match=r"^allow= got 'eof-ignord' \(did you mean 'eof-ignored'\?\); the rules are: accepted-not-registered, ",
+    ):
         MockSelector(strict=True, allow=["eof-ignord"])  # type: ignore[list-item]
     with pytest.raises(ValueError, match=r"got the string 'eof-ignored'$"):
         MockSocket(allow="eof-ignored")  # type: ignore[arg-type]

@@ -6,6 +6,7 @@ import re
 import socket
 import struct
 import time
+from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -1171,7 +1172,17 @@ MISUSES: list[tuple[Callable[[Scenario], object], type[Exception], str]] = [
     (lambda net: Scenario(buffer=0), ValueError, f"buffer= {BYTES} 0"),
     (lambda net: Scenario(patience=-1), ValueError, f"patience= {SECONDS} -1"),
     (lambda net: Scenario(grace=float("nan")), ValueError, f"grace= {SECONDS} nan"),
+    (
+        lambda net: Scenario(date=wrong(datetime(2026, 1, 1))),
+        ValueError,
+        f"date= {SECONDS} datetime.datetime(2026, 1, 1, 0, 0), whose timestamp() is one",
+    ),
     (lambda net: Scenario(date=-1), ValueError, f"date= {SECONDS} -1"),
+    (
+        lambda net: Scenario(allow=wrong(["busyloop"])),
+        ValueError,
+        "allow= got 'busyloop' (did you mean 'busy-loop'?); the rules are: ",
+    ),
     (lambda net: Scenario(allow=wrong(["nonsense"])), ValueError, "allow= got 'nonsense'; the rules are: "),
 ]
 

@@ -24,6 +24,7 @@ def test_the_table_shows_every_socket_and_every_peer_without_one() -> None:
         net.client("carol", to=PORT).waits(1).resets()
         net.client("dave", to=9999).sends(b"x")
         net.client("eve", to=PORT, delay=3).sends(b"you")
+        net.client("frank", to=PORT, delay=7).sends(b"too")
         net.client("watch", to=7777).waits(5).does(look).waits(100)
         kept = net.listener(("", 7777))
         net.run(shows)
@@ -37,6 +38,7 @@ def test_the_table_shows_every_socket_and_every_peer_without_one() -> None:
         "carol       peer reset     READ      0       0       step 2 of 2: its script is at its end\n"
         "dave        not connected            0       0       step 1 of 1: it waits for somebody to listen\n"
         "eve         not accepted             3       0       step 1 of 1: its script is at its end\n"
+        "frank       not connected            0       0       step 1 of 1: it connects at 7 s\n"
         "watch       not accepted             0       0       step 2 of 3: it does look()"
     ]
     assert SocketRow("alice", "connected", "READ", 0, 0, "step 3 of 4: it waits 10 s") == rows[2]

@@ -10,6 +10,7 @@ import subprocess
 import sys
 from pathlib import Path
 from typing import Any
+from unittest.mock import Mock
 
 import pytest
 
@@ -22,7 +23,6 @@ from mockselector import (
     ReadsSlowly,
     Receives,
     Resets,
-    Scenario,
     Sends,
     ShutsDown,
     Step,
@@ -352,12 +352,32 @@ def test_what_cannot_be_asked_is_told(words: list[str], what: str, command: Any)
     assert done.err.startswith(f"mockselector: {what}")
 
 
-def test_ctrl_c_ends_it_without_a_traceback(monkeypatch: pytest.MonkeyPatch, command: Any) -> None:
-    def interrupted(*_: object) -> None:
-        raise KeyboardInterrupt
+@pytest.mark.filterwarnings("ignore:besides KeyboardInterrupt")  # which up to Python 3.10 shows the note
+def test_a_program_that_computes_for_ever_is_found_and_how_to_let_it_is_said_in_words_of_the_command(
+    command: Any,
+) -> None:
+    Path("computes.py").write_text("while True: pass\n")
+    done = command("run", "computes.py", "--watchdog", "0.1")
+    assert done.status == 1
+    assert "[busy-loop]" in done.out
+    assert "--watchdog 300 lets a turn take five minutes" in " ".join(done.out.split())
 
-    monkeypatch.setattr(Scenario, "run_path", interrupted)
-    assert command("run", "upper.py") == (130, "", "")
+
+def test_ctrl_c_tells_where_the_program_was(command: Any) -> None:
+    Path("waits.py").write_text(
+        "import socket\nlistener = socket.create_server(('', 8000))\nlistener.accept()\nraise KeyboardInterrupt\n"
+    )
+    done = command("run", "waits.py", "--client", "name:alice, send:x")
+    assert (done.status, done.out) == (130, "")
+    assert done.err.startswith("mockselector: interrupted\nTraceback (most recent call last):\n")
+    assert 'waits.py", line 4, in <module>' in done.err
+    if sys.version_info >= (3, 11):
+        assert "accept() -> alice" in done.err
+
+
+def test_ctrl_c_before_the_program_runs_has_nothing_to_tell(monkeypatch: pytest.MonkeyPatch, command: Any) -> None:
+    monkeypatch.setattr("mockselector._command.playing.play", Mock(side_effect=KeyboardInterrupt))
+    assert command("run", "upper.py") == (130, "", "mockselector: interrupted\n")
 
 
 # -- timelines --------------------------------------------------------------------------------------

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
     from typing import Final, TypeAlias
 
     Kept: TypeAlias = bytes | tuple[bytes, int, int]
@@ -73,6 +73,14 @@ def name_of(function: object, otherwise: str) -> str:
     """What a function is called."""
     name: object = getattr(function, "__name__", None)
     return shown(name) if isinstance(name, str) else otherwise
+
+
+def meant(name: object, known: Iterable[str]) -> str:
+    """What may have been meant by a name that is none of these, as the rest of a sentence."""
+    from difflib import get_close_matches  # here: only a mistake needs it
+
+    close = get_close_matches(name, [*known], n=1, cutoff=0.6) if isinstance(name, str) else ()
+    return f" (did you mean {close[0]!r}?)" if close else ""
 
 
 def several(names: Sequence[str], most: int = SEVERAL) -> str:

@@ -24,7 +24,8 @@ from .._play.steps import (
     ShutsDown,
     Waits,
 )
-from .usage import UsageError, at, meant
+from .._text import meant
+from .usage import UsageError, at
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Final, NoReturn, cast
 from .._judge.catalogue import in_short, meaning, mending, nearest, page, suffering
 from .._judge.rules import RULES
 from .paper import Paper
-from .report import FORMATS, tell
+from .report import FORMATS, interrupted, tell
 from .usage import UsageError
 
 if TYPE_CHECKING:
@@ -69,7 +69,7 @@ def run(given: argparse.Namespace, paper: Paper) -> int:
 
     if (given.path is None) == (given.module is None):
         raise UsageError("run takes one program: the path of a file, or -m MODULE")
-    names = ("pedantic", "patience", "grace", "network")
+    names = ("pedantic", "patience", "grace", "watchdog", "network")
     asked = Asked(
         path=given.path, module=given.module, argv=given.argv, clients=given.client, backends=given.backend,
         options={name: getattr(given, name) for name in names if getattr(given, name) is not None},
@@ -163,6 +163,8 @@ def _add_run(one: argparse.ArgumentParser) -> None:
     add("--pedantic", action="store_true", default=None, help="judge the pedantic rules, too")
     add("--patience", type=_seconds, metavar="SECONDS", help="how long a peer waits in vain (virtual time; 3600)")
     add("--grace", type=_seconds, metavar="SECONDS", help="how long a run goes on after the last step (60)")
+    add("--watchdog", type=_seconds, metavar="SECONDS",
+        help="how long a turn of the program may take that calls nothing of the scenario's (real time; 30)")  # fmt: skip
     add("--network", choices=("simulated", "loopback"), help="simulated (the default), or real sockets")
     add("--format", choices=FORMATS, default="text",
         help="how it is told: text, one object of JSON, or annotations of a GitHub workflow")  # fmt: skip
@@ -208,7 +210,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     except UsageError as error:
         Paper(sys.stderr).say(f"mockselector: {error}")
         return 2
-    except KeyboardInterrupt:
+    except KeyboardInterrupt as error:
+        Paper(sys.stderr).say(interrupted(error))
         return INTERRUPTED
     except BrokenPipeError:  # whoever read it has left
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # else the interpreter tells of it at its end

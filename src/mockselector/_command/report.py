@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Final, Literal, TypeAlias
 from .._judge.errors import ScenarioError
 from .._judge.rules import RULES
 from .._judge.trace import shown_path
+from .._play.spinning import PATIENT
 from .._text import bytes_text, excerpt
 from .._whose import whose
 
@@ -70,13 +71,19 @@ def _text(error: BaseException) -> str:
     """A finding's own text has all; any other exception is told as Python does."""
     if isinstance(error, ScenarioError):
         told = f"mockselector.ScenarioError: {error}"
-        return told.replace(f'on purpose? allow={{"{error.rule}"}}', f"on purpose? --allow {error.rule}")
+        told = told.replace(f'on purpose? allow={{"{error.rule}"}}', f"on purpose? --allow {error.rule}")
+        return told.replace(PATIENT, "--watchdog 300")
     if isinstance(error, SystemExit):
         return f"the program has left with exit status {error.code!r}"
     shown = error.__traceback__
     while shown is not None and runs_it(shown.tb_frame):
         shown = shown.tb_next
     return "".join(traceback.format_exception(type(error), error, shown)).rstrip()
+
+
+def interrupted(error: KeyboardInterrupt) -> str:
+    """Of Ctrl-C: where the program was, and with it what it did last and how far its peers had come."""
+    return f"mockselector: interrupted\n{_text(error)}" if place_of(error) else "mockselector: interrupted"
 
 
 def runs_it(frame: FrameType) -> bool:

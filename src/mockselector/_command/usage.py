@@ -5,12 +5,9 @@ Owns one exception, and how a place in a text is shown.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 from .._text import escaped
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable
 
 AROUND: Final = 60
 """How many characters of a text are shown on either side of a place."""
@@ -26,11 +23,3 @@ def at(text: str, position: int) -> str:
     before, rest = escaped(text[begin:position]), escaped(text[position : position + AROUND])
     dots = "..." * (begin > 0)
     return f"  {dots}{before}{rest}{'...' * (position + AROUND < len(text))}\n  {' ' * len(dots + before)}^"
-
-
-def meant(name: str, known: Iterable[str]) -> str:
-    """What may have been meant, as the rest of a sentence."""
-    from difflib import get_close_matches  # here: only a mistake needs it
-
-    close = get_close_matches(name, [*known], n=1, cutoff=0.6)
-    return f" (did you mean {close[0]!r}?)" if close else ""

@@ -33,7 +33,7 @@ from errno import EAGAIN, EALREADY, EBADF, EINVAL, EISCONN, ENOTCONN, EPIPE, ETI
 from selectors import EVENT_READ
 from socket import SHUT_RD, SHUT_RDWR, SHUT_WR
 
-from .._text import value_text
+from .._text import meant, value_text
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -683,5 +683,5 @@ def checked_rules(allow: Collection[RuleId]) -> frozenset[RuleId]:
         raise ValueError(f"allow= takes a collection of rule ids, as in {example}; got {value_text(allow)}") from None
     for rule in rules:
         if rule not in (*RULES,):  # what cannot be hashed is told as well
-            raise ValueError(f"allow= got {value_text(rule)}; the rules are: {', '.join(RULES)}")
+            raise ValueError(f"allow= got {value_text(rule)}{meant(rule, RULES)}; the rules are: {', '.join(RULES)}")
     return frozenset(rules) if rules else NO_RULES

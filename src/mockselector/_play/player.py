@@ -12,6 +12,7 @@ from errno import ECONNREFUSED, ETIMEDOUT
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from .._judge.errors import Finding
+from .._judge.trace import seconds_text
 from .._text import bytes_text, excerpt
 from .clock import nanoseconds
 from .expecting import UNKNOWN, Difference, Expecting, Sealed, difference
@@ -479,6 +480,8 @@ class Player:
             return "its script is at its end"
         if stream is not None and (turn.until is not None or not turn.waits):
             return f"it {self._inner or self.script.steps[self.position]}"
+        if turn.until is not None and not self.endpoint.is_backend:
+            return f"it connects at {seconds_text(turn.until)}"
         return f"it waits {turn.waits_for}"
 
     def conversation(self, at: int | None = None) -> str:

@@ -87,9 +87,12 @@ MOST_CALLS_BESIDE: Final = 4 * MOST_CALLS
 LOOKS_AT_THE_END: Final = 100_000
 """After so many a server spins that was told to end. Its `finally:` may ask for the time more often than loops do."""
 
+PATIENT: Final = "Scenario(watchdog=300)"
+"""How to give a turn five minutes, as an error says it."""
+
 IN_REAL_TIME: Final = (
     "It computes, or waits for something real, and lets no peer act meanwhile. If that takes so long for a good"
-    " reason: Scenario(watchdog=...) says how many seconds a turn may take, and None that nobody looks."
+    f" reason, {PATIENT} lets a turn take five minutes."
 )
 
 LOOKS: Final = ("look", "time")
