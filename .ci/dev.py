@@ -404,8 +404,10 @@ def all_tests() -> None:
                 run(inside, *PIP, "--force-reinstall", wheel)  # that is what is tested: the sources are on no path
                 tested += begin(*tests_of(minor, inside, of=found))
                 if minor == order[0]:
-                    begin(*checks(dev, path), Step("release", dev, ".ci/check_release.py", ENVS / "dist"))
+                    begin(*checks(dev), Step("release", dev, ".ci/check_release.py", ENVS / "dist"))
             begin(documenting.result())
+            if (ROOT / ".git").exists():  # late, as its mypy reads what the one above has written down
+                begin(Step("pre-commit", dev, "-m", "pre_commit", "run", "--all-files", PATH=path))
             # From elsewhere: inside of the checkout, pyright would look at the checkout.
             begin(Step("types of the wheel", dev, "-m", "pyright", "--verifytypes", "mockselector", "--ignoreexternal",
                        PATH=f"{installing.result().parent}{os.pathsep}{path}", cwd=ENVS))  # fmt: skip
@@ -449,12 +451,9 @@ def built(dev: Path) -> Path:
     return next((ENVS / "dist").glob("*.whl"))
 
 
-def checks(dev: Path, path: str) -> list[Step]:
+def checks(dev: Path) -> list[Step]:
     """What looks at the sources without running them."""
-    steps = [*lint(dev), Step("pyright", dev, "-m", "pyright", "--pythonpath", dev)]
-    if (ROOT / ".git").exists():
-        steps.append(Step("pre-commit", dev, "-m", "pre_commit", "run", "--all-files", PATH=path))
-    return steps
+    return [*lint(dev), Step("pyright", dev, "-m", "pyright", "--pythonpath", dev)]
 
 
 def lint(dev: Path) -> list[Step]:
@@ -467,10 +466,17 @@ def lint(dev: Path) -> list[Step]:
 
 
 def tests_of(minor: int, inside: Path, *, of: Iterable[int]) -> list[Step]:
-    """The suites and the examples, on one Python of several; the newest measures what the tests cover."""
-    measure = ("-m", "coverage", "run", "--parallel-mode") if minor == max(of) else ()
-    steps = [suite(f"3.{minor} tests", minor, inside, *measure, "-m", "pytest", "-q", "--deselect", DIFFERENTIAL,
-                   share=share_of(minor, of))]  # fmt: skip
+    """The suites and the examples, on one Python of several.
+
+    The newest measures what the tests cover: those that each Python plays, and whatever any of them starts.
+    """
+    tests, share = ("-m", "pytest", "-q", "--deselect", DIFFERENTIAL), share_of(minor, of)
+    if minor == max(of):
+        measured = ("-m", "coverage", "run", "--parallel-mode", *tests, "-m", "not shared")
+        steps = [suite(f"3.{minor} tests", minor, inside, *measured),
+                 suite(f"3.{minor} shared tests", minor, inside, *tests, "-m", "shared", share=share)]  # fmt: skip
+    else:
+        steps = [suite(f"3.{minor} tests", minor, inside, *tests, share=share)]
     if minor == OLDEST:
         steps.append(suite(f"3.{minor} tests against 0.2.3", minor, inside, "-m", "pytest", "-q", DIFFERENTIAL))
     if minor == min(of):

@@ -28,7 +28,7 @@ def parts(number: int, mode: Mode, network: Network = "simulated", which: Which 
 
 
 PARTS: Final = [
-    *parts(150, "wild"), *parts(20, "wild", "loopback"), *parts(60, "right"),
+    *parts(90, "wild"), *parts(20, "wild", "loopback"), *parts(60, "right"),
     *parts(sum(map(len, PLANTED.values())), "planted"), *parts(40, "wild", which="threads"),
     *parts(30, "right", which="threads"),
 ]  # fmt: skip

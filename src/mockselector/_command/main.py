@@ -164,7 +164,7 @@ def _add_run(one: argparse.ArgumentParser) -> None:
     add("--patience", type=_seconds, metavar="SECONDS", help="how long a peer waits in vain (virtual time; 3600)")
     add("--grace", type=_seconds, metavar="SECONDS", help="how long a run goes on after the last step (60)")
     add("--watchdog", type=_seconds, metavar="SECONDS",
-        help="how long a turn of the program may take that calls nothing of the scenario's (real time; 30)")  # fmt: skip
+        help="how long a turn of the program may take that calls nothing of the scenario (real time; 30)")  # fmt: skip
     add("--network", choices=("simulated", "loopback"), help="simulated (the default), or real sockets")
     add("--format", choices=FORMATS, default="text",
         help="how it is told: text, one object of JSON, or annotations of a GitHub workflow")  # fmt: skip

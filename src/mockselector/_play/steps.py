@@ -345,7 +345,7 @@ def require_size(argument: str, size: object) -> None:
 def require_seconds(argument: str, seconds: object) -> None:
     """Raise ValueError unless it is a length of time."""
     if not isinstance(seconds, (int, float)) or isinstance(seconds, bool) or not 0 <= seconds < float("inf"):
-        hint = ", whose timestamp() is one" if isinstance(getattr(seconds, "timestamp", None), Callable) else ""
+        hint = ", whose timestamp() is one" if callable(getattr(seconds, "timestamp", None)) else ""
         raise ValueError(
             f"{argument}= takes a number of seconds, 0 or more and finite; got {value_text(seconds)}{hint}"
         )
