@@ -468,13 +468,13 @@ def lint(dev: Path) -> list[Step]:
 def tests_of(minor: int, inside: Path, *, of: Iterable[int]) -> list[Step]:
     """The suites and the examples, on one Python of several.
 
-    The newest measures what the tests cover: those that each Python plays, and whatever any of them starts.
+    The newest measures what the tests cover, in two suites at a time, as that takes longest.
     """
     tests, share = ("-m", "pytest", "-q", "--deselect", DIFFERENTIAL), share_of(minor, of)
     if minor == max(of):
-        measured = ("-m", "coverage", "run", "--parallel-mode", *tests, "-m", "not shared")
-        steps = [suite(f"3.{minor} tests", minor, inside, *measured),
-                 suite(f"3.{minor} shared tests", minor, inside, *tests, "-m", "shared", share=share)]  # fmt: skip
+        measured = ("-m", "coverage", "run", "--parallel-mode", *tests)
+        steps = [suite(f"3.{minor} tests", minor, inside, *measured, "-m", "not shared"),
+                 suite(f"3.{minor} shared tests", minor, inside, *measured, "-m", "shared", share=share)]  # fmt: skip
     else:
         steps = [suite(f"3.{minor} tests", minor, inside, *tests, share=share)]
     if minor == OLDEST:

@@ -18,8 +18,6 @@ from mockselector._judge.rules import JUDGED, RULES
 if TYPE_CHECKING:
     from mockselector import RuleId
 
-pytestmark = pytest.mark.shared
-
 PACKAGE = Path(mockselector.__file__).parent
 FILES = sorted(PACKAGE.rglob("*.py"))
 FOLDERS = ["", *sorted(path.parent.name for path in PACKAGE.glob("*/__init__.py"))]
@@ -77,6 +75,7 @@ def test_the_map_says_where_each_rule_is_judged(rule: RuleId) -> None:
         assert f"[{rule}]" in re.split(r"\n    \w+\.py |\n\n", lines)[0]
 
 
+@pytest.mark.shared
 @pytest.mark.parametrize("path", CODE, ids=lambda path: "/".join(name_of(path)))
 def test_a_file_imports_only_from_those_above_it(path: Path) -> None:
     room, *more = name_of(path)
@@ -86,6 +85,7 @@ def test_a_file_imports_only_from_those_above_it(path: Path) -> None:
         assert (inside[0] in beside) if other == room else other in above, (other, inside)
 
 
+@pytest.mark.shared
 @pytest.mark.parametrize("path", CODE, ids=lambda path: "/".join(name_of(path)))
 def test_the_two_wings_know_nothing_of_each_other(path: Path) -> None:
     room = name_of(path)[0]
@@ -93,6 +93,7 @@ def test_the_two_wings_know_nothing_of_each_other(path: Path) -> None:
         assert room not in one or not {name[0] for name in imports(path)} & other
 
 
+@pytest.mark.shared
 @pytest.mark.parametrize("path", CODE, ids=lambda path: "/".join(name_of(path)))
 def test_every_file_says_what_it_owns(path: Path) -> None:
     module = nodes(path)[0]
@@ -101,6 +102,7 @@ def test_every_file_says_what_it_owns(path: Path) -> None:
     assert "Owns" in docstring or path.name == "rules.py"
 
 
+@pytest.mark.shared
 @pytest.mark.parametrize("path", FILES, ids=lambda path: "/".join(name_of(path)))
 def test_no_function_is_longer_than_a_page(path: Path) -> None:
     for node in nodes(path):
@@ -108,11 +110,13 @@ def test_no_function_is_longer_than_a_page(path: Path) -> None:
             assert (node.end_lineno or 0) - node.lineno < 60, node.name
 
 
+@pytest.mark.shared
 @pytest.mark.parametrize("path", FILES, ids=lambda path: "/".join(name_of(path)))
 def test_a_file_is_no_longer_than_can_be_read(path: Path) -> None:
     assert len(path.read_text().splitlines()) <= 500 or path.name == "rules.py"  # which is a table
 
 
+@pytest.mark.shared
 @pytest.mark.parametrize("path", FILES, ids=lambda path: "/".join(name_of(path)))
 def test_a_class_that_is_long_or_has_many_attributes_says_why(path: Path) -> None:
     lines = path.read_text().splitlines()
