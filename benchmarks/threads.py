@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import os
 import queue
 import socket
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from functools import partial
 from time import process_time
 from typing import Any, Protocol
@@ -196,12 +199,29 @@ def against_real(
     yield compared("  against real threads", time_text(others), ours, others)
 
 
+@contextmanager
+def on_one_processor() -> Iterator[None]:
+    """As `taskset` does: what one thread does for another is then not told to a processor that has to be woken."""
+    before = os.sched_getaffinity(0)
+    os.sched_setaffinity(0, {min(before)})
+    try:
+        yield
+    finally:
+        os.sched_setaffinity(0, before)
+
+
 def thread_rows(quick: bool) -> Iterator[Row]:
     """Switches, threads, and connections with a thread each."""
     rounds, trips, many = (2, 500, 100) if quick else (11, 3000, 1000)
-    for name, make in (("queue.Queue", by_queue), ("SimpleQueue", by_simple_queue), ("Condition", ByCondition)):
-        yield from against_real(f"a switch of threads by {name}", partial(ping_pong, make), trips, rounds, 2, 15)
+    by_name = {"queue.Queue": by_queue, "SimpleQueue": by_simple_queue, "Condition": ByCondition}
+    for name, make in by_name.items():
+        yield from against_real(f"a switch of threads by {name}", partial(ping_pong, make), trips, rounds, 2)
     yield from against_real("a switch by an echo between two threads", echo, trips, rounds, 2)
+    if sys.platform == "linux":
+        with on_one_processor():
+            for name, make in by_name.items():
+                what, most = f"by {name}, on one processor", 15 if "Queue" in name else None
+                yield from against_real(what, partial(ping_pong, make), trips, rounds, 2, most)
     yield from against_real(f"one of {many:,} threads, that sleeps", start_and_join, many, min(rounds, 5), 1)
     sizes = (10, 50) if quick else (20, 200)
     yield from growth("a request of threads", sizes, lambda size: between_threads(size, 10), quick)

@@ -41,7 +41,7 @@ _WAIT: Final = ("wait", "threading")
 
 def _is_foreign(holder: Holder | None, world: World) -> bool:
     """Whether it is a thread that is none of the program's: of another scenario, or of what runs the test."""
-    if holder is None or holder is here.holder or holder.name:
+    if holder is None or holder.name:
         return False
     strand = None if world.crew is None else world.crew.alive.get(holder.ident)
     return (strand is None or strand.holder is not holder) and holder.ident in sys._current_frames()
@@ -74,10 +74,11 @@ class Lock(Takeable):
 
     def _waits(self, blocking: bool, timeout: float | None) -> bool:
         """It is not free."""
-        if not blocking and self._holder is here.holder:
+        own = self._holder is here.holder
+        if own and not blocking:
             return False  # it asks whether it has it, as conditions do
         world = current()
-        if world is None or (blocking and _is_foreign(self._holder, world)):
+        if world is None or (blocking and not own and _is_foreign(self._holder, world)):
             got: bool = self._real.acquire(blocking, -1 if timeout is None or not blocking else timeout)
         elif blocking:
             got = self._is_given(world, timeout)

@@ -30,11 +30,11 @@ def parks(course: Course, waiter: Waiter, timeout: float | None, call: tuple[str
     elif (course.monitor.violation is None and not course.ending.times) or course.check_running(timeout):
         course.monitor.idling.has_waited()
         deadline = None if timeout is None else course.clock.now + nanoseconds(max(timeout, 0))
-        me = threads.own()
-        if not (course.monitor.pedantic and waiter.lock.guards) or waiter.lock.holder() is me.holder:
+        guards = course.monitor.pedantic and waiter.lock.guards
+        if not guards or waiter.lock.holder() is threads.own().holder:
             threads.parks(waiter, deadline, call)  # what a thread has itself stands for an event, or for a queue
             return
-        threads.wanted[waiter] = me
+        threads.wanted[waiter] = threads.own()
         try:
             threads.parks(waiter, deadline, call)
         finally:

@@ -144,7 +144,7 @@ class Spinning:
         if wait:
             monitor.sleep(watch)
             course.clock.now = monitor.now = now
-            self._goes_on(len(monitor.rows))
+            self.goes_on()
         elif self.progress == self._looked_at:
             self.polls()
         else:
@@ -278,15 +278,12 @@ class Spinning:
 
     def goes_on(self) -> int:
         """A script has taken a step, or time has passed; returns how long the trace is."""
-        rows = len(self._course.monitor.rows)
-        self._goes_on(rows)
-        return rows
-
-    def _goes_on(self, rows: int) -> None:
+        monitor = self._course.monitor
+        rows = self._still = len(monitor.rows)
         self.progress += 1
-        self._still = rows
         self._still_at = self.progress
-        self._course.monitor.limit = rows + IDLE_CALLS * WIDTH
+        monitor.limit = rows + IDLE_CALLS * WIDTH
+        return rows
 
     def idles(self) -> int:
         """A peer has taken a step that was made during the run, and has moved nothing; how many were that?"""

@@ -347,7 +347,7 @@ class SimSelector(_BaseSelectorImpl):
                 found = [found.pop(world.choices.choose(left, "which socket is reported next")) for left in many]
             keys, watched = self._fd_to_key, self._watched
             for number, mask in found:
-                key = keys.get(number) or self._key_of_late(number)
+                key = keys[number] if number in keys else self._key_of_late(number)
                 if key is not None:
                     ready.append((key, mask & key.events))
             if ready and ready[0] is ready[-1] and ready[0][1] == EVENT_READ and ready[0][0].fd in watched:
