@@ -8,7 +8,7 @@ import socket
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from contextlib import contextmanager
 from functools import partial
 from time import process_time
@@ -200,7 +200,7 @@ def against_real(
 
 
 @contextmanager
-def on_one_processor() -> Iterator[None]:
+def on_one_processor() -> Generator[None]:
     """As `taskset` does: what one thread does for another is then not told to a processor that has to be woken."""
     before = os.sched_getaffinity(0)
     os.sched_setaffinity(0, {min(before)})
