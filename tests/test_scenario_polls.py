@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import gc
 import os
 import select
@@ -143,6 +144,29 @@ def test_who_is_accepted_and_not_registered_is_found(kind: str) -> None:
 
     error = found("accepted-not-registered", server)
     assert f"step 2   {kind}.poll()" in str(error)
+
+
+def test_who_is_read_from_where_data_is_there_is_not_left_alone() -> None:
+    async def handle(loop: asyncio.AbstractEventLoop, conn: socket.socket) -> None:
+        with conn:
+            while data := await loop.sock_recv(conn, 100):  # which adds a reader only where nothing is there
+                await asyncio.sleep(3)
+                await loop.sock_sendall(conn, data.upper())
+
+    async def main() -> None:
+        loop, tasks = asyncio.get_running_loop(), set[object]()
+        with socket.create_server(("localhost", 8888)) as listener:
+            listener.setblocking(False)
+            while True:
+                conn, _ = await loop.sock_accept(listener)
+                conn.setblocking(False)
+                tasks.add(loop.create_task(handle(loop, conn)))
+
+    with Scenario() as net:
+        net.client().sends(b"hi").expects(b"HI").waits(2).closes()
+        net.client().sends(b"ho").expects(b"HO").closes()
+        net.run(main)
+    assert net.now == 5
 
 
 def test_who_is_accepted_and_in_no_list_is_found() -> None:

@@ -6,6 +6,7 @@ import errno
 import io
 import os
 import socket
+import time
 from socket import MSG_DONTWAIT, MSG_PEEK, MSG_WAITALL, SO_ERROR, SOL_SOCKET
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -45,6 +46,22 @@ def test_peeking_leaves_the_data_and_the_end_where_they_are() -> None:
             conn.recv(9, MSG_PEEK),
             conn.recv(9),
         ]
+
+
+def test_peeking_shows_what_came_by_however_many_sends_and_it_is_then_read_at_once() -> None:
+    with scenario() as net:
+        net.client().sends(b"a").sends(b"bc").sends(b"d").waits(1).sends(b"e").closes()
+        conn = accept()
+        assert [b"ab", b"abc", b"d"] == [conn.recv(2, MSG_PEEK), conn.recv(9), conn.recv(9)]
+        time.sleep(2)
+        assert [b"e", b"e"] == [conn.recv(9, MSG_PEEK), conn.recv(9)]
+
+
+def test_peeking_for_all_leaves_all_to_be_read_at_once() -> None:
+    with scenario() as net:
+        net.client().sends(b"a").waits(1).sends(b"b").waits(1).sends(b"c").closes()
+        conn = accept()
+        assert [b"ab", b"ab", b"c"] == [conn.recv(2, MSG_PEEK | MSG_WAITALL), conn.recv(2), conn.recv(2)]
 
 
 def test_peeking_leaves_an_unread_reset_an_error() -> None:

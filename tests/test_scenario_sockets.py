@@ -145,6 +145,13 @@ def test_options_are_remembered() -> None:
         )
 
 
+def test_to_be_readable_by_several_bytes_only_is_refused() -> None:
+    with pytest.raises(NotImplementedError, match="^SO_RCVLOWAT is not simulated"), scenario():
+        sock = socket.socket()
+        sock.setsockopt(SOL_SOCKET, socket.SO_RCVLOWAT, 1)  # as it is from the start
+        sock.setsockopt(SOL_SOCKET, socket.SO_RCVLOWAT, 2)
+
+
 def test_the_type_and_the_buffers_have_values_from_the_start() -> None:
     with scenario(buffer=1234):
         sock = socket.socket()

@@ -352,6 +352,30 @@ def test_what_cannot_be_asked_is_told(words: list[str], what: str, command: Any)
     assert done.err.startswith(f"mockselector: {what}")
 
 
+@pytest.mark.parametrize(
+    ("program", "exception"),
+    [
+        ("import asyncio\nraise asyncio.CancelledError", "CancelledError"),
+        ("class Odd(BaseException): ...\nraise Odd", "Odd"),
+        ("class Mute(Exception):\n    def __str__(self): return 1\nraise Mute", "Mute"),
+    ],
+)
+@pytest.mark.filterwarnings("ignore:besides")
+def test_whatever_a_program_raises_is_told(program: str, exception: str, command: Any) -> None:
+    Path("raises.py").write_text(program)
+    done = command("run", "raises.py", "--format", "json")
+    told = json.loads(done.out)
+    assert (1, "exception", exception) == (done.status, told["outcome"], told["exception"])
+
+
+def test_a_program_may_close_where_it_writes(tmp_path: Path) -> None:
+    (tmp_path / "closes.py").write_text("import sys\nsys.stdout.close()\n")
+    done = subprocess.run(
+        [*PYTHON, "-m", "mockselector", "run", "closes.py"], cwd=tmp_path, capture_output=True, text=True, check=False
+    )
+    assert (0, "", "") == (done.returncode, done.stdout, done.stderr)
+
+
 @pytest.mark.filterwarnings("ignore:besides KeyboardInterrupt")  # which up to Python 3.10 shows the note
 def test_a_program_that_computes_for_ever_is_found_and_how_to_let_it_is_said_in_words_of_the_command(
     command: Any,

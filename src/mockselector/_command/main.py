@@ -206,7 +206,8 @@ def main(argv: Sequence[str] | None = None) -> int:
                 raise UsageError("what stands behind -- are a program's arguments: only run takes them")
             given.argv = words[end + 1 :]
         status: int = given.does(given, Paper())
-        sys.stdout.flush()
+        if not sys.stdout.closed:  # by the program
+            sys.stdout.flush()
     except UsageError as error:
         Paper(sys.stderr).say(f"mockselector: {error}")
         return 2

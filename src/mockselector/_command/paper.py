@@ -44,6 +44,8 @@ class Paper:
 
     def say(self, text: str = "", style: str = "") -> None:
         """Write a text, and end its line. style: that of all of it, as rich names it."""
+        if self._file.closed:  # by the program: nobody can be told
+            return
         if self._console is None:
             encoding = getattr(self._file, "encoding", None) or "utf-8"
             print(text.encode(encoding, "backslashreplace").decode(encoding), file=self._file)

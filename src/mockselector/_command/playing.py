@@ -126,7 +126,9 @@ def _outcome(net: Scenario, asked: Asked) -> BaseException | None:
                 net.run_module(asked.module, asked.argv)
             else:
                 net.run_path(asked.path or "", asked.argv)
-    except (Exception, SystemExit) as error:
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:
         if isinstance(error, ImportError) and all(runs_it(frame) for frame, _ in walk_tb(error.__traceback__)):
             raise UsageError(f"{asked.program!r} cannot be run: {error}") from None
         return error

@@ -94,7 +94,10 @@ def runs_it(frame: FrameType) -> bool:
 def _headline(error: BaseException) -> str:
     if isinstance(error, SystemExit):
         return _text(error)
-    first = str(error).partition("\n")[0]
+    try:
+        first = str(error).partition("\n")[0]
+    except Exception:  # the program's own, which cannot be shown
+        first = ""
     if isinstance(error, ScenarioError):
         return first.removeprefix(f"[{error.rule}] ")
     return f"{type(error).__name__}: {first}" if first else type(error).__name__
@@ -104,7 +107,7 @@ def place_of(error: BaseException) -> tuple[str, int] | None:
     """The line of the program's own at which it is shown: the last that had to do with the socket, or of all."""
     if isinstance(error, ScenarioError):
         own = [event for event in error.trace if whose(event.place.file) == "own"]
-        about = [event for event in own if error.socket in (event.socket, event.detail)]
+        about = [event for event in own if error.socket is not None and error.socket in (event.socket, event.detail)]
         last = about[-1:] or own[-1:]
         return (shown_path(last[0].place.file), last[0].place.line) if last else None
     lines = [(one.filename, one.lineno) for one in traceback.extract_tb(error.__traceback__)]

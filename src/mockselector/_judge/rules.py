@@ -329,8 +329,8 @@ _END_READ: Final = (("recv:eof", "its end was read"), ("recv:reset", "its reset 
 RULES: Final[Mapping[RuleId, Rule]] = {
     "accepted-not-registered": Rule(
         "default",
-        means="An accepted socket is neither registered, closed nor detached when the server goes to sleep. (In a program with"
-        " threads: when the one that has accepted it does, and then no other comes to it; judged when its peer waits in vain,"
+        means="An accepted socket is neither registered, closed nor detached when the server goes to sleep, and nothing was read"
+        " from it either. (In a program with threads: when the one that has accepted it does, and then no other comes to it; judged when its peer waits in vain,"
         " and when the scripts are at their end.)",
         says="{socket} was accepted but never registered with the selector",
         suffers="{socket} is connected and never served; its data piles up in the kernel.",

@@ -154,6 +154,8 @@ class Sleeping:
             self.ended[record.name] = record  # at its end, it is readable: what is done about it then?
         elif rule == "accepted-not-registered" and self._asks_others(watches):
             self.later[record] = since
+        elif rule == "accepted-not-registered" and self._is_read(record, since):
+            pass  # what it sends is not left to pile up: whether more is wanted is seen when its peer waits for that
         elif rule is not None:
             self._door.append(call, name, None, caller(3))
             note = self._registered_instead(record) if rule == "accepted-not-registered" else ""
@@ -163,6 +165,13 @@ class Sleeping:
             for watch in record.watches:
                 if watch not in watches:
                     self.postponed.setdefault(watch.name, {})[record] = since
+
+    def _is_read(self, record: Record, since: int) -> bool:
+        """Whether the server has read from it without selecting it, as `sock_recv()` does where data is there."""
+        rows = self._door.rows
+        read = zip(rows[since::WIDTH], rows[since + 1 :: WIDTH], rows[since + 2 :: WIDTH], strict=True)
+        found = any(operation == "recv" and name == record.name and shown for operation, name, shown in read)
+        return self._door.level_triggered and found  # a list of events delivers what nobody would be told of
 
     def _asks_others(self, watches: tuple[Watch, ...]) -> bool:
         """Whether the server waits for whom it has itself connected to, as who is at work on a request may have to."""

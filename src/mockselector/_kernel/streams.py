@@ -231,6 +231,16 @@ class Stream:
             return self.joined(size)
         return chunk[start : start + size]
 
+    def shown(self, size: int) -> bytes:
+        """What MSG_PEEK shows, by however many sends it came; a read may then have all of that at once."""
+        left = self._offset + size
+        parts: list[bytes] = []
+        while left > 0 and self.chunks:
+            parts.append(self.chunks.popleft())
+            left -= len(parts[-1])
+        self.chunks.appendleft(parts[0] if len(parts) == 1 else b"".join(parts))
+        return self.chunks[0][self._offset : self._offset + size]
+
     def joined(self, size: int) -> bytes:
         """At most `size` bytes, by however many sends they came."""
         parts: list[bytes] = []

@@ -90,7 +90,7 @@ class Reading(Waiting):
             self._wait_to_read(flags, many=size > 1)
             stream = descriptor.stream
         if stream is not None and stream.chunks:
-            data = stream.peek(size)
+            data = stream.shown(size) if flags & PEEK else stream.peek(size)
             if not flags & PEEK:
                 data = data[: len(data) - self._world.choices.choose(len(data), "how many bytes are read")]
             self._do("peek" if flags & PEEK else "recv", shown_of(stream, excerpt(data)))
@@ -124,7 +124,7 @@ class Reading(Waiting):
                 self._wait(lambda: before.size >= size or before.hears_nothing, _READ_NOTHING, flags)
             if not before.chunks:
                 return self._reads(size, flags)
-            data = before.joined(size)
+            data = before.shown(size)
             self._do("peek", shown_of(before, excerpt(data)))
             return data
         there = before is not None and before.chunks
