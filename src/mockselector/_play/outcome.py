@@ -59,6 +59,11 @@ SCRIPTS: Final = 2
 """How many scripts are shown with an exception of the server's own."""
 
 
+IN_TIME: Final = (
+    "A run goes on for a minute after the last step of its scripts; a server that is right to close it later needs"
+    " more: grace=..., in seconds."
+)
+
 NEVER_RUN: Final = "The server has made no call in this scenario. Was it run, by net.run(...)?"
 RETURNED: Final = "What was run has made no call in this scenario. Does it start the server, or only make it?"
 
@@ -306,7 +311,7 @@ class Outcome:
                 Finding("unmet-expectation", peer.name, fields, note=note, block=block, made=peer.place(), at_end=True)
             )
         found += [
-            Finding("leaked-connection", record.name)
+            Finding("leaked-connection", record.name, note="" if self.returned else IN_TIME)
             for record in self._records.values()
             if record.name in self.leaked
             and not (self.returned and record.phase in GONE and not record.dropped)
