@@ -28,7 +28,7 @@ from .._text import meant
 from .usage import UsageError, at
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Mapping, Sequence
 
     from .._play.steps import Step
 
@@ -197,11 +197,22 @@ def written(text: str, *, client: bool) -> Written:
         elif part.word in STEPS:
             takes, make = STEPS[part.word]
             _check_value(part, takes)
-            peer.steps.append(make(part))
+            step = make(part)
+            _check_possible(peer.steps, step, part)
+            peer.steps.append(step)
         else:
             known = [*settings, *STEPS]
             raise part.wrong(f"{part.word!r} is none of the words{meant(part.word, known)}: {words(client)}", part.at)
     return peer
+
+
+def _check_possible(before: Sequence[Step], step: Step, part: Part) -> None:
+    """Raise UsageError for what cannot be done after those steps."""
+    for word, kind in (("close", Closes), ("reset", Resets)):
+        if not isinstance(step, Waits) and any(isinstance(one, kind) for one in before):
+            raise part.wrong(f"{part.word!r} stands behind {word!r}, with which the connection has gone", part.at)
+    if isinstance(step, Sends) and any(isinstance(one, ShutsDown) for one in before):
+        raise part.wrong(f"{part.word!r} stands behind 'shutdown', after which nothing can be sent", part.at)
 
 
 def words(client: bool) -> str:
