@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import operator
 import queue
+import re
 import select
 import selectors
 import socket
@@ -11,11 +13,13 @@ import sys
 import textwrap
 import threading
 import time
+from decimal import Decimal
+from fractions import Fraction
 from functools import partial
 from pathlib import Path
 from selectors import EVENT_READ
 from time import monotonic, sleep
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 import pytest
 
@@ -160,6 +164,25 @@ def test_a_sleep_of_zero_lets_peers_act() -> None:
 def test_a_negative_sleep_is_refused() -> None:
     with Scenario() as net, pytest.raises(ValueError, match=r"\Asleep length must be non-negative\Z"):
         net.run(lambda: time.sleep(-1))
+
+
+class Three:
+    def __index__(self) -> int:
+        return 3
+
+
+def test_a_sleep_takes_what_the_real_one_does() -> None:
+    def program() -> None:
+        time.sleep(cast("int", Three()))
+        for odd in (Decimal(1), Fraction(1), "1", None):
+            with pytest.raises(TypeError) as real:
+                operator.index(cast("int", odd))
+            with pytest.raises(TypeError, match=f"^{re.escape(str(real.value))}$"):
+                time.sleep(cast("int", odd))
+
+    with Scenario() as net:
+        net.run(program)
+    assert net.now == 3
 
 
 def test_peers_act_while_the_server_sleeps_each_at_its_time() -> None:

@@ -9,7 +9,8 @@ from __future__ import annotations
 import sys
 import time as _time
 from importlib import import_module
-from typing import TYPE_CHECKING, Any, Final
+from operator import index
+from typing import TYPE_CHECKING, Any, Final, SupportsIndex
 
 from .._current import current
 from .._judge.holding_up import judge_held_up
@@ -74,13 +75,13 @@ def _clock_stand_in(name: str) -> Callable[[int], float]:
 _real_sleep: Final = _time.sleep
 
 
-def sleep(seconds: float, /) -> None:
+def sleep(seconds: float | SupportsIndex, /) -> None:
     """As `time.sleep`; in a scenario, of virtual time."""
     world = current()
     if world is None or sys._getframe(1).f_globals.get("__name__") == "subprocess":  # that waits for a real process
         _real_sleep(seconds)
-    else:
-        sleep_in(world, seconds)
+    else:  # what is neither is refused by the real one, too, and in the same words
+        sleep_in(world, seconds if isinstance(seconds, (int, float)) else index(seconds))
 
 
 def sleep_in(world: World, seconds: float) -> None:
