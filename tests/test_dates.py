@@ -477,6 +477,16 @@ def test_after_both_everything_is_as_before(sets: Any) -> None:
 
 
 @SETS
+def test_one_that_is_stopped_in_a_run_leaves_the_real_clock(sets: Any) -> None:
+    before = {name: getattr(time, name) for name in ("time", "monotonic", "localtime", "strftime")}
+    setting = sets("2030-05-05 12:00")
+    setting.start()
+    with Scenario() as net:
+        net.run(setting.stop)
+    assert before == {name: getattr(time, name) for name in before}
+
+
+@SETS
 def test_one_that_is_left_set_by_a_run_goes_on_after_it(sets: Any) -> None:
     setting = sets("2030-05-05 12:00")
     with Scenario() as net:

@@ -16,7 +16,7 @@ from .._ending.garbage import Held
 from .._simulated.kinds import of_kind
 from .locks import MANY, instead_of
 from .open_blocks import Watching, when_module_comes
-from .searching import Names, Places
+from .searching import Names, Places, tidy_homes
 from .stand_ins import LATE, in_classes, in_late_classes
 
 if TYPE_CHECKING:
@@ -175,4 +175,5 @@ def _put_back() -> None:
     _classes.clear()
     for names in reversed(_put):
         names.put_back()
+    tidy_homes()
     _put.clear()

@@ -69,6 +69,23 @@ def _usual_names() -> dict[str, None]:
 
 
 _USUAL: Final = _usual_names()
+_OURS: Final = frozenset(id(ours) for _, ours in REPLACEMENTS.values())
+_AT_HOME: Final[list[tuple[Space, str, object]]] = [
+    (vars(sys.modules[home]), key, value)
+    for home in ("socket", "time")
+    for key, value in vars(sys.modules[home]).items()
+    if id(value) in _REALS
+]
+
+
+def tidy_homes() -> None:
+    """Put the real things where they are at home, if one of ours was put there by who had kept it during a run.
+
+    Tools that patch the clock or sockets do that when they are stopped in a run: what they keep by name was replaced.
+    """
+    for space, key, real in _AT_HOME:
+        if id(space.get(key)) in _OURS:
+            space[key] = real
 
 
 class Names:
