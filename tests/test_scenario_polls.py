@@ -169,6 +169,46 @@ def test_who_is_read_from_where_data_is_there_is_not_left_alone() -> None:
     assert net.now == 5
 
 
+def test_who_is_to_wait_for_a_time_is_not_left_alone() -> None:
+    def main() -> None:
+        due: dict[socket.socket, float] = {}
+        with selectors.DefaultSelector() as selector, socket.create_server(("localhost", 8888)) as listener:
+            selector.register(listener, IN)
+            while True:
+                wait = min(due.values()) - time.monotonic() if due else None
+                if selector.select(wait):
+                    due[listener.accept()[0]] = time.monotonic() + 3
+                for conn in [conn for conn, when in due.items() if when <= time.monotonic()]:
+                    del due[conn]
+                    conn.sendall(b"welcome")
+                    conn.close()
+
+    with Scenario() as net:
+        net.client().expects(b"welcome").expects_eof()
+        net.client(delay=1).expects(b"welcome").expects_eof()
+        net.run(main)
+    assert net.now == 4
+
+
+@pytest.mark.parametrize("waits", [True, False])
+def test_who_is_accepted_by_a_loop_that_wakes_by_itself_and_not_registered_is_found(waits: bool) -> None:
+    def main() -> None:
+        with selectors.DefaultSelector() as selector, socket.create_server(("localhost", 8888)) as listener:
+            selector.register(listener, IN)
+            clients: list[object] = []
+            while True:
+                if selector.select(1):
+                    clients.append(listener.accept())
+
+    with pytest.raises(ScenarioError) as caught, Scenario() as net:
+        client = net.client().sends(b"hi")
+        (client.expects(b"HI") if waits else client).closes()
+        net.run(main)
+    assert caught.value.rule == "accepted-not-registered"
+    assert "The server has accepted it, and has done nothing with it since." in str(caught.value)
+    assert (3600.0 if waits else 60.0) == net.now
+
+
 def test_who_is_accepted_and_in_no_list_is_found() -> None:
     def server() -> None:
         with socket.create_server(("127.0.0.1", 0)) as listener:

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 __tracebackhide__ = True  # pytest: end tracebacks at the server's own line
 
 NOBODY: Final = "{} has accepted it, and gone to sleep; no thread has done anything with it since, and none will."
+NOTHING: Final = "The server has accepted it, and has done nothing with it since."
 
 
 class LeftAlone:
@@ -60,9 +61,10 @@ class LeftAlone:
         """What is to be said of one."""
         since, _, code, instruction = self._left[record]
         whose = self._door.whose
-        who = "The server" if whose is None else whose.at(max(since // WIDTH - 1, 0))
-        way = [(in_thread("went to sleep", "" if whose is None else who), place(code, instruction))]
-        return Finding("accepted-not-registered", record.name, note=NOBODY.format(who), at_end=True, way=way)
+        who = "" if whose is None else whose.at(max(since // WIDTH - 1, 0))
+        way = [(in_thread("went to sleep", who), place(code, instruction))]
+        note = NOBODY.format(who) if who else NOTHING
+        return Finding("accepted-not-registered", record.name, note=note, at_end=True, way=way)
 
     def _touched(self, records: Collection[Record], since: int) -> frozenset[str]:
         """Those, by name, with which something was done since: more than set options, or by another thread."""
@@ -72,7 +74,7 @@ class LeftAlone:
         for at in range(since, len(rows), WIDTH):
             name = rows[at + 1]
             if name in threads and name not in touched:
-                quiet = rows[at] in QUIET and whose is not None and whose.serial(at // WIDTH) == threads[name]
+                quiet = rows[at] in QUIET and (whose is None or whose.serial(at // WIDTH) == threads[name])
                 if not quiet:
                     touched.add(name)
         return frozenset(touched)

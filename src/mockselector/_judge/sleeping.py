@@ -83,7 +83,7 @@ class Sleeping:
         if self.ended.pop(record.name, None) is not None:
             self._woken.pop(record.name, None)
 
-    def sleep(self, watch: Watch) -> None:
+    def sleep(self, watch: Watch, for_good: bool) -> None:
         """The server goes to sleep in a `select()`: judge what has changed since it last did.
 
         What is registered with another selector is judged when the server sleeps in that one.
@@ -97,7 +97,7 @@ class Sleeping:
             self.changed = {}
             self.later.clear()
             for record, since in changed.items():
-                self._judge_asleep(record, since, (watch,), "select", watch.name)
+                self._judge_asleep(record, since, (watch,), "select", watch.name, for_good)
 
     def _of_this_thread(self, changed: dict[Record, int]) -> dict[Record, int]:
         """What another thread has accepted is for when that one sleeps; what this one leaves is judged later."""
@@ -146,7 +146,9 @@ class Sleeping:
             return None  # it may be another thread's, or wait in a queue for one: see `left`
         return rule if rule is not None and self._door.in_force(rule, record) else None
 
-    def _judge_asleep(self, record: Record, since: int, watches: tuple[Watch, ...], call: str, name: str) -> None:
+    def _judge_asleep(
+        self, record: Record, since: int, watches: tuple[Watch, ...], call: str, name: str, for_good: bool = True
+    ) -> None:
         rule = self._at_sleep(record, watches)
         if rule == "eof-ignored":
             if not self.ended:
@@ -156,6 +158,8 @@ class Sleeping:
             self.later[record] = since
         elif rule == "accepted-not-registered" and self._is_read(record, since):
             pass  # what it sends is not left to pile up: whether more is wanted is seen when its peer waits for that
+        elif rule == "accepted-not-registered" and not for_good:
+            self.left.sleeps({record: since}, caller(3))  # it wakes by itself, and may come to it then
         elif rule is not None:
             self._door.append(call, name, None, caller(3))
             note = self._registered_instead(record) if rule == "accepted-not-registered" else ""

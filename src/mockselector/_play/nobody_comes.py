@@ -43,13 +43,14 @@ __tracebackhide__ = True  # pytest: end tracebacks at the server's own line
 
 
 def left_to_nobody(course: Run, *, at_end: bool, among: Collection[Record] | None = None) -> list[Finding]:
-    """The findings about connections, `among` these, to which no thread will come.
+    """The findings about connections, `among` these, to which no thread will come, or the only one has not come.
 
     at_end: it is the end of the run that comes first to who waits for a time only.
     """
+    left = course.monitor.sleeping.left
     if course.monitor.whose is None or course.crew is None:
-        return []
-    left, strands = course.monitor.sleeping.left, course.crew.alive
+        return [left.finding(record) for record in left.untouched() if among is None or record in among]
+    strands = course.crew.alive
     found: list[Finding] = []
     for record in left.untouched():
         others = [one for one in strands.values() if one.serial != record.thread]
