@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import gc
 import os
 import select
@@ -167,6 +168,24 @@ def test_who_is_read_from_where_data_is_there_is_not_left_alone() -> None:
         net.client().sends(b"ho").expects(b"HO").closes()
         net.run(main)
     assert net.now == 5
+
+
+def test_who_is_read_from_where_nothing_is_there_is_left_alone_all_the_same() -> None:
+    def main() -> None:
+        with selectors.DefaultSelector() as selector, socket.create_server(("localhost", 8888)) as listener:
+            selector.register(listener, IN)
+            clients: list[socket.socket] = []
+            while True:
+                selector.select()
+                clients.append(listener.accept()[0])
+                clients[-1].setblocking(False)
+                with contextlib.suppress(BlockingIOError):
+                    clients[-1].recv(100)
+
+    with pytest.raises(ScenarioError) as caught, Scenario() as net:
+        net.client().waits(1).sends(b"hi").expects(b"HI")
+        net.run(main)
+    assert (caught.value.rule, net.now) == ("accepted-not-registered", 0)
 
 
 def test_who_is_to_wait_for_a_time_is_not_left_alone() -> None:

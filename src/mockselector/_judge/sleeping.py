@@ -156,8 +156,12 @@ class Sleeping:
             self.ended[record.name] = record  # at its end, it is readable: what is done about it then?
         elif rule == "accepted-not-registered" and self._asks_others(watches):
             self.later[record] = since
-        elif rule == "accepted-not-registered" and self._is_read(record, since):
-            pass  # what it sends is not left to pile up: whether more is wanted is seen when its peer waits for that
+        elif (
+            rule == "accepted-not-registered"
+            and self._door.level_triggered  # a list of events delivers what nobody would be told of
+            and self._moved_since("recv", since, record.name)
+        ):
+            pass  # sock_recv() selects nothing where data is there: whether more is wanted is seen when its peer waits
         elif rule == "accepted-not-registered" and not for_good:
             self.left.sleeps({record: since}, caller(3))  # it wakes by itself, and may come to it then
         elif rule is not None:
@@ -169,13 +173,6 @@ class Sleeping:
             for watch in record.watches:
                 if watch not in watches:
                     self.postponed.setdefault(watch.name, {})[record] = since
-
-    def _is_read(self, record: Record, since: int) -> bool:
-        """Whether the server has read from it without selecting it, as `sock_recv()` does where data is there."""
-        rows = self._door.rows
-        read = zip(rows[since::WIDTH], rows[since + 1 :: WIDTH], rows[since + 2 :: WIDTH], strict=True)
-        found = any(operation == "recv" and name == record.name and shown for operation, name, shown in read)
-        return self._door.level_triggered and found  # a list of events delivers what nobody would be told of
 
     def _asks_others(self, watches: tuple[Watch, ...]) -> bool:
         """Whether the server waits for whom it has itself connected to, as who is at work on a request may have to."""
@@ -203,7 +200,7 @@ class Sleeping:
             record = self.ended[ended]
             if self._at_sleep(record, record.watches) != "eof-ignored":
                 del self._woken[ended], self.ended[ended]  # it was dealt with
-            elif self._sent_since(at, ended):
+            elif self._moved_since("send", at, ended):
                 del self._woken[ended]  # there is output to be sent first
             elif (
                 self._at_sleep(record, tuple(one for one in watches if one in record.watches)) == "eof-ignored"
@@ -222,12 +219,13 @@ class Sleeping:
                         self._woken.setdefault(name, at)
         self._at = len(rows)
 
-    def _sent_since(self, at: int, name: str) -> bool:
+    def _moved_since(self, operation: str, at: int, name: str) -> bool:
+        """Whether the server has sent to a socket, or received from it, a byte at least."""
         rows = self._door.rows
-        sent = zip(rows[at::WIDTH], rows[at + 1 :: WIDTH], rows[at + 2 :: WIDTH], strict=True)
+        calls = zip(rows[at::WIDTH], rows[at + 1 :: WIDTH], rows[at + 2 :: WIDTH], strict=True)
         return any(
-            operation == "send" and who == name and bool(detail) and not isinstance(detail, type)
-            for operation, who, detail in sent
+            call == operation and who == name and bool(detail) and not isinstance(detail, type)
+            for call, who, detail in calls
         )
 
     def never_woken(self, watch: Watch) -> None:
