@@ -60,8 +60,8 @@ SCRIPTS: Final = 2
 
 
 IN_TIME: Final = (
-    "A run goes on for a minute after the last step of its scripts; a server that is right to close it later needs"
-    " more: grace=..., in seconds."
+    "After the last step of its scripts a run goes on for as long as grace= says (60 s, if it does not); a server that"
+    " is right to close it later needs more."
 )
 
 NEVER_RUN: Final = "The server has made no call in this scenario. Was it run, by net.run(...)?"
