@@ -22,7 +22,6 @@ if TYPE_CHECKING:
 
 pytestmark = [pytest.mark.slow, pytest.mark.shared]
 
-ROOT: Final = Path(__file__).parent.parent
 PLUGIN: Final = "mockselector._testing.plugin"
 BLOCKED: Final = (
     "cacheprovider",

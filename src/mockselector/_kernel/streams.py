@@ -238,8 +238,8 @@ class Stream:
         while left > 0 and self.chunks:
             parts.append(self.chunks.popleft())
             left -= len(parts[-1])
-        self.chunks.appendleft(parts[0] if len(parts) == 1 else b"".join(parts))
-        return self.chunks[0][self._offset : self._offset + size]
+        self.chunks.appendleft(b"".join(parts))
+        return self.peek(size)
 
     def joined(self, size: int) -> bytes:
         """At most `size` bytes, by however many sends they came."""
