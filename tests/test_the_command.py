@@ -455,6 +455,73 @@ def test_a_clean_run_as_json_says_so_beside_what_the_program_prints(command: Any
     assert (told["outcome"], told["text"], done.err) == ("clean", None, "b'\\xff'\n")
 
 
+WRITES = """
+import os, subprocess, sys
+
+print("printed")
+os.write(1, b"written\\n")
+subprocess.run([sys.executable, "-c", "print('by a child')"], check=True)
+"""
+
+
+def test_what_a_program_writes_to_descriptor_1_is_not_mixed_with_the_json(tmp_path: Path) -> None:
+    (tmp_path / "writes.py").write_text(WRITES)
+    words = ["-m", "mockselector", "run", "writes.py", "--format", "json"]
+    done = subprocess.run([*PYTHON, *words], cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert json.loads(done.stdout)["outcome"] == "clean"
+    assert sorted(done.stderr.split("\n")) == ["", "by a child", "printed", "written"]
+
+
+HANDLER = """
+import asyncio
+
+async def handle(reader, writer):
+    data = await reader.readline()
+    {last}
+
+async def main():
+    async with await asyncio.start_server(handle, "127.0.0.1", 8888) as server:
+        await server.serve_forever()
+
+asyncio.run(main())
+"""
+
+WAITS = """
+import selectors, socket
+
+with selectors.DefaultSelector() as selector, socket.create_server(("", 8888)) as listener:
+    selector.register(listener, selectors.EVENT_READ)
+    while True:
+        for key, _ in selector.select():
+            if key.fileobj is listener:
+                selector.register(listener.accept()[0], selectors.EVENT_READ)
+            else:
+                key.fileobj.recv(100)
+"""
+
+
+@pytest.mark.parametrize(
+    ("program", "rule", "line"),
+    [
+        (HANDLER.format(last="raise KeyError(data)"), "unhandled-exception", 6),
+        (HANDLER.format(last="await reader.readline()"), "stuck", 6),
+        (WAITS, "stuck", 11),
+        ("import threading\nlock = threading.Lock()\nlock.acquire()\nlock.acquire()\n", "deadlock", 4),
+        ("n = 0\nwhile True:\n    n += 1\n", "busy-loop", 3),
+        ("import socket\nfor\n", None, 2),
+    ],
+)
+def test_the_line_in_json_is_that_of_which_the_text_tells(
+    program: str, rule: str | None, line: int, command: Any
+) -> None:
+    Path("server.py").write_text(program)
+    words = ["--client", "send:hi\\n, expect:HI", "--watchdog", "0.3", "--format", "json"]
+    told = json.loads(command("run", "server.py", *words).out)
+    assert (told["rule"], told["file"]) == (rule, "server.py")
+    assert f"server.py:{told['line']} " in told["text"] or rule is None
+    assert abs(told["line"] - line) <= (rule == "busy-loop")
+
+
 def test_an_exception_as_json_has_its_type_and_line(command: Any) -> None:
     told = json.loads(command("run", "fetch.py", "--backend", "api:80", "refuse", "--format", "json").out)
     expected = ("exception", "ConnectionRefusedError", "fetch.py", 4, None)

@@ -138,6 +138,8 @@ def test_what_a_run_tells_is_typed() -> None:
             sock.recv(9)
         assert_type(caught.value.rule, RuleId)
         assert_type(caught.value.proof[0], "tuple[int, str]")
+        assert caught.value.place is not None
+        assert_type(caught.value.place.line, int)
         assert_type(caught.value.socket, "str | None")
         selector._settled = True
         selector._monitor = None  # what is left over is not the subject

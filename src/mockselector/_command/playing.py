@@ -22,11 +22,14 @@ from .report import Outcome, runs_it
 from .usage import UsageError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Generator, Sequence
 
     from .._judge.rules import RuleId
     from .._play.peer import Peer
     from .language import Written
+
+STDOUT: Final = 1
+STDERR: Final = 2
 
 LINE: Final = "<command line>"
 """The file, in texts, in which a scenario of the command is written."""
@@ -117,9 +120,29 @@ def _add_backend(nets: list[Scenario], peers: list[Peer], place: Any, one: Writt
     peers.append(nets[0].backend(place, one.name, one.steps, refuses=one.refuses, delay=one.delay))
 
 
+@contextlib.contextmanager
+def _to_stderr() -> Generator[None, None, None]:
+    """What the program prints goes to the standard error; so does what it, or a child of it, writes to descriptor 1."""
+    kept = -1
+    try:
+        sys.stdout.flush()
+        if sys.stdout.fileno() == STDOUT:
+            kept = os.dup(STDOUT)
+            os.dup2(STDERR, STDOUT)
+    except OSError:  # there is none, or it is no file
+        pass
+    try:
+        with contextlib.redirect_stdout(sys.stderr):
+            yield
+    finally:
+        if kept >= 0:
+            os.dup2(kept, STDOUT)
+            os.close(kept)
+
+
 def _outcome(net: Scenario, asked: Asked) -> BaseException | None:
     """Run it; what came out of it."""
-    output = contextlib.redirect_stdout(sys.stderr) if asked.keeps_output else contextlib.nullcontext()
+    output = _to_stderr() if asked.keeps_output else contextlib.nullcontext()
     try:
         with net, output:
             if asked.module is not None:

@@ -104,13 +104,13 @@ def _headline(error: BaseException) -> str:
 
 
 def place_of(error: BaseException) -> tuple[str, int] | None:
-    """The line of the program's own at which it is shown: the last that had to do with the socket, or of all."""
+    """The line of the program's own at which it is shown."""
     if isinstance(error, ScenarioError):
-        own = [event for event in error.trace if whose(event.place.file) == "own"]
-        about = [event for event in own if error.socket is not None and error.socket in (event.socket, event.detail)]
-        last = about[-1:] or own[-1:]
-        return (shown_path(last[0].place.file), last[0].place.line) if last else None
+        place = error.place
+        return None if place is None else (shown_path(place.file), place.line)
     lines = [(one.filename, one.lineno) for one in traceback.extract_tb(error.__traceback__)]
+    if isinstance(error, SyntaxError) and error.filename is not None:
+        lines.append((error.filename, error.lineno))
     own_lines = [(shown_path(file), line) for file, line in lines if line is not None and whose(file) == "own"]
     return own_lines[-1] if own_lines else None
 

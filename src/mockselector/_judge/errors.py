@@ -52,6 +52,7 @@ class ScenarioError(AssertionError):
         super().__init__(message)
         self._text: Callable[[], str] | None = None
         self._proof: Callable[[Snapshot], Sequence[tuple[int, str]]] | None = None
+        self._place: Callable[[], Place | None] = _nowhere
         self.rule: Final = rule
         """The id of the broken rule, as `allow=` takes it."""
         self.socket: Final = socket
@@ -67,6 +68,11 @@ class ScenarioError(AssertionError):
         """
         return () if self._proof is None else self._proof(self.trace.snapshot())
 
+    @property
+    def place(self) -> Place | None:
+        """File, line and function that the message is about: the user's own if it shows one; None: there is none."""
+        return self._place()
+
     def __str__(self) -> str:
         if self._text is not None:
             super().__init__(self._text())
@@ -76,6 +82,9 @@ class ScenarioError(AssertionError):
     def __reduce__(self) -> tuple[type[ScenarioError], tuple[str, RuleId, str | None]]:
         # A trace points at code objects, which do not travel between processes; the text does.
         return type(self), (str(self), self.rule, self.socket)
+
+
+def _nowhere() -> None: ...
 
 
 class Circumstances:
@@ -106,7 +115,7 @@ USUAL: Final = {
 class Finding:
     """A broken rule, with what its texts need."""
 
-    __slots__ = ("_block", "at_end", "fields", "made", "note", "rule", "socket", "told", "way")
+    __slots__ = ("_block", "at", "at_end", "fields", "made", "note", "rule", "socket", "told", "way")
 
     def __init__(
         self,
@@ -119,6 +128,7 @@ class Finding:
         made: Place | None = None,
         at_end: bool = False,
         way: Sequence[tuple[str, Place]] = (),
+        at: Place | None = None,
     ) -> None:
         self.rule: Final = rule
         self.socket: Final = socket
@@ -127,6 +137,7 @@ class Finding:
         self._block = block
         self.made: Final = made  # where the script was written, if it is no socket's
         self.at_end: bool = at_end or RULES[rule].now == AT_END
+        self.at: Final = at  # where the program is, if that is shown in the block
         self.way: Sequence[tuple[str, Place]] = way  # the lines of an exception, if it is about one ...
         self.told: str = ""  # ... which then is told
 
@@ -176,7 +187,28 @@ def scenario_error(
         error = ScenarioError(f"[{finding.rule}] {finding.headline}", finding.rule, finding.socket, trace)
         error._text = lambda: _text(finding, rows, script, made(), also, around)
     error._proof = lambda rows: [*_proof(finding, rows), _offence(finding, rows)]
+    error._place = lambda: _line(finding, rows, around)
     return error
+
+
+def _line(finding: Finding, rows: Snapshot, around: Circumstances) -> Place | None:
+    """The line that its text is about: the last that it shows of what was done to the socket, or of all; else any."""
+    proof = _proof(finding, rows)
+    own, librarys = _lines(finding, rows, proof, around)
+    if rows and finding.socket is not None and finding.socket not in rows[-1][1:3]:
+        own += _lines(finding, rows, proof, around, offence=False)[0]
+    lines = [where for _, where in reversed(own)]
+    lines += [finding.at] if finding.at is not None else []
+    lines += [where for _, where in [*around.standing, *reversed(librarys)]]
+    lines += [place(*row[4:]) for row in _done_to(finding.socket, rows)]
+    return next((where for where in lines if whose(where.file) == "own"), lines[0] if lines else None)
+
+
+def _done_to(socket: str | None, rows: Snapshot) -> Sequence[Row]:
+    """The last row of a socket, and the last of all."""
+    flat, numbers = rows.flat, range(len(rows) - 1, -1, -1) if socket is not None else ()
+    about = next((n for n in numbers if socket in flat[n * WIDTH + 1 : n * WIDTH + 3]), None)
+    return [*([] if about is None else [rows[about]]), *rows[-1:]]
 
 
 def _offence(finding: Finding, rows: Snapshot) -> tuple[int, str]:
@@ -315,11 +347,17 @@ def _proof(finding: Finding, rows: Snapshot) -> list[tuple[int, str]]:
 
 
 def _lines(
-    finding: Finding, rows: Sequence[Row], proof: Sequence[tuple[int, str]], around: Circumstances
+    finding: Finding,
+    rows: Sequence[Row],
+    proof: Sequence[tuple[int, str]],
+    around: Circumstances,
+    *,
+    offence: bool = True,
 ) -> tuple[list[tuple[str, Place]], list[tuple[str, Place]]]:
     """The lines that prove it, the offending call last: those of the user's own code, and those of libraries alone.
 
-    Beside the user's line of the offending call stands that of the library by way of which it was made.
+    Beside the user's line of the offending call stands that of the library by way of which it was made. offence:
+    whether that call is among them.
     """
     own: list[tuple[str, Place]] = []
     librarys: list[tuple[str, Place]] = []
@@ -337,7 +375,7 @@ def _lines(
             where = sender
         (own if whose(where.file) == "own" else librarys).append((done(label, number), where))
     own += finding.way
-    if rows and not finding.at_end:
+    if rows and offence and not finding.at_end:
         label = done(RULES[finding.rule].now.format_map(finding.fields), len(rows) - 1)
         where = place(*rows[-1][4:])
         if whose(where.file) == "own":

@@ -49,4 +49,5 @@ def deadlock(strands: Mapping[int, Strand], now: Nanoseconds, program: str, hand
     )
     advice = IN_A_HANDLER.format(handling) if handling else ALONE if alone else TOGETHER
     fields = {"what": what, "advice": advice}
-    return Finding("deadlock", None, fields, block=told_threads(told))
+    where = next((one for _, one in told if one is not None), None)
+    return Finding("deadlock", None, fields, block=told_threads(told), at=where)

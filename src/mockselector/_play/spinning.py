@@ -274,7 +274,7 @@ class Spinning:
         what = f"{who} has called nothing of its scenario for {seconds:g} s of real time{at}"
         shown = ([] if where is None else [where]) + [one for one in stack if one is not where]
         fields, block = {"what": what, "moment": ""}, told_stack(shown)
-        return Finding("busy-loop", None, fields, note=IN_REAL_TIME, block=block, at_end=True)
+        return Finding("busy-loop", None, fields, note=IN_REAL_TIME, block=block, at_end=True, at=where)
 
     def goes_on(self) -> int:
         """A script has taken a step, or time has passed; returns how long the trace is."""

@@ -5,7 +5,6 @@ Owns the sections of a failed test, the report of a finding and of a refusal, an
 
 from __future__ import annotations
 
-import re
 from typing import TYPE_CHECKING, Any, Final
 
 import pytest
@@ -124,9 +123,8 @@ def carry(report: pytest.TestReport, findings: Iterable[ScenarioError], saved: f
 
 
 def _place_of(finding: ScenarioError) -> str:
-    """The line that a finding is about, as its text has it: the user's own, if one is shown."""
-    shown = re.findall(r"^  .*?(\S+:\d+)  in ", str(finding).partition("In production")[0], re.MULTILINE)
-    return shown[-1] if shown else ""
+    place = finding.place
+    return "" if place is None else f"{shown_path(place.file)}:{place.line}"
 
 
 class Summary:
