@@ -248,13 +248,16 @@ class Sleeping:
         if not changed:
             return
         rows = self._door.rows
-        operations = rows[::WIDTH]
-        polls = [(number * WIDTH, rows[number * WIDTH + 1]) for number, one in enumerate(operations) if one == "select"]
 
         def often(name: str, since: int) -> bool:
             """By that selector; "": by any."""
-            there = [at for at, who in polls if not name or who == name]
-            return len(there) > POLLS_TO_SETTLE and there[-1 - POLLS_TO_SETTLE] >= since
+            left = POLLS_TO_SETTLE
+            for at in range(len(rows) - WIDTH, since - 1, -WIDTH):  # from the end, where there are most
+                if rows[at] == "select" and name in ("", rows[at + 1]):
+                    if not left:
+                        return True
+                    left -= 1
+            return False
 
         for record, since in changed.items():
             rule = self._at_sleep(record, tuple(watch for watch in record.watches if often(watch.name, since)))

@@ -238,7 +238,7 @@ class Outcome:
         start = min(start, self._last_wait()) if for_good else start
         closed = set[str]()
         accepted: set[object] = {peer.name for peer in self._peers if peer.is_backend}
-        for number, call in enumerate(monitor.rows[: self._killed_at : WIDTH]):
+        for number, call in enumerate(monitor.rows[: self._killed_at : WIDTH] if self._peers else ()):
             if call not in ("close", "accept"):
                 continue
             at = number * WIDTH
