@@ -67,7 +67,8 @@ class Installed(ContextDecorator):
             self._world.ending.at_work += 1
             places = Places()
             if len(_open) == 1:
-                _put_back()  # what an interrupt may have left
+                if _put or _classes:
+                    _put_back()  # what an interrupt has left
                 _put_classes(in_classes())
                 for name in LATE:
                     if name in sys.modules:

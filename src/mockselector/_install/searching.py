@@ -70,12 +70,11 @@ def _usual_names() -> dict[str, None]:
 
 _USUAL: Final = _usual_names()
 _OURS: Final = frozenset(id(ours) for _, ours in REPLACEMENTS.values())
-_AT_HOME: Final[list[tuple[Space, str, object]]] = [
-    (vars(sys.modules[home]), key, value)
-    for home in ("socket", "time")
-    for key, value in vars(sys.modules[home]).items()
-    if id(value) in _REALS
+_AT_HOME: Final[list[tuple[Space, Space]]] = [
+    (space, {key: value for key, value in space.items() if id(value) in _REALS})
+    for space in (vars(sys.modules[home]) for home in ("socket", "time"))
 ]
+"""The names of a module, and of these the real things that are at home there."""
 
 
 def tidy_homes() -> None:
@@ -83,20 +82,21 @@ def tidy_homes() -> None:
 
     Tools that patch the clock or sockets do that when they are stopped in a run: what they keep by name was replaced.
     """
-    for space, key, real in _AT_HOME:
-        if id(space.get(key)) in _OURS:
-            space[key] = real
+    for space, reals in _AT_HOME:
+        if not _OURS.isdisjoint(map(id, map(space.get, reals))):
+            space.update({key: real for key, real in reals.items() if id(space.get(key)) in _OURS})
 
 
 class Names:
     """Some names of one module: what they hold, and what is to be put there."""
 
-    __slots__ = ("before", "space", "stand_ins")
+    __slots__ = ("_get", "before", "space", "stand_ins")
 
     def __init__(self, space: Space, before: Space, stand_ins: Space) -> None:
         self.space: Final = space
         self.before: Final = before
         self.stand_ins: Final = stand_ins
+        self._get: Final = _getter(stand_ins)
 
     def put(self) -> None:
         """Put the stand-ins there."""
@@ -105,12 +105,26 @@ class Names:
     def put_back(self) -> None:
         """Put back what was there, but where the code has put something else."""
         space, before, stand_ins = self.space, self.before, self.stand_ins
-        if all(map(is_, map(space.get, stand_ins), stand_ins.values())):
-            space.update(before)
-            return
+        try:
+            if all(map(is_, self._get(space), stand_ins.values())):
+                space.update(before)
+                return
+        except KeyError:  # one of them has gone
+            pass
         for key, stand_in in stand_ins.items():
             if key in space and space[key] is stand_in:
                 space[key] = before[key]
+
+
+def _getter(keys: Iterable[str]) -> Callable[[Space], tuple[object, ...]]:
+    """Gets what a module has by these names; KeyError if one is missing."""
+    first = next(iter(keys))
+    return itemgetter(*keys, first)  # that once more: a getter of one name gives no tuple
+
+
+def _identity(modules: Iterable[Any], *, plain: bool) -> int:
+    """Differs where it is other modules, or in another order. plain: the hash of each is that of its identity."""
+    return hash(tuple(modules if plain else map(id, modules)))
 
 
 class _Found:
@@ -119,7 +133,10 @@ class _Found:
     def __init__(
         self, modules: dict[str, Any], spaces: list[Space], counts: list[int], known: dict[int, list[str]]
     ) -> None:
-        self.modules: Final = list(map(id, modules.values()))
+        self._modules: Final = list(map(id, modules.values()))
+        plain: object = object.__hash__
+        self._plain: Final = all(type(one).__hash__ is plain for one in modules.values())
+        self._these: Final = _identity(modules.values(), plain=self._plain)
         self._spaces: Final = [*spaces]
         self._libraries: Final[list[Space]] = []  # those of them of which something is remembered
         self._strange: Final = [at for at, one in enumerate(modules.values()) if not _is_module(one)]
@@ -143,8 +160,7 @@ class _Found:
                 else:
                     self.own.append((at, ours))
         self.lengths: Final = list(map(len, self._libraries))
-        # The first name twice: a getter of one name gives no tuple.
-        self._getters: Final = [(at, itemgetter(*reals, next(iter(reals)))) for at, reals in self._held]
+        self._getters: Final = [(at, _getter(reals)) for at, reals in self._held]
         self._reals: Final = [reals[key] for _, reals in self._held for key in (*reals, next(iter(reals)))]
         kept = Counter(map(id, self._reals))  # references of its own, and those of `_held`
         kept.update(id(real) for _, reals in self._held for real in reals.values())
@@ -167,7 +183,7 @@ class _Found:
 
     def spaces_of(self, modules: list[Any]) -> list[Space]:
         """The names of these modules, if they are those that were searched; else nothing."""
-        if self.modules != list(map(id, modules)):
+        if len(self._modules) != len(modules) or self._these != _identity(modules, plain=self._plain):
             return []
         spaces = [*self._spaces]
         for at in self._strange if spaces else ():
@@ -191,9 +207,9 @@ class _Found:
         """The names, by the identity of their module."""
         known: dict[int, list[str]] = {}
         for at, reals in self._held:
-            known.setdefault(self.modules[at], []).extend(reals)
+            known.setdefault(self._modules[at], []).extend(reals)
         for at, keys in self.others:
-            known.setdefault(self.modules[at], []).extend(keys)
+            known.setdefault(self._modules[at], []).extend(keys)
         return known
 
 
