@@ -276,3 +276,20 @@ def test_what_code_has_put_there_meanwhile_stays(monkeypatch: pytest.MonkeyPatch
     with Scenario() as net:
         net.run(setattr, Loop, "clock", own)
     assert own is vars(Loop)["clock"]
+
+
+def seven(_: object) -> int:
+    return 7
+
+
+@pytest.mark.parametrize("hashes", [None, seven])
+def test_one_that_is_replaced_by_what_has_no_hash_of_its_identity(
+    hashes: object, module: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run()
+    for name in ("sleep", "pause"):
+        other = type("Other", (), {"__hash__": hashes})()
+        setattr(other, name, real_sleep)
+        monkeypatch.setitem(sys.modules, "some_module", other)
+        assert held(other, name) is stand_in(real_sleep)
+        assert getattr(other, name) is real_sleep

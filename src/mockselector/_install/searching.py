@@ -122,9 +122,25 @@ def _getter(keys: Iterable[str]) -> Callable[[Space], tuple[object, ...]]:
     return itemgetter(*keys, first)  # that once more: a getter of one name gives no tuple
 
 
-def _identity(modules: Iterable[Any], *, plain: bool) -> int:
-    """Differs where it is other modules, or in another order. plain: the hash of each is that of its identity."""
-    return hash(tuple(modules if plain else map(id, modules)))
+def _same_as(modules: list[Any]) -> Callable[[list[Any]], bool]:
+    """Asks whether modules are these, in this order, and keeps none of them."""
+    plain: object = object.__hash__  # that of the identity
+    by: Callable[[list[Any]], Iterable[Any]] = iter
+    if any(type(one).__hash__ is not plain for one in modules):
+        by = _identities
+    many, these = len(modules), hash(tuple(by(modules)))
+
+    def are_these(others: list[Any]) -> bool:
+        try:
+            return len(others) == many and hash(tuple(by(others))) == these
+        except Exception:  # one that has no hash, or another one than its identity's, was not there before
+            return False
+
+    return are_these
+
+
+def _identities(things: list[Any]) -> Iterable[int]:
+    return map(id, things)
 
 
 class _Found:
@@ -134,9 +150,7 @@ class _Found:
         self, modules: dict[str, Any], spaces: list[Space], counts: list[int], known: dict[int, list[str]]
     ) -> None:
         self._modules: Final = list(map(id, modules.values()))
-        plain: object = object.__hash__
-        self._plain: Final = all(type(one).__hash__ is plain for one in modules.values())
-        self._these: Final = _identity(modules.values(), plain=self._plain)
+        self._are_these: Final = _same_as(list(modules.values()))
         self._spaces: Final = [*spaces]
         self._libraries: Final[list[Space]] = []  # those of them of which something is remembered
         self._strange: Final = [at for at, one in enumerate(modules.values()) if not _is_module(one)]
@@ -183,7 +197,7 @@ class _Found:
 
     def spaces_of(self, modules: list[Any]) -> list[Space]:
         """The names of these modules, if they are those that were searched; else nothing."""
-        if len(self._modules) != len(modules) or self._these != _identity(modules, plain=self._plain):
+        if not self._are_these(modules):
             return []
         spaces = [*self._spaces]
         for at in self._strange if spaces else ():

@@ -86,10 +86,9 @@ class Expecting:
     def judge(self, data: bytes, at: int = 0) -> Difference | None:
         """Compare what the server is about to send, from byte `at` on, with what must come next; None: it is that."""
         steps, index, offset = self._steps, self.index, self.offset
-        if index < 0:
+        if index < 0 or not data or (at and at >= len(data)):
             return None
-        size = len(data)
-        while at < size:
+        while True:
             try:
                 step = steps[index]
             except IndexError:
@@ -104,12 +103,15 @@ class Expecting:
                     index += 1
                     break
                 assert isinstance(what, bytes), "with anything else there is until="
+                size = len(data)
                 end = min(size, at + len(what) - offset)
                 if data[at:end] != what[offset : offset + end - at]:
                     return difference(data[at:], what, offset, index)
                 at, offset = end, offset + end - at
                 if offset == len(what):
                     index, offset = index + 1, 0
+                if at >= size:
+                    break
             elif hears is Hears.FORBIDS:
                 wanted = "nothing" if isinstance(step, ExpectsNothing) else "the end"
                 return Difference(f"{bytes_text(excerpt(data[at:]))} where it expects {wanted}", "", index)
