@@ -522,6 +522,16 @@ def test_the_line_in_json_is_that_of_which_the_text_tells(
     assert abs(told["line"] - line) <= (rule == "busy-loop")
 
 
+@pytest.mark.parametrize(
+    ("code", "headline"), [("3", "3"), ("'bye\\nbye'", "1, and says: bye"), ("[2]", "1, and says: [2]")]
+)
+def test_who_leaves_with_a_word_is_told_as_python_does(code: str, headline: str, command: Any) -> None:
+    Path("leaves.py").write_text(f"import sys\nsys.exit({code})\n")
+    told = json.loads(command("run", "leaves.py", "--format", "json").out)
+    assert told["headline"] == f"the program has left with exit status {headline}"
+    assert told["line"] == 2
+
+
 def test_an_exception_as_json_has_its_type_and_line(command: Any) -> None:
     told = json.loads(command("run", "fetch.py", "--backend", "api:80", "refuse", "--format", "json").out)
     expected = ("exception", "ConnectionRefusedError", "fetch.py", 4, None)

@@ -74,7 +74,8 @@ def _text(error: BaseException) -> str:
         told = told.replace(f'on purpose? allow={{"{error.rule}"}}', f"on purpose? --allow {error.rule}")
         return told.replace(PATIENT, "--watchdog 300")
     if isinstance(error, SystemExit):
-        return f"the program has left with exit status {error.code!r}"
+        said = "" if isinstance(error.code, int) else f", and says: {_said(error.code)}"  # as Python does
+        return f"the program has left with exit status {1 if said else error.code}{said}"
     shown = error.__traceback__
     while shown is not None and runs_it(shown.tb_frame):
         shown = shown.tb_next
@@ -93,14 +94,19 @@ def runs_it(frame: FrameType) -> bool:
 
 def _headline(error: BaseException) -> str:
     if isinstance(error, SystemExit):
-        return _text(error)
-    try:
-        first = str(error).partition("\n")[0]
-    except Exception:  # the program's own, which cannot be shown
-        first = ""
+        return _text(error).partition("\n")[0]
+    first = _said(error).partition("\n")[0]
     if isinstance(error, ScenarioError):
         return first.removeprefix(f"[{error.rule}] ")
     return f"{type(error).__name__}: {first}" if first else type(error).__name__
+
+
+def _said(thing: object) -> str:
+    """The text of something of the program's own; "" if it has none that can be shown."""
+    try:
+        return str(thing)
+    except Exception:
+        return ""
 
 
 def place_of(error: BaseException) -> tuple[str, int] | None:
