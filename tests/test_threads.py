@@ -12,6 +12,7 @@ import faulthandler
 import functools
 import http.client
 import http.server
+import math
 import multiprocessing
 import multiprocessing.dummy
 import multiprocessing.pool
@@ -25,6 +26,8 @@ import socketserver
 import sys
 import threading
 import time
+from decimal import Decimal
+from fractions import Fraction
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -345,6 +348,31 @@ def test_locks_of_a_run_serve_after_it() -> None:
     event.set()
     assert things.get() == 1
     threads[0].join()
+
+
+class Whole:
+    """What Python takes for a number of seconds, and is none."""
+
+    def __index__(self) -> int:
+        return 0
+
+
+@pytest.mark.parametrize("timeout", [0, 0.0, Whole(), -1, -2, Fraction(0), Decimal(0), "1", 1e18, math.nan])
+def test_as_a_timeout_they_take_and_refuse_what_the_real_ones_do(timeout: Any) -> None:
+    def outcome(call: Callable[[], object]) -> object:
+        try:
+            return call()
+        except (queue.Empty, TypeError, ValueError, OverflowError) as error:
+            return type(error), str(error)
+
+    def main() -> list[object]:
+        held = threading.Lock()
+        held.acquire()
+        waits = () if timeout == -1 else (lambda: held.acquire(timeout=timeout),)
+        asks = (lambda: threading.Lock().acquire(True, timeout), lambda: queue.SimpleQueue[int]().get(timeout=timeout))
+        return [outcome(call) for call in (*waits, *asks)]
+
+    assert run(main) == main()
 
 
 # -- pools, and event loops -----------------------------------------------------------------------

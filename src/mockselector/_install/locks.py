@@ -14,8 +14,9 @@ import queue
 import sys
 from _thread import allocate_lock, get_ident
 from collections import deque
+from operator import index
 from types import GenericAlias
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, SupportsIndex
 
 from .._current import current
 from .._judge.holding_up import judge_held_up
@@ -61,6 +62,7 @@ class Lock(Takeable):
         """As `threading.Lock.acquire`."""
         if timeout != -1 or (blocking is not True and blocking is not False):
             allocate_lock().acquire(blocking, timeout)  # it knows which arguments are right
+            timeout = _seconds(timeout)
         if self._real.acquire(False):
             self._holder = here.holder
             return True
@@ -254,6 +256,11 @@ class RLock:
         return f"<{state} _thread.RLock object owner={self._owner} count={self._count} at {hex(id(self))}>"
 
 
+def _seconds(timeout: float | SupportsIndex) -> float:
+    """A number that Python's own locks take; what is none they refuse in these words."""
+    return timeout if isinstance(timeout, (int, float)) else index(timeout)
+
+
 class _Getter(Lock):
     """What a queue keeps of somebody who waits for the next thing in it: let go of when that comes."""
 
@@ -290,8 +297,10 @@ class Queue:
 
     def get(self, block: bool = True, timeout: float | None = None) -> Any:
         """As `queue.SimpleQueue.get`."""
-        if block and timeout is not None and timeout < 0:
-            raise ValueError("'timeout' must be a non-negative number")
+        if block and timeout is not None:
+            timeout = _seconds(timeout)
+            if timeout < 0:
+                raise ValueError("'timeout' must be a non-negative number")
         world = current()
         end = None if timeout is None or world is None else world.clock.now / 1e9 + timeout
         while True:
