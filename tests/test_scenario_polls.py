@@ -228,6 +228,49 @@ def test_who_is_accepted_by_a_loop_that_wakes_by_itself_and_not_registered_is_fo
     assert (3600.0 if waits else 60.0) == net.now
 
 
+def frames(serves_from: int | None) -> Callable[[], None]:
+    """A loop that looks and sleeps, and reads from whom it has accepted some turns later, without a selector."""
+
+    def main() -> None:
+        with selectors.DefaultSelector() as selector, socket.create_server(("localhost", 8888)) as listener:
+            selector.register(listener, IN)
+            clients: dict[socket.socket, int] = {}
+            while True:
+                if selector.select(0):
+                    conn = listener.accept()[0]
+                    conn.setblocking(False)
+                    clients[conn] = 0
+                for conn in [*clients]:
+                    clients[conn] += 1
+                    if serves_from is None or clients[conn] < serves_from:
+                        continue
+                    with contextlib.suppress(BlockingIOError):
+                        data = conn.recv(100)
+                        conn.sendall(data.upper())
+                        if not data:
+                            conn.close()
+                            del clients[conn]
+                time.sleep(0.05)
+
+    return main
+
+
+@pytest.mark.parametrize("turns", [1, 3, 5, 50])
+def test_who_is_served_some_turns_later_by_a_loop_that_sleeps_in_between_is_not_left_alone(turns: int) -> None:
+    with Scenario() as net:
+        net.client().sends(b"hi").expects(b"HI").waits(1).sends(b"ho").expects(b"HO").closes()
+        net.run(frames(turns))
+
+
+@pytest.mark.parametrize("waits", [True, False])
+def test_who_is_never_served_by_one_is_found(waits: bool) -> None:
+    with pytest.raises(ScenarioError) as caught, Scenario() as net:
+        client = net.client().sends(b"hi")
+        (client.expects(b"HI") if waits else client).closes()
+        net.run(frames(None))
+    assert caught.value.rule == "accepted-not-registered"
+
+
 def test_who_is_accepted_and_in_no_list_is_found() -> None:
     def server() -> None:
         with socket.create_server(("127.0.0.1", 0)) as listener:

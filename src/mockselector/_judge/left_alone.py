@@ -1,8 +1,9 @@
-"""Connections that a thread of several has accepted, and left when it went to sleep.
+"""Connections that were accepted, and left by who went to sleep: a thread of several, or a loop that wakes by itself.
 
 Owns which these are, and whether anybody has touched one since. To leave one is right where another thread is to have
-it: it may lie in a queue, and wait for one that is at work. So this judges nothing by itself: that is done when its
-peer has waited in vain, or at the end, and only where no other thread will come to it.
+it (it may lie in a queue, and wait for one that is at work), or the same one comes to it some turns later. So this
+judges nothing by itself: that is done when its peer has waited in vain, or at the end, and only where no other thread
+will come to it.
 """
 
 from __future__ import annotations
@@ -29,7 +30,7 @@ NOTHING: Final = "The server has accepted it, and has done nothing with it since
 
 
 class LeftAlone:
-    """What threads have accepted and left."""
+    """What was accepted and left."""
 
     __slots__ = ("_door", "_left")
 

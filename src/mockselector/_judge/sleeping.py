@@ -55,7 +55,7 @@ class Sleeping:
         self.postponed: Final[dict[str | int, dict[Record, int]]] = {}
         """Likewise, to be judged once the server sleeps in the selector of that name, or the thread of that number."""
         self.left: Final = LeftAlone(door)
-        """What threads have accepted and left, when they went to sleep."""
+        """What was accepted and left by who went to sleep and does not do so for good, or has other threads."""
         self.ended: Final[dict[str, Record]] = {}
         """With whose end read the server went to sleep, by name."""
         self.later: Final[dict[Record, int]] = {}
@@ -132,7 +132,7 @@ class Sleeping:
             if self._selects - self._seen_at.setdefault(record, self._selects) > POLLS_TO_SETTLE:
                 del self.changed[record], self._seen_at[record]
                 watches = tuple(watch for watch in record.watches if watch.name in polled)
-                self._judge_asleep(record, since, watches, "sleep", "time")
+                self._judge_asleep(record, since, watches, "sleep", "time", for_good=False)
 
     def _at_sleep(self, record: Record, watches: tuple[Watch, ...]) -> RuleId | None:
         """The rule in force that a socket breaks if the server goes to sleep in these selectors now."""
