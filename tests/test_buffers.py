@@ -412,6 +412,22 @@ def test_a_server_that_sends_something_else_behind_a_short_send_is_found() -> No
     assert "short-send-lost" == caught.value.rule
 
 
+def test_a_short_send_is_the_cause_of_what_its_peer_misses_when_the_server_has_given_up() -> None:
+    def server() -> None:
+        with socket.create_server(("", 1)) as listener, listener.accept()[0] as sock:
+            sock.settimeout(30)
+            sock.send(b"x" * 1000)
+            sock.recv(100)
+
+    with pytest.raises(ScenarioError, match="client 1 took 100 of 1000 bytes") as caught:
+        with Scenario(buffer=100) as net:
+            net.client().expects(b"x" * 1000).sends(b"thanks").closes()
+            with pytest.raises(TimeoutError):
+                net.run(server)
+    assert "short-send-lost" == caught.value.rule
+    assert "Also:\n    [unmet-expectation] client 1 expects" in str(caught.value)
+
+
 # -- reading -----------------------------------------------------------------------------------------
 
 

@@ -402,6 +402,7 @@ class Monitor:
             if returned:
                 findings += self.leftovers.open_sockets(open_selectors)
             if findings:
+                findings.sort(key=lambda one: one.rule != "short-send-lost")  # the cause of what a peer then misses
                 first = (findings[0].rule, findings[0].socket)
                 also = [one for one in findings[1:] if (one.rule, one.socket) != first]
                 if not self._observes(findings[0], also):
