@@ -47,7 +47,8 @@ class Run:
         self._watchdog: Final = watchdog
         self.settled = False
         """Whether what was found is seen to reach the test."""
-        self._told = False  # whether the test has got the violation, or a note of it
+        self._told = False  # whether the test has got the violation, or a note of it ...
+        self._noted = False  # ... that is, in an exception of the program's
         self.finished = False
         """Whether the end was judged."""
         self._block: Block | None = None  # of a coroutine of the test's
@@ -274,7 +275,7 @@ class Run:
                 add_story(exc_val, world.monitor, world.outcome.scripts())
         finally:
             self.let_go()
-        if self._told and not own:
+        if self._told and not own and not (self._noted and exc_val is None):
             return
         if world.ending.settle(exc_val, own=own, before=before):
             raise RuntimeError(CALLED_DIRECTLY)
@@ -305,10 +306,16 @@ class Run:
         before = world.monitor.violation
         if own and not world.outcome.returned:
             self.finish()
-        self._told = self._told or world.monitor.violation is not None
-        if not world.ending.settle(error, own=own, before=before) and error is not None:
-            add_story(error, world.monitor, world.outcome.scripts())
-            raise error
+        violation = world.monitor.violation
+        self._told = self._told or violation is not None
+        self._noted = violation is not None
+        try:
+            if not world.ending.settle(error, own=own, before=before) and error is not None:
+                add_story(error, world.monitor, world.outcome.scripts())
+                raise error
+        except BaseException as out:
+            self._noted = violation not in (None, out)
+            raise
 
     def finish(self) -> None:
         """Judge the end of the run."""
