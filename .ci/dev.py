@@ -332,15 +332,14 @@ def fix() -> None:
     if words not in ([], ["--golden"]):
         raise FailedError(f"fix takes --golden or nothing, not {' '.join(words)}")
     dev = for_development(pythons())
-    steps = [
+    steps = [Step("golden texts", dev, "-m", "pytest", "-q", *GOLDEN, MOCKSELECTOR_WRITE_GOLDEN="1")] if words else []
+    steps += [  # the pages show golden texts
         Step("page of the rules", dev, "docs/make_rules.py"),
         Step("page of the gallery", dev, "docs/make_gallery.py"),
         Step("links of the README", dev, "docs/make_links.py"),
         Step("ruff check", dev, "-m", "ruff", "check", "--fix"),
         Step("ruff format", dev, "-m", "ruff", "format"),
     ]
-    if words:
-        steps.append(Step("golden texts", dev, "-m", "pytest", "-q", *GOLDEN, MOCKSELECTOR_WRITE_GOLDEN="1"))
     for step in steps:
         step.run()
     finish(steps, [], "what a tool can mend is mended")

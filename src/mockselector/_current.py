@@ -1,7 +1,7 @@
 """Which scenario is under the code that runs, and classes that are one thing in a scenario and another outside of any.
 
 Owns the current world of each thread. Code that has got hold of a stand-in keeps it: outside of a scenario, and in
-other threads, it makes real things.
+threads that are none of its program's, it makes real things.
 """
 
 from __future__ import annotations

@@ -2,7 +2,8 @@
 
 Owns how the two are put together, whatever network is below. The standard library's own text of `SSLSocket` is kept, of
 whatever version: it stands over a socket of ours, to which its every `super()` leads, and what it takes for OpenSSL's
-object is a `Tunnel`. Nobody here imports `ssl` before a program has done so.
+object is a `Tunnel`. Nobody here imports `ssl` before a program has done so. (A `ssl.SSLObject`, by which asyncio
+speaks TLS, has no socket: it is OpenSSL's own, and nothing of it is replaced.)
 """
 
 from __future__ import annotations

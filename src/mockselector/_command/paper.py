@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 COLOURS: Final = (
     (r"(?m)^  In production (?:.|\n)*?(?=\n\n|\Z)", "yellow"),
-    (r"\[[a-z]+(?:-[a-z]+)+\]|\[(?:stuck|deadlock)\]", "bold red"),
+    (r"(?m)(?:^|(?<=^    )|(?<=Error: ))\[[a-z]+(?:-[a-z]+)*\](?= )", "bold red"),
     (r"(?m)^>.*$", "bold"),
     (r"(?m)^  (?:On purpose|on purpose|why)\?.*$", "dim"),
     (r"[\w./\\-]+\.py:\d+", "cyan"),

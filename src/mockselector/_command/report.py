@@ -1,7 +1,7 @@
 """What came of a run: as text, as JSON, or as annotations of a workflow.
 
-Owns the three formats, and which line of the program a finding is shown at. Knows findings and their traces, and
-nothing of how the run was made.
+Owns the three formats, and at which line of the program an exception is shown; at which a finding is, that says itself
+(`ScenarioError.place`). Knows findings and their traces, and nothing of how the run was made.
 """
 
 from __future__ import annotations

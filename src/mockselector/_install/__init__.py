@@ -12,11 +12,11 @@ In reading order; a file imports only from those above it:
     pools.py       pools of threads
     threads.py     what starts a thread, and what waits for one
     polling.py     selectors, and what they are made of
-    guards.py      what a real socket may still do
+    guards.py      `socket.socket` and `ssl.SSLSocket` become ours; what a real socket may still do
     event_loop.py  EventLoop: asyncio's, on which a scenario can be entered
     loops.py       event loops, and loggers
-    stand_ins.py   all of these together
-    open_blocks.py a real listen() while a scenario's block is open
-    searching.py   which names of which modules hold something of that, and what is remembered of it
-    installing.py  putting all that in place, and back
+    stand_ins.py   the list of all that is replaced, from the files above
+    open_blocks.py a real listen() while a scenario's block is open; what may not be around one (gevent, uvloop)
+    searching.py   which names of which modules hold something of the list, and what is remembered of that
+    installing.py  putting the stand-ins there, and back
 """

@@ -1,6 +1,7 @@
-"""What a real socket may do while a scenario is under the code: a pair may talk, all else is refused aloud.
+"""What takes the place of sockets, and what a real one may do meanwhile: a pair may talk, all else is refused aloud.
 
-Owns the guards around the methods of real sockets, of whatever class, and of TLS.
+Owns that `socket.socket` and `ssl.SSLSocket` are those of the scenario, and the guards around the methods of real
+sockets, of whatever class, and of TLS.
 """
 
 from __future__ import annotations

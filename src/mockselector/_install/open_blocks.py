@@ -3,7 +3,8 @@
 Owns the one mistake that no run can see: a server that is called, or started in a thread, instead of
 being given to the scenario. While a block is open, a real `listen()` in its thread, or in a thread
 that was started from there since, is an error that says what to write. Owns, too, the import hook
-that tells `_install` which modules have come. Knows nothing of how a run goes on.
+that tells `_install` which modules have come, and what may not be around a scenario: gevent, eventlet, uvloop. Knows
+nothing of how a run goes on.
 
 Each of these holders, and each run, holds both in place; with the last of them they are taken away.
 """

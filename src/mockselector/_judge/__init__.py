@@ -16,12 +16,12 @@ In reading order; a file imports only from those above it:
     unhandled.py a ledger: what has died of an exception, and only a log tells: [unhandled-exception]
     idling.py   a ledger: calls in vain, and wake-ups about which nothing is done: [busy-loop] in the trace
     short_sends.py a ledger: what a short send() has left to be sent: [short-send-lost], and [used-by-two] after one
-    left_alone.py a ledger: connections that a thread has accepted, and left to sleep: [accepted-not-registered]
+    left_alone.py a ledger: connections that were accepted, and left by who then slept: [accepted-not-registered]
     sleeping.py a ledger: what is judged when the server goes to sleep: [eof-ignored]; which rule, `at_sleep` says
     leftovers.py the end of a run: [undelivered-event], [unclosed-at-exit]; of a list, [leaked-connection]
     monitor.py  the door: everything a server does in strict mode passes here; [close-before-unregister]
     registering.py a call about registration, for every selector: [event-without-interest]
 
 A rule that is judged by a table (`JUDGED`) is judged as its call passes the door. The rules about who acts when, and
-about threads, are judged in `_play`.
+about threads, are judged in `_play`; what a script still holds in the end, `_lists` and `_kernel` say.
 """

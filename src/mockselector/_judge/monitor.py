@@ -1,9 +1,10 @@
 """The door: everything that a server does to a socket or selector in strict mode passes here.
 
 Owns the state of a run (its trace, its sockets, the violation that ended it) and `Monitor.perform`, through which
-every operation goes: look up its cell, refuse or take the step, append a row, return. Check first, then mutate: a
-refused operation changes nothing but the trace. What must be counted or kept until it can be judged is a ledger's:
-`Sleeping`, `ShortSends`, `Idling`. Knows no socket and no selector class: what data a socket has is the socket's
+every operation goes: look up its cell, refuse or take the step, append a row, return. (The plainest reads, sends and
+`select()`s, whose cell is None, write the same row themselves.) Check first, then mutate: a refused operation changes
+nothing but the trace. What must be counted or kept until it can be judged is a ledger's: `Sleeping`, `ShortSends`,
+`Idling`, `Unhandled`. Knows no socket and no selector class: what data a socket has is the socket's
 business, and where events come from the selector's.
 """
 

@@ -1,4 +1,4 @@
-"""What a kernel knows of sockets, and nothing else: no socket class, no script, no time of its own.
+"""What a kernel knows of sockets: no socket class, no peer, no time of its own.
 
 In reading order; a file imports only from those above it:
 

@@ -2,7 +2,7 @@
 
 Owns the one integer clock of a scenario, in nanoseconds from 0, and what `time.monotonic()`,
 `time.time()` and their like say for it. A server may ask for the time in a loop and do nothing
-else, so many questions at one instant are noticed here. Knows nothing of who waits for what.
+else, so whoever counts that is told of each question. Knows nothing of who waits for what.
 """
 
 from __future__ import annotations

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from .real_waits import name_of
+from .strands import name_of
 from .threads import Threads
 
 if TYPE_CHECKING:

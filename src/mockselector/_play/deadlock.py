@@ -1,7 +1,7 @@
 """Threads of which none will ever go on, as each waits for another, or for what nobody will do.
 
-Owns `[deadlock]`. What each thread waits in, who has what it wants, since when, and its own line, the table of threads
-says; when a deadlock is known is for whoever lets time pass to say.
+Owns what `[deadlock]` says. What each thread waits in, who has what it wants, since when, and its own line, the table
+of threads says; that there is one, `threads.py` sees, which lets time pass.
 """
 
 from __future__ import annotations

@@ -13,8 +13,7 @@ from typing import TYPE_CHECKING
 from .._judge.errors import Finding
 from .._judge.tail import in_thread
 from .._judge.trace import WIDTH, caller, place, seconds_text
-from .real_waits import name_of
-from .strands import Kept, Waiter
+from .strands import Kept, Waiter, name_of
 from .thread_table import call_text, name_of_lock, of_the_program, waiting_line
 
 if TYPE_CHECKING:

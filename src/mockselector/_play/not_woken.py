@@ -14,7 +14,7 @@ from weakref import ref
 
 from .._judge.reasons import own_line
 from .._judge.trace import place
-from .real_waits import name_of
+from .strands import name_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, MutableMapping

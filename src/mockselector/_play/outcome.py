@@ -1,7 +1,8 @@
 """What has become of the peers when a program is out, and what is to be said of it.
 
 Owns how the program has left each peer (closed, dropped, left open), the findings about what of the scripts was not
-met, and `[leaked-connection]`, `[unmet-expectation]` and the advice of `[stuck]` in a scenario.
+met: `[leaked-connection]`, `[unmet-expectation]`, and what `[stuck]` says, in a scenario. Owns, too, what is judged of
+a call that has kept others waiting.
 """
 
 from __future__ import annotations

@@ -8,11 +8,12 @@ after runs.
 from __future__ import annotations
 
 import sys
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 from .._ending.watchdog import own_place, stack_of
 from .._judge.trace import shown_path
 from .._text import several
+from .strands import name_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -74,13 +75,6 @@ def left_behind(course: Run, strand: Strand) -> None:
     """The program is out, and one of its threads does not end, whatever was tried: nobody waits for it any more."""
     text = f"{_standing(strand)} waits in a call that is none of the scenario's, and is left behind"
     course.monitor.fails(NotImplementedError(f"{text}. Replace what calls it in the test"))
-
-
-def name_of(strand: Strand) -> str:
-    """What a thread is called."""
-    threading: Any = sys.modules.get("threading")  # Any: of whoever uses it
-    thread: Any = None if threading is None else threading._active.get(strand.ident)
-    return f"thread {strand.serial}" if thread is None else str(thread.name)
 
 
 def _standing(strand: Strand) -> str:

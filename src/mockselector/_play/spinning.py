@@ -1,7 +1,8 @@
 """A server that never waits: how long that goes on, and how it sees time pass all the same.
 
 Owns what is counted of a server that only looks (at the clock, at what is ready) or only calls, and since when; and
-`[busy-loop]` for `select()`s that return without end, and for calls without end.
+`[busy-loop]` for `select()`s that return without end, for calls without end, and for a turn that takes too long in real
+time.
 """
 
 from __future__ import annotations

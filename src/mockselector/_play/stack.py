@@ -2,7 +2,7 @@
 
 Owns what differs between the networks that a scenario may have: what sockets and selectors are made of, how a peer
 comes to its end of a connection, when all that was sent has arrived, and what is closed at the end. A world is given
-one, and knows nothing else of its network.
+one. (Its numbers, names and listeners are `_kernel.network`'s, whatever carries the bytes.)
 """
 
 from __future__ import annotations

@@ -190,6 +190,13 @@ class Strand:
         self.wait, self.done, self.on, self.deadline, self.call, self.since = state
 
 
+def name_of(strand: Strand) -> str:
+    """What a thread is called."""
+    threading: Any = sys.modules.get("threading")  # Any: of whoever uses it
+    thread: Any = None if threading is None else threading._active.get(strand.ident)
+    return f"thread {strand.serial}" if thread is None else str(thread.name)
+
+
 class _Bootstrap:
     """The function of a thread of the system; called what the program's own is, where that is told."""
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 from bisect import bisect_right
 from typing import TYPE_CHECKING, Final, NamedTuple
 
-from .real_waits import name_of
+from .strands import name_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

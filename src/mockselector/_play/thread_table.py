@@ -18,8 +18,7 @@ from .._ending.watchdog import own_place, stack_of
 from .._judge.trace import outwards, seconds_text, shown_path
 from .._text import several, shown
 from .._whose import INSIDE
-from .real_waits import name_of
-from .strands import Holder, Standing, Takeable
+from .strands import Holder, Standing, Takeable, name_of
 from .tables import Table
 from .turns import Turns
 

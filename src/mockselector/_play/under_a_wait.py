@@ -10,7 +10,7 @@ from _thread import get_ident
 from typing import TYPE_CHECKING
 
 from .._judge.errors import Finding
-from .real_waits import name_of
+from .strands import name_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

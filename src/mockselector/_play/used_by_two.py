@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Literal, TypeVar
 from .._judge.rules import InUse
 from .._judge.tail import in_thread
 from .._judge.trace import caller, place, seconds_text
-from .real_waits import name_of
+from .strands import name_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -1,10 +1,10 @@
 """The world around a server in a scenario: how a run goes on, and how it ends.
 
 Owns the course of a run: when peers act and time goes on while the server waits, and when it is over. Peers act only
-while the server waits (in `select()`, `sleep()` or a blocking call), in order of creation, each until it must wait
-itself; time moves only when nothing else can happen, to the next moment at which something will. Knows its parts
-(turns, dialling, spinning, what is dropped, the outcome), the network and the monitor; knows no socket class, no
-selector class, and nothing of how they are put under a server.
+while the server waits (in `select()`, `sleep()` or a blocking call), in order of creation or as `_choices` decides,
+each until it must wait itself; time moves only when nothing else can happen, to the next moment at which something
+will. Knows its parts, each a file of this folder, the network and the monitor; knows no socket class, no selector
+class, and nothing of how they are put under a server.
 """
 
 from __future__ import annotations

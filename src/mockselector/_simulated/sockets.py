@@ -2,7 +2,7 @@
 
 Owns `SimSocket`, a thin shell: its data comes from the simulated network, its waiting is the world's, and its every
 step passes the `Monitor`. Owns, too, `Socket`, which `_install` puts in the place of `socket.socket`: outside of a
-scenario, and in other threads, it makes real sockets.
+scenario, and in threads that are none of its program's, it makes real sockets.
 """
 
 # A socket of ours has plain attributes where the real one has properties.
