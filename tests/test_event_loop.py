@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import importlib.util
+import logging
 import os
 import selectors
 import socket
@@ -606,3 +607,22 @@ def test_a_loop_that_is_closed_takes_the_scenario_with_it() -> None:
     assert time.sleep is before
     loop.set_exception_handler(says_nothing)  # that it is pending is so
     task.get_coro().close()
+
+
+def test_in_debug_mode_nobody_is_told_that_a_scenario_took_as_long_as_the_two_clocks_are_apart(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    async def main() -> None:
+        for _ in range(2):
+            async with Scenario():
+                await asyncio.sleep(5)
+            await asyncio.sleep(0)
+        loop = asyncio.get_running_loop()
+        assert loop.slow_callback_duration == 1e6
+
+    loop = EventLoop()
+    loop.set_debug(True)
+    loop.slow_callback_duration = 1e6
+    with contextlib.closing(loop), caplog.at_level(logging.WARNING):
+        loop.run_until_complete(main())
+    assert [] == caplog.messages

@@ -8,8 +8,10 @@ of an `async with Scenario()` when the run is over, or has failed. Imported only
 from __future__ import annotations
 
 import asyncio
+import math
 import selectors
 import time
+from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
 from .._current import current
@@ -95,6 +97,8 @@ def _leaves(loop: EventLoop) -> None:
         loop._world = None
         let_go(loop)
         loop._switch.turns_back()
+        if loop.get_debug():
+            loop._switch.excuses(loop)
 
 
 class Switch(selectors.BaseSelector):
@@ -104,6 +108,13 @@ class Switch(selectors.BaseSelector):
         self._real: selectors.BaseSelector = REAL_SELECTORS["DefaultSelector"]()
         self._now: selectors.BaseSelector = self._real
         self._block: Block | None = None
+        self._excused: Callable[[], object] | None = None
+
+    def excuses(self, loop: EventLoop) -> None:
+        """What runs now on a loop in debug mode has begun in another time: it is not told that it took so long."""
+        if self._excused is None:
+            self._excused = partial(setattr, loop, "slow_callback_duration", loop.slow_callback_duration)
+            loop.slow_callback_duration = math.inf
 
     def turns_to(self, other: selectors.BaseSelector, block: Block) -> None:
         """From now on it is another one; real descriptors go on being watched."""
@@ -130,6 +141,9 @@ class Switch(selectors.BaseSelector):
 
     def select(self, timeout: float | None = None) -> list[tuple[SelectorKey, int]]:
         """As `selectors.BaseSelector.select`."""
+        if self._excused is not None:
+            self._excused()
+            self._excused = None
         if self._block is None:
             return self._now.select(timeout)
         return self._block.select(self._now, timeout)
