@@ -24,7 +24,7 @@ from mockselector import EventLoop, Scenario, ScenarioError
 from scenario_servers import DB, PORT, headline
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Coroutine
+    from collections.abc import AsyncIterator, Callable, Coroutine
 
     Test = Callable[[], Coroutine[Any, Any, Any]]
 
@@ -626,3 +626,70 @@ def test_in_debug_mode_nobody_is_told_that_a_scenario_took_as_long_as_the_two_cl
     with contextlib.closing(loop), caplog.at_level(logging.WARNING):
         loop.run_until_complete(main())
     assert [] == caplog.messages
+
+
+# -- a fixture that holds the block, in a task of its own, as pytest-asyncio runs them ---------------
+
+
+async def fixture() -> AsyncIterator[Scenario]:
+    async with Scenario() as net:
+        yield net
+
+
+def in_a_fixture(test: Callable[[Scenario], Coroutine[Any, Any, object]]) -> tuple[object, BaseException | None]:
+    """What the test raises, or else returns; and what its fixture then raises."""
+    loop, made = EventLoop(), fixture()
+    outcome: object = None
+    left: BaseException | None = None
+    with contextlib.closing(loop):
+        net = loop.run_until_complete(anext(made))
+        try:
+            outcome = loop.run_until_complete(test(net))
+        except (Exception, asyncio.CancelledError) as error:
+            outcome = error
+        try:
+            loop.run_until_complete(anext(made, None))
+        except Exception as error:
+            left = error
+        loop.run_until_complete(loop.shutdown_asyncgens())
+    return outcome, left
+
+
+def test_a_test_that_serves_for_ever_is_ended_by_the_scripts_of_its_fixture() -> None:
+    async def test(net: Scenario) -> None:
+        hello(net)
+        await serve()
+
+    assert in_a_fixture(test) == (None, None)
+
+
+def test_what_is_found_is_told_by_the_test_and_not_again_by_its_fixture() -> None:
+    async def test(net: Scenario) -> None:
+        net.client().sends(b"hi\n").expects(b"HO\n")
+        await serve()
+
+    outcome, left = in_a_fixture(test)
+    assert isinstance(outcome, ScenarioError)
+    assert (outcome.rule, left) == ("unexpected-send", None)
+
+
+def test_what_is_left_in_the_end_its_fixture_tells() -> None:
+    async def test(net: Scenario) -> None:
+        net.client().sends(b"hi\n").expects(b"HI\n").expects(b"ho")
+
+    outcome, left = in_a_fixture(test)
+    assert outcome is None
+    assert isinstance(left, ScenarioError)
+    assert left.rule == "unmet-expectation"
+
+
+def test_its_own_failure_and_its_own_cancellation_come_out_of_the_test() -> None:
+    async def cancels(_: Scenario) -> None:
+        raise asyncio.CancelledError
+
+    async def fails(_: Scenario) -> None:
+        raise KeyError("own")
+
+    for test, kind in ((cancels, asyncio.CancelledError), (fails, KeyError)):
+        outcome, left = in_a_fixture(test)
+        assert (type(outcome), left) == (kind, None)

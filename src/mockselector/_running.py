@@ -190,7 +190,7 @@ class Run:
 
         self._check_open()
         world = self._world
-        self._block = Block(world, self._is_own, self.let_go)
+        self._block = Block(world, self._is_own, self.let_go, self._tells)
         try:
             world.monitor.witness.begins()
             world.monitor.witness.outer_loop = 0  # it is the program's
@@ -225,6 +225,13 @@ class Run:
         if came is not None and came is not error:
             raise came
         return came is None
+
+    def _tells(self) -> None:
+        """The test is over before its block is left, by another task: raise what was found."""
+        violation = self._world.monitor.violation
+        if violation is not None:
+            self._told = True
+            raise violation
 
     def _goes(self) -> None:
         """The scenario is taken away from under the loop."""

@@ -22,11 +22,14 @@ from .._simulated.kinds import default_selector
 from .._system import FIRST_NUMBER, REAL_SELECTORS
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Mapping
+    from collections.abc import Awaitable, Callable, Generator, Mapping
     from contextvars import Context
     from selectors import SelectorKey
+    from typing import TypeVar
 
     from .._play.world import World
+
+    T = TypeVar("T")
 
 __tracebackhide__ = True  # pytest: end tracebacks at the server's own line
 
@@ -74,6 +77,21 @@ class EventLoop(asyncio.SelectorEventLoop):
             return world.clock.monotonic()
         return self._answer
 
+    def run_until_complete(self, future: Generator[Any, None, T] | Awaitable[T]) -> T:  # Any: as `asyncio`
+        """As `asyncio.BaseEventLoop.run_until_complete`.
+
+        None where a scenario that another task has entered, as that of a fixture, is over and has cancelled this one;
+        or what was found is raised.
+        """
+        try:
+            return super().run_until_complete(future)
+        except asyncio.CancelledError:
+            block = None if self._switch is None else self._switch.block
+            if block is None or not block.is_cut_off:
+                raise
+            block.tells()
+            return None  # type: ignore[return-value]  # pyright: ignore[reportReturnType]  # a test returns nothing else
+
     def call_soon_threadsafe(  # type: ignore[override]  # Python 3.10 has no words for its type parameters
         self, callback: Callable[..., object], *args: Any, context: Context | None = None
     ) -> Any:  # Any: of whatever callback
@@ -107,7 +125,7 @@ class Switch(selectors.BaseSelector):
     def __init__(self) -> None:
         self._real: selectors.BaseSelector = REAL_SELECTORS["DefaultSelector"]()
         self._now: selectors.BaseSelector = self._real
-        self._block: Block | None = None
+        self.block: Block | None = None
         self._excused: Callable[[], object] | None = None
 
     def excuses(self, loop: EventLoop) -> None:
@@ -123,13 +141,13 @@ class Switch(selectors.BaseSelector):
             other.register(key.fileobj, key.events, key.data)
         if len(keys) == 1:
             _hears_of_real(other)
-        self._now, self._block = other, block
+        self._now, self.block = other, block
 
     def turns_back(self) -> None:
         """It is the real one again, with the real descriptors that are watched by now. Does nothing if it is."""
         if self._now is self._real:
             return
-        other, self._now, self._block = self._now, self._real, None
+        other, self._now, self.block = self._now, self._real, None
         left = {key.fd: key for key in other.get_map().values() if key.fd < FIRST_NUMBER}
         for key in [*self._real.get_map().values()]:
             if key.fd not in left:
@@ -144,9 +162,9 @@ class Switch(selectors.BaseSelector):
         if self._excused is not None:
             self._excused()
             self._excused = None
-        if self._block is None:
+        if self.block is None:
             return self._now.select(timeout)
-        return self._block.select(self._now, timeout)
+        return self.block.select(self._now, timeout)
 
     def register(self, fileobj: Any, events: int, data: Any = None) -> SelectorKey:  # Any: as `selectors`
         """As `selectors.BaseSelector.register`."""
@@ -166,8 +184,8 @@ class Switch(selectors.BaseSelector):
 
     def close(self) -> None:
         """As `selectors.BaseSelector.close`."""
-        if self._block is not None:  # of a task that was lost: an interrupt came before its loop had it on the list
-            self._block.gives_up()
+        if self.block is not None:  # of a task that was lost: an interrupt came before its loop had it on the list
+            self.block.gives_up()
         self.turns_back()
         self._real.close()
 
@@ -175,13 +193,20 @@ class Switch(selectors.BaseSelector):
 class Block:
     """The block of one `async with Scenario()`: the test's own coroutine is what is run."""
 
-    def __init__(self, world: World, is_own: Callable[[BaseException], bool], gives_up: Callable[[], object]) -> None:
+    def __init__(
+        self,
+        world: World,
+        is_own: Callable[[BaseException], bool],
+        gives_up: Callable[[], object],
+        tells: Callable[[], object],
+    ) -> None:
         loop = running_loop()
         task = asyncio.current_task()
         assert task is not None
         self._world: Final = world
         self._is_own: Final = is_own
         self.gives_up: Final = gives_up
+        self.tells: Final = tells
         self._loop: Final = loop
         self._task: Final = task
         self._before: Final[set[object]] = {*asyncio.all_tasks(loop)}
@@ -214,12 +239,18 @@ class Block:
             self._over.set_result(None)
         if self._inside or self._cancelled:
             self._cancelled += 1
-            self._task.cancel()
+            task = self._world.stopping.mains[-1][0] if self._task.done() else self._task
+            task.cancel()
 
     @property
     def is_over(self) -> bool:
         """Whether the run has come to its end, or has failed."""
         return self._over.done()
+
+    @property
+    def is_cut_off(self) -> bool:
+        """Whether it is over for a task that has not entered it: who has is done, and another one will leave it."""
+        return self._task.done() and (self.is_over or self._world.stopping.cancelled)
 
     async def leaves(self, error: BaseException | None) -> BaseException | None:
         """Its code is out: let the scripts come to their end, then cancel what was begun in it.
@@ -234,6 +265,7 @@ class Block:
             world.termination.is_left = True
             error = await self._unless_cancelled(self._over)
         others = self._before.union(main for main, _ in world.stopping.mains)
+        others.add(asyncio.current_task())  # another one than has entered it, where it is a fixture's
         tasks = [one for one in asyncio.all_tasks(self._loop) if one not in others]
         for task in tasks:
             task.cancel()
