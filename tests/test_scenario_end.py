@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import gc
 import selectors
 import socket
@@ -75,6 +76,24 @@ def test_without_any_peer_a_run_goes_on_until_patience_is_at_its_end() -> None:
     with pytest.raises(ScenarioError, match=headline(text, "stuck")), net:
         net.run(echo)
     assert net.now == 3600.0
+
+
+def test_who_would_come_to_its_clients_later_is_told_of_the_grace() -> None:
+    def serves_slowly() -> None:
+        with socket.create_server(("", PORT)) as listener:
+            while True:
+                with listener.accept()[0] as client:
+                    client.recv(10)
+                time.sleep(120)
+
+    for grace in (60, 180):
+        with contextlib.ExitStack() as stack:
+            if grace == 60:
+                stack.enter_context(pytest.raises(ScenarioError, match=r"(?s)2 is left.*grace=.*to accept it later"))
+            net = stack.enter_context(Scenario(grace=grace))
+            for _ in range(2):
+                net.client().sends(b"x").closes()
+            net.run(serves_slowly)
 
 
 def test_a_connection_that_is_closed_in_the_grace_is_not_leaked() -> None:

@@ -182,6 +182,31 @@ def test_verify_judges_the_end() -> None:
         net.verify()
 
 
+def gives_up() -> None:
+    with socket.create_server(("", PORT)) as listener, listener.accept()[0] as client:
+        client.settimeout(30)
+        client.send(b"x" * 1000)
+        client.recv(100)
+
+
+@pytest.mark.parametrize("asks", [True, False])
+def test_what_was_found_while_an_expected_exception_was_on_its_way_is_told_once_more_and_once_only(asks: bool) -> None:
+    found: list[BaseException] = []
+    net = Scenario(buffer=100)
+    try:
+        with net:
+            net.client().expects(b"x" * 1000)
+            with pytest.raises(TimeoutError):
+                net.run(gives_up)
+            if asks:
+                with pytest.raises(ScenarioError) as caught:
+                    net.verify()
+                found.append(caught.value)
+    except ScenarioError as error:
+        found.append(error)
+    assert [str(error).partition("]")[0] for error in found] == ["[short-send-lost"]
+
+
 def test_verify_is_silent_when_all_is_well() -> None:
     net = Scenario()
     hello(net)

@@ -203,6 +203,7 @@ class Run:
             opened(world)
         except BaseException:
             self._goes()
+            world.comes_back()
             self._block.close()
             closed(world)
             raise
@@ -218,6 +219,7 @@ class Run:
             world.outcome.returned = returned and not block.is_over
         finally:
             self._goes()
+            world.comes_back()
             block.close()
         if came is not None and self._is_own(came):
             came = None
@@ -227,28 +229,25 @@ class Run:
         return came is None
 
     def _tells(self) -> None:
-        """The test is over before its block is left, by another task: raise what was found."""
+        """Raise what was found."""
         violation = self._world.monitor.violation
         if violation is not None:
-            self._told = True
+            self._told, self._noted = True, False
             raise violation
 
     def _goes(self) -> None:
-        """The scenario is taken away from under the loop."""
+        """The scenario is taken away from under what it was put."""
         end_threads(self._world)
         if self._watch is not None:
             self._watch.end()
         for under in self.blocks:
             under.close()
-        self._world.comes_back()
 
     def verify(self) -> None:
         """Judge the end, and raise the violation if there is one."""
         self.finish()
         self.settled = True
-        if self._world.monitor.violation is not None:
-            self._told = True
-            raise self._world.monitor.violation
+        self._tells()
 
     def drop(self) -> None:
         """Nothing refers to the scenario any more: what nobody has seen is told by a warning."""
@@ -290,13 +289,9 @@ class Run:
     def let_go(self) -> None:
         """Leave nothing behind; does nothing when that is done."""
         world = self._world
-        end_threads(world)
+        self._goes()
         closed(world)
-        if self._watch is not None:
-            self._watch.end()
         world.ending.left()
-        for block in self.blocks:
-            block.close()
         world.monitor.finished = True
         world.release()
 
@@ -315,7 +310,6 @@ class Run:
             self.finish()
         violation = world.monitor.violation
         self._told = self._told or violation is not None
-        self._noted = violation is not None
         try:
             if not world.ending.settle(error, own=own, before=before) and error is not None:
                 add_story(error, world.monitor, world.outcome.scripts())

@@ -30,6 +30,12 @@ DROPPED: Final = (
     " production."
 )
 
+IN_TIME: Final = (
+    "After the last step of its scripts a run goes on for as long as grace= says (60 s, if it does not); a server that"
+    " is right to {} it later needs more."
+)
+"""What a server may say that was ended, and has not returned."""
+
 _OF_NO_PEER: Final = ("new", "bound", "listening")
 """Phases of a socket without another end."""
 
@@ -64,6 +70,8 @@ class Leftovers:
             left = record.script._leftover() if record.script is not None else None
             if left is not None and record.script is not None and record.phase not in LOST:
                 fields, note = record.script._about_left(record.name)
+                if not note and not gone and self._door.level_triggered:
+                    note = IN_TIME.format("accept" if left[0] == "unaccepted-connection" else "read")
                 yield from self._if_in_force(left[0], record, {"left": left[1], **fields}, note=note)
 
     def open_sockets(self, open_selectors: Collection[str]) -> Iterator[Finding]:

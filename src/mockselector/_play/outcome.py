@@ -12,6 +12,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Final
 
 from .._judge.errors import Finding
+from .._judge.leftovers import IN_TIME
 from .._judge.rules import GONE
 from .._judge.standing import standing
 from .._judge.trace import WIDTH, seconds_text
@@ -59,11 +60,6 @@ HANGS: Final = "the peer hangs until it gives up, and the {} does not know."
 SCRIPTS: Final = 2
 """How many scripts are shown with an exception of the server's own."""
 
-
-IN_TIME: Final = (
-    "After the last step of its scripts a run goes on for as long as grace= says (60 s, if it does not); a server that"
-    " is right to close it later needs more."
-)
 
 NEVER_RUN: Final = "The server has made no call in this scenario. Was it run, by net.run(...)?"
 RETURNED: Final = "What was run has made no call in this scenario. Does it start the server, or only make it?"
@@ -312,7 +308,7 @@ class Outcome:
                 Finding("unmet-expectation", peer.name, fields, note=note, block=block, made=peer.place(), at_end=True)
             )
         found += [
-            Finding("leaked-connection", record.name, note="" if self.returned else IN_TIME)
+            Finding("leaked-connection", record.name, note="" if self.returned else IN_TIME.format("close"))
             for record in self._records.values()
             if record.name in self.leaked
             and not (self.returned and record.phase in GONE and not record.dropped)
