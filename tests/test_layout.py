@@ -22,7 +22,7 @@ PACKAGE = Path(mockselector.__file__).parent
 FILES = sorted(PACKAGE.rglob("*.py"))
 FOLDERS = ["", *sorted(path.parent.name for path in PACKAGE.glob("*/__init__.py"))]
 CODE = [path for path in FILES if path.name != "__init__.py"]
-WINGS = {"_lists"}, {"_kernel", "_play", "_current", "_loopback", "_simulated", "_install"}
+WINGS = {"_lists"}, {"_kernel", "_play", "_threads", "_world", "_current", "_loopback", "_simulated", "_install"}
 """Event lists, and scenarios."""
 
 Importing: TypeAlias = tuple[str, ...]

@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from mockselector import Receives, Resets, Scenario, Sends
-from mockselector._play.who_waits import GOES_ON
+from mockselector._threads.who_waits import GOES_ON
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

@@ -10,7 +10,7 @@ import pytest
 
 import thread_mistakes
 from mockselector import Scenario, ScenarioError
-from mockselector._play.who_waits import GOES_ON
+from mockselector._threads.who_waits import GOES_ON
 from thread_mistakes import MISTAKES, Mistake, Program
 
 if TYPE_CHECKING:

@@ -34,13 +34,13 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from mockselector import EventLoop, Scenario, ScenarioError
-from mockselector._play.who_waits import WhoWaits
+from mockselector._threads.who_waits import WhoWaits
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from types import FrameType
 
-    from mockselector._play.strands import Strand
+    from mockselector._threads.strands import Strand
 
 FIRST = 1000.0
 """What time.monotonic() says when a scenario begins."""
@@ -138,7 +138,7 @@ def test_one_that_starts_threads_without_end_is_refused_as_by_a_system(monkeypat
                 start(lambda: time.sleep(1))
         return threading.active_count()
 
-    monkeypatch.setattr("mockselector._play.threads.MOST", 20)
+    monkeypatch.setattr("mockselector._threads.threads.MOST", 20)
     assert run(main) == 21
 
 

@@ -36,7 +36,9 @@ name: `help(mockselector.Scenario)` and so on.
 #     _lists/       MockSelector, MockSocket, ListenSocket: what plays lists
 #     selector.py   the same three under their path of 0.2.3
 #     _kernel/      what a kernel knows of sockets: connections, listeners, addresses, readiness
-#     _play/        peers and their steps, time, and the world around a server
+#     _play/        peers and their steps, time, and who goes on when
+#     _threads/     the threads of a program
+#     _world/       all of that around one program: how a run goes on and ends
 #     _current.py   which scenario is under the code that runs
 #     _tls.py       ssl.SSLSocket over a socket of ours, with OpenSSL in memory
 #     _loopback/    the same peers over real sockets
@@ -83,10 +85,10 @@ if TYPE_CHECKING:
         Step,
         Waits,
     )
-    from ._play.thread_table import ThreadRow, ThreadTable
     from ._scenario import Scenario
     from ._show.timeline import Timeline
     from ._testing.cases import ScenarioTestCase, simulated
+    from ._threads.thread_table import ThreadRow, ThreadTable
     from .selector import ListenSocket, MockSelector, MockSocket
 
     __version__: str
@@ -148,8 +150,8 @@ _LATER = {
     "simulated": "_testing.cases",
     "SocketRow": "_play.netstat",
     "SocketTable": "_play.netstat",
-    "ThreadRow": "_play.thread_table",
-    "ThreadTable": "_play.thread_table",
+    "ThreadRow": "_threads.thread_table",
+    "ThreadTable": "_threads.thread_table",
     "Timeline": "_show.timeline",
 }
 

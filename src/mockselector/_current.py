@@ -11,7 +11,7 @@ from abc import ABCMeta
 from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
-    from ._play.world import World
+    from ._world.world import World
 
 BEFORE: Final = (
     "It was made before the scenario began: make it in the function that is run, or inside of"

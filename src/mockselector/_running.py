@@ -19,15 +19,15 @@ from ._install.installing import Installed
 from ._install.loops import tidy
 from ._install.open_blocks import check_surroundings, closed, opened
 from ._install.threads import end_threads, wait_for_threads
-from ._play.crew import running_thread
-from ._play.real_waits import judge
+from ._threads.crew import running_thread
+from ._threads.real_waits import judge
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from typing import TypeVar
 
     from ._install.event_loop import Block
-    from ._play.world import World
+    from ._world.world import World
 
     R = TypeVar("R")
 

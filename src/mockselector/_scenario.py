@@ -21,20 +21,20 @@ from ._judge.trace import caller, place
 from ._kernel.addresses import AF_UNIX, ANY
 from ._loopback.stack import LoopbackStack, require_loopback
 from ._play.clock import DATE, nanoseconds
-from ._play.crew import threads_table
 from ._play.dialling import BUFFER
 from ._play.peer import Peer, checked_steps
 from ._play.player import Endpoint, Player, check_side
 from ._play.script import Script
-from ._play.stack import SimulatedStack
 from ._play.steps import StartsTls, require_function, require_name, require_seconds, require_size
-from ._play.world import World
 from ._program import program
 from ._running import Run
 from ._simulated.kinds import default_selector
 from ._simulated.sockets import make
 from ._text import value_text
+from ._threads.crew import threads_table
 from ._whose import whose
+from ._world.stack import SimulatedStack
+from ._world.world import World
 
 if TYPE_CHECKING:
     import selectors
@@ -51,9 +51,9 @@ if TYPE_CHECKING:
     from ._judge.trace import Trace
     from ._play.netstat import SocketTable
     from ._play.steps import Step
-    from ._play.thread_table import ThreadTable
     from ._show.timeline import Timeline
     from ._system import Address
+    from ._threads.thread_table import ThreadTable
 
     P = ParamSpec("P")
     R = TypeVar("R")

@@ -20,7 +20,7 @@ from .doors import named
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from .._play.world import World
+    from .._world.world import World
     from .doors import Late, Method, Pair
 
 __tracebackhide__ = True  # pytest: end tracebacks at the server's own line

@@ -22,7 +22,7 @@ from .doors import class_door, named
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
-    from .._play.world import World
+    from .._world.world import World
     from .doors import Late, Method, Pair
 
 try:

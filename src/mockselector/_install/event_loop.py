@@ -17,9 +17,9 @@ from typing import TYPE_CHECKING, Any, Final
 from .._current import current
 from .._ending.ending import PATIENCE
 from .._play.clock import AT_ONE_INSTANT, MONOTONIC, SECOND
-from .._play.not_woken import let_go
 from .._simulated.kinds import default_selector
 from .._system import FIRST_NUMBER, REAL_SELECTORS
+from .._threads.not_woken import let_go
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Generator, Mapping
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from selectors import SelectorKey
     from typing import TypeVar
 
-    from .._play.world import World
+    from .._world.world import World
 
     T = TypeVar("T")
 

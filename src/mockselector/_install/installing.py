@@ -20,7 +20,7 @@ from .searching import Names, Places, tidy_homes
 from .stand_ins import LATE, in_classes, in_late_classes
 
 if TYPE_CHECKING:
-    from .._play.world import World
+    from .._world.world import World
     from .doors import Method
 
 __tracebackhide__ = True  # pytest: end tracebacks at the server's own line

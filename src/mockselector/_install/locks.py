@@ -20,16 +20,16 @@ from typing import TYPE_CHECKING, Any, Final, SupportsIndex
 
 from .._current import current
 from .._judge.holding_up import judge_held_up
-from .._play.kept_locks import keeps
-from .._play.locked import parks
-from .._play.strands import Takeable, Waiter, here
+from .._threads.kept_locks import keeps
+from .._threads.locked import parks
+from .._threads.strands import Takeable, Waiter, here
 from .doors import DoorType, named
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from .._play.strands import Holder
-    from .._play.world import World
+    from .._threads.strands import Holder
+    from .._world.world import World
     from .doors import Pair
 
 __tracebackhide__ = True  # pytest: end tracebacks at the server's own line

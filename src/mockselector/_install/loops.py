@@ -13,8 +13,8 @@ from .._current import current
 from .._ending.ending import EndException, trim
 from .._judge.standing import ages, mains, name_of, suspended_tasks
 from .._judge.unhandled import ASYNCIO, SOCKETSERVER
-from .._play.not_woken import let_go, listen
 from .._system import number_of
+from .._threads.not_woken import let_go, listen
 from .._whose import whose
 from .doors import class_door, refused_method
 from .pools import InOrder
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from .._judge.records import Record
-    from .._play.world import World
+    from .._world.world import World
     from .doors import Late, Method
 
 __tracebackhide__ = True  # pytest: end tracebacks at the server's own line

@@ -16,7 +16,7 @@ from .._kernel.addresses import LOOPBACK, is_literal
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from .._play.world import World
+    from .._world.world import World
     from .doors import Pair
 
 __tracebackhide__ = True  # pytest: end tracebacks at the server's own line

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from importlib.machinery import ModuleSpec
     from types import FrameType, ModuleType
 
-    from .._play.world import World
+    from .._world.world import World
     from .doors import Method
 
 __tracebackhide__ = True  # pytest: end tracebacks at the server's own line

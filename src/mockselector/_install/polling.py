@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
     from typing import NoReturn
 
-    from .._play.world import World
+    from .._world.world import World
     from .doors import Method, Pair
 
 __tracebackhide__ = True  # pytest: end tracebacks at the server's own line

@@ -23,8 +23,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
     from types import ModuleType
 
-    from .._play.threads import Threads
-    from .._play.world import World
+    from .._threads.threads import Threads
+    from .._world.world import World
     from .doors import Late, Method
 
 __tracebackhide__ = True  # pytest: end tracebacks at the server's own line

@@ -19,7 +19,7 @@ from .doors import for_a_tool, named, refusing
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
-    from .._play.world import World
+    from .._world.world import World
     from .doors import Pair
 
 __tracebackhide__ = True  # pytest: end tracebacks at the server's own line

@@ -1,7 +1,7 @@
 """What starts a thread, and what waits for one; what forks, or starts a worker, is refused.
 
 Owns that the threads of a program are its scenario's: how one begins and ends for the program that has started it,
-what is seen of it afterwards, and what is waited for at the end of a run. Which of them runs is `_play/threads.py`'s
+what is seen of it afterwards, and what is waited for at the end of a run. Which of them runs is `_threads/threads.py`'s
 business, what they wait for each other with is in `locks`.
 """
 
@@ -18,9 +18,9 @@ from typing import TYPE_CHECKING, Any, Final
 from .._current import current, enter, is_alone, leave
 from .._ending.ending import EndException
 from .._judge.errors import ScenarioError
-from .._play.not_woken import watch
-from .._play.threads import Threads
 from .._text import shown
+from .._threads.not_woken import watch
+from .._threads.threads import Threads
 from .._whose import whose
 from . import pools
 from .doors import for_a_tool, named
@@ -30,8 +30,8 @@ from .processes import NOT_SIMULATED, process_stand_in
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
-    from .._play.strands import Strand
-    from .._play.world import World
+    from .._threads.strands import Strand
+    from .._world.world import World
     from .doors import Late, Method, Pair
 
 __tracebackhide__ = True  # pytest: end tracebacks at the server's own line

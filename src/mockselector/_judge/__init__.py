@@ -23,5 +23,5 @@ In reading order; a file imports only from those above it:
     registering.py a call about registration, for every selector: [event-without-interest]
 
 A rule that is judged by a table (`JUDGED`) is judged as its call passes the door. The rules about who acts when, and
-about threads, are judged in `_play`; what a script still holds in the end, `_lists` and `_kernel` say.
+about threads, are judged from `_play` to `_world`; what a script still holds in the end, `_lists` and `_kernel` say.
 """

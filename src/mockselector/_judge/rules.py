@@ -654,17 +654,17 @@ JUDGED: Final[Mapping[RuleId, tuple[str, ...]]] = {
     "blocking-read": ("LIFE",),
     "blocking-send": ("LIFE",),
     "send-without-room": ("LIFE",),
-    "closed-under-a-wait": ("_play/under_a_wait",),
-    "used-by-two": ("_play/used_by_two", "_judge/short_sends"),  # in a call that waits; after a short send()
-    "lock-held-while-waiting": ("_play/kept_locks",),
-    "deadlock": ("_play/deadlock",),
-    "stuck": ("_play/outcome",),
+    "closed-under-a-wait": ("_threads/under_a_wait",),
+    "used-by-two": ("_threads/used_by_two", "_judge/short_sends"),  # in a call that waits; after a short send()
+    "lock-held-while-waiting": ("_threads/kept_locks",),
+    "deadlock": ("_threads/deadlock",),
+    "stuck": ("_world/outcome",),
     "unread-data": ("_lists/mock_socket", "_kernel/descriptors"),
-    "unmet-expectation": ("_play/player", "_play/outcome"),  # while it runs; at its end
+    "unmet-expectation": ("_play/player", "_world/outcome"),  # while it runs; at its end
     "unscripted-connection": ("_play/dialling",),
     "unaccepted-connection": ("_lists/listen_socket", "_kernel/descriptors"),
     "undelivered-event": ("_judge/leftovers",),
-    "leaked-connection": ("_judge/leftovers", "_play/outcome"),  # in an event list; in a scenario
+    "leaked-connection": ("_judge/leftovers", "_world/outcome"),  # in an event list; in a scenario
     "unclosed-at-exit": ("_judge/leftovers",),
 }
 """Where each rule is judged: by a table of this file, which the door asks, or in a file of the package."""

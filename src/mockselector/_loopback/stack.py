@@ -26,8 +26,8 @@ from .._kernel.descriptors import Descriptor
 from .._play.clock import nanoseconds
 from .._play.netstat import SocketRow, interest_text
 from .._play.player import Player
-from .._play.stack import progress
 from .._system import number_of
+from .._world.stack import progress
 from .polls import LoopbackEpoll, LoopbackPoll
 from .sockets import LoopbackSocket, accepted_by
 from .wire import ENDED, ERROR, IN, TCP, Far, Raw, Wire, polled, unread
@@ -39,8 +39,8 @@ if TYPE_CHECKING:
 
     from .._judge.records import Record
     from .._judge.trace import Place
-    from .._play.world import World
     from .._system import Address
+    from .._world.world import World
 
 __tracebackhide__ = True  # pytest: end tracebacks at the server's own line
 

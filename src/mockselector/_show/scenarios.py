@@ -14,7 +14,7 @@ from .timeline import Timeline
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from .._play.world import World
+    from .._world.world import World
 
 
 def timeline_of(world: World, rows: slice = slice(0, None), also: Sequence[str] = ()) -> Timeline:

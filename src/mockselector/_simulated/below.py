@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from .._judge.trace import Nanoseconds
     from .._kernel.descriptors import Descriptor
     from .._kernel.epolls import Epoll
-    from .._play.world import World
+    from .._world.world import World
     from .selectors import Found
 
     Pairs = list[tuple[int, int]]

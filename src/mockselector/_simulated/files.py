@@ -14,7 +14,7 @@ from .._system import os_error
 from .sockets import SimSocket
 
 if TYPE_CHECKING:
-    from .._play.world import World
+    from .._world.world import World
 
 __tracebackhide__ = True  # pytest: end tracebacks at the server's own line
 

@@ -25,8 +25,8 @@ if TYPE_CHECKING:
 
     from .._judge.trace import Nanoseconds
     from .._kernel.descriptors import Descriptor
-    from .._play.world import World
     from .._system import FileObject
+    from .._world.world import World
     from .selectors import Found
 
 __tracebackhide__ = True  # pytest: end tracebacks at the server's own line

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     from typing_extensions import Self
 
-    from .._play.world import World
+    from .._world.world import World
     from .below import Pairs
 
 __tracebackhide__ = True  # pytest: end tracebacks at the server's own line

@@ -24,8 +24,8 @@ from .._current import BEFORE, check_world
 from .._judge.registering import registered
 from .._judge.trace import caller, folds
 from .._judge.watching import Watch
-from .._play.under_a_wait import enters, leaves
 from .._system import BOTH, CLOSED, FIRST_NUMBER, LARGEST, REAL_SELECTORS, number_of, real_socket
+from .._threads.under_a_wait import enters, leaves
 from .._whose import INSIDE
 from .sockets import SimSocket
 
@@ -37,8 +37,8 @@ if TYPE_CHECKING:
     from .._judge.rules import Registration
     from .._judge.trace import Nanoseconds
     from .._kernel.descriptors import Descriptor
-    from .._play.world import World
     from .._system import FileObject
+    from .._world.world import World
 
     Found = list[tuple[int, int]]
     """What is ready, by number."""

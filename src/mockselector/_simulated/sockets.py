@@ -25,9 +25,9 @@ from .._judge.rules import GONE, NO_RULES, shut_operation
 from .._judge.trace import caller, place
 from .._kernel.addresses import AF_UNIX, ANY, without_name
 from .._kernel.descriptors import SHUT
-from .._play.under_a_wait import judge_close, let_go_first
 from .._system import real_socket
 from .._text import value_text
+from .._threads.under_a_wait import judge_close, let_go_first
 from .connecting import Connecting
 from .waiting import FAMILY
 
@@ -35,8 +35,8 @@ if TYPE_CHECKING:
     from typing_extensions import Buffer
 
     from .._judge.rules import Operation, Phase
-    from .._play.world import World
     from .._system import Address
+    from .._world.world import World
 
 __tracebackhide__ = True  # pytest: end tracebacks at the server's own line
 

@@ -19,8 +19,8 @@ from .._judge.rules import Breach
 from .._judge.trace import outwards
 from .._kernel.tls import Veil
 from .._play.clock import nanoseconds
-from .._play.used_by_two import alone_in
 from .._system import os_error
+from .._threads.used_by_two import alone_in
 from .._tls import TIMES_OUT
 from .sockets import SimSocket
 

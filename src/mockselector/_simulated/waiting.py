@@ -24,10 +24,10 @@ from .._judge.rules import GONE, ByNetwork
 from .._kernel.addresses import AF_UNIX
 from .._methods import DONTWAIT, Shell
 from .._play.clock import nanoseconds
-from .._play.under_a_wait import enters, is_in, leaves
-from .._play.used_by_two import alone_in
 from .._system import os_error
 from .._text import value_text
+from .._threads.under_a_wait import enters, is_in, leaves
+from .._threads.used_by_two import alone_in
 
 if TYPE_CHECKING:
     from typing import NoReturn
@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     from .._judge.trace import Nanoseconds
     from .._kernel.descriptors import Descriptor
     from .._play.kept_waiting import LookingAround
-    from .._play.world import World
+    from .._world.world import World
 
 __tracebackhide__ = True  # pytest: end tracebacks at the server's own line
 

@@ -20,7 +20,7 @@ from .telling import PAGE
 if TYPE_CHECKING:
     from collections.abc import Generator, Sequence
 
-    from .._play.world import World
+    from .._world.world import World
 
 __tracebackhide__ = True  # pytest: end tracebacks at the server's own line
 

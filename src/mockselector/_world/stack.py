@@ -10,8 +10,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from .._kernel.epolls import Epoll
-from .netstat import SocketRow, SocketTable, interest_text
-from .player import Player
+from .._play.netstat import SocketRow, SocketTable, interest_text
+from .._play.player import Player
 
 if TYPE_CHECKING:
     import selectors
@@ -23,11 +23,11 @@ if TYPE_CHECKING:
     from .._judge.trace import Place
     from .._kernel.descriptors import Descriptor
     from .._kernel.network import Network
+    from .._play.dialling import Dialling
+    from .._play.reading import End
+    from .._play.turns import Turns
     from .._system import real_socket
-    from .dialling import Dialling
     from .holdings import Holdings
-    from .reading import End
-    from .turns import Turns
 
     class Stack(Protocol):
         """What a world asks of its network."""

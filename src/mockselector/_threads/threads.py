@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from .._ending.ending import EndException, Ending
 from .._judge.trace import WIDTH
-from .clock import AT_ONE_INSTANT
+from .._play.clock import AT_ONE_INSTANT
 from .deadlock import deadlock
 from .kept_locks import note_kept
 from .real_signals import RealSignals
@@ -39,14 +39,14 @@ if TYPE_CHECKING:
     from .._judge.monitor import Monitor
     from .._judge.trace import Nanoseconds
     from .._kernel.descriptors import Descriptor
-    from .clock import Clock
-    from .dialling import Dialling
-    from .dropped import Dropped
-    from .spinning import Spinning
+    from .._play.clock import Clock
+    from .._play.dialling import Dialling
+    from .._play.dropped import Dropped
+    from .._play.spinning import Spinning
+    from .._play.termination import Termination
+    from .._play.turns import Turns
     from .strands import Waiter
-    from .termination import Termination
     from .thread_table import ThreadTable
-    from .turns import Turns
 
     class Course(Protocol):
         """What it takes of the world."""

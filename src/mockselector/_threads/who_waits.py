@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from .._choices import Choices
     from .._judge.trace import Nanoseconds
     from .._kernel.descriptors import Watcher
-    from .clock import Clock
+    from .._play.clock import Clock
     from .strands import Ready, Strand
 
 __tracebackhide__ = True  # pytest: end tracebacks at the server's own line

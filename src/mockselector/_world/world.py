@@ -18,23 +18,23 @@ from .._ending.watchdog import stack_of
 from .._judge.monitor import Monitor
 from .._judge.rules import ON_A_NETWORK
 from .._kernel.network import Network
+from .._play.clock import SECOND, Clock, nanoseconds
+from .._play.dialling import Dialling
+from .._play.dropped import Dropped
+from .._play.log import Log
+from .._play.player import GivenUp, Player
+from .._play.spinning import Spinning
+from .._play.termination import Termination
+from .._play.turns import Turns
 from .._text import excerpt
-from .clock import SECOND, Clock, nanoseconds
-from .crew import called, ending_of, threads_table
-from .dialling import Dialling
-from .dropped import Dropped
+from .._threads.crew import called, ending_of, threads_table
+from .._threads.nobody_comes import left_to_nobody
+from .._threads.not_woken import not_woken
+from .._threads.threads import Threads
 from .holdings import Holdings
-from .log import Log
-from .nobody_comes import left_to_nobody
-from .not_woken import not_woken
 from .outcome import Outcome
-from .player import GivenUp, Player
-from .spinning import Spinning
 from .stack import table
 from .stopping import Stopping
-from .termination import Termination
-from .threads import Threads
-from .turns import Turns
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -47,8 +47,8 @@ if TYPE_CHECKING:
     from .._judge.trace import Nanoseconds, Place
     from .._kernel.descriptors import Descriptor
     from .._kernel.streams import Stream
-    from .expecting import Difference
-    from .netstat import SocketTable
+    from .._play.expecting import Difference
+    from .._play.netstat import SocketTable
     from .stack import Stack
 
 T = TypeVar("T")

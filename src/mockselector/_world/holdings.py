@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 from weakref import WeakKeyDictionary
 
 from .._judge.rules import NO_RULES
-from .dropped import SELECTORS_TO_TIDY
+from .._play.dropped import SELECTORS_TO_TIDY
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -20,12 +20,12 @@ from .._judge.witness import TIDYING
 from .._kernel.bits import ONE_SHOT
 from .._kernel.epolls import kept_back
 from .._kernel.streams import Stream
+from .._play.clock import SECOND
+from .._play.kept_waiting import LookingAround
+from .._play.player import ROOM, Player
+from .._play.script import shorten
 from .._text import several, value_text
 from .._whose import whose
-from .clock import SECOND
-from .kept_waiting import LookingAround
-from .player import ROOM, Player
-from .script import shorten
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
@@ -39,10 +39,10 @@ if TYPE_CHECKING:
     from .._judge.watching import Watch
     from .._kernel.descriptors import Descriptor
     from .._kernel.network import Network
-    from .clock import Clock
-    from .dialling import Dialling
-    from .kept_waiting import Find
-    from .termination import Termination
+    from .._play.clock import Clock
+    from .._play.dialling import Dialling
+    from .._play.kept_waiting import Find
+    from .._play.termination import Termination
 
     class NotWoken(Protocol):
         """What is to be said of an event loop that sleeps with something to do; nothing, of any other."""

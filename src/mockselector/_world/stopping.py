@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Any, Final
 
 from .._ending.ending import interruption
 from .._judge.trace import caller, seconds_text
-from .nobody_comes import left_to_nobody
-from .not_woken import not_woken
+from .._threads.nobody_comes import left_to_nobody
+from .._threads.not_woken import not_woken
 from .signals import Signals, name_of
 
 if TYPE_CHECKING:
@@ -23,14 +23,14 @@ if TYPE_CHECKING:
 
     from .._judge.monitor import Monitor
     from .._judge.trace import Nanoseconds
-    from .dialling import Dialling
-    from .dropped import Dropped
+    from .._play.dialling import Dialling
+    from .._play.dropped import Dropped
+    from .._play.log import Log
+    from .._play.termination import Termination
+    from .._threads.threads import Threads
     from .holdings import Holdings
-    from .log import Log
     from .outcome import Outcome
     from .stack import Stack
-    from .termination import Termination
-    from .threads import Threads
 
     class Stopped(Protocol):
         """What it takes of the world to stop a program."""

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from .clock import nanoseconds
+from .._play.clock import nanoseconds
 from .threads import Threads
 
 if TYPE_CHECKING:

@@ -32,7 +32,7 @@ _getsignal: Final[Callable[[int], Any]] = _in_c.getsignal
 MOMENT: Final = 0.001
 """Seconds after which a signal is sent again that has come within a lock."""
 
-_HANDED: Final = "_play/threads.py", "_play/strands.py", "_play/real_signals.py"
+_HANDED: Final = "_threads/threads.py", "_threads/strands.py", "_threads/real_signals.py"
 _WHOLE: Final = "_install/locks.py", "_install/threads.py", "_install/pools.py"
 
 

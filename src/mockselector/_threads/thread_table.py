@@ -16,11 +16,11 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from .._ending.watchdog import own_place, stack_of
 from .._judge.trace import outwards, seconds_text, shown_path
+from .._play.tables import Table
+from .._play.turns import Turns
 from .._text import several, shown
 from .._whose import INSIDE
 from .strands import Holder, Standing, Takeable, name_of
-from .tables import Table
-from .turns import Turns
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
