@@ -7,6 +7,7 @@ import asyncio
 import concurrent.futures
 import contextlib
 import contextvars
+import copy
 import errno
 import faulthandler
 import functools
@@ -17,7 +18,9 @@ import multiprocessing
 import multiprocessing.dummy
 import multiprocessing.pool
 import os
+import pickle
 import queue
+import re
 import select
 import selectors
 import signal
@@ -239,6 +242,58 @@ def test_a_lock_that_its_own_thread_has_is_taken_again() -> None:
     assert run(main) == 2
 
 
+ACQUIRES = [
+    *("False", "False, -1", "True, 0", "True, 0.01", "0", "blocking=False", "timeout=0"),  # as it should be
+    *("False, 1", "True, -2", "timeout=1e30", "timeout=float('nan')", "timeout='1'", "timeout=None"),
+]
+QUESTIONS = [
+    *[f"lock.acquire({arguments})" for arguments in ACQUIRES],
+    *("repr(lock)", "lock.release()", "lock.release() or lock.acquire(False)", "lock.release() or lock.release()"),
+    *("copy.copy(lock)", "copy.deepcopy([lock])", "pickle.dumps(lock)"),
+    *("hasattr(lock, 'locked') and lock.locked()", "hasattr(lock, 'acquire_lock')"),
+    "lock._at_fork_reinit() or lock.acquire(False)",  # what `logging` and `threading` do in the child of a fork
+]
+OF_AN_RLOCK = ["lock._is_owned()", "lock._is_owned() or lock._release_save()"]  # what `threading.Condition` asks of one
+
+
+@pytest.mark.parametrize("held", ["", "by itself", "by another"])
+@pytest.mark.parametrize("kind", ["Lock", "RLock"])
+def test_a_lock_answers_as_a_real_one(kind: str, held: str) -> None:
+    def answer(question: str) -> object:
+        lock = getattr(threading, kind)()
+        if held == "by itself":
+            lock.acquire()
+        elif held:
+            together(lock.acquire)
+        try:
+            answer: object = eval(question, {"lock": lock, "copy": copy, "pickle": pickle})
+        except Exception as error:
+            return type(error), str(error)
+        return re.sub(r"0x\w+|(?<=owner=)[1-9]\d*", "...", answer) if isinstance(answer, str) else answer
+
+    def answers() -> dict[str, object]:
+        return {question: answer(question) for question in [*QUESTIONS, *(OF_AN_RLOCK if kind == "RLock" else [])]}
+
+    assert run(answers) == answers()
+
+
+def test_a_lock_from_before_that_is_held_is_held_in_a_run() -> None:
+    def tries() -> None:
+        got.append(AGAIN.acquire(blocking=False))
+        if got[-1]:
+            AGAIN.release()
+
+    def main() -> None:
+        tries()
+        together(tries)
+
+    got: list[bool] = []
+    with AGAIN:
+        run(main)
+    together(tries)
+    assert got == [True, False, True]
+
+
 def test_a_condition_wakes_one_or_all() -> None:
     def main() -> None:
         condition = threading.Condition()
@@ -307,6 +362,24 @@ def test_a_queue(kind: str) -> None:
     assert got == [(0, 1), (1, 2), (2, 3), ("empty", 5)]
 
 
+def test_a_simple_queue_answers_as_a_real_one() -> None:
+    def answer(question: str) -> object:
+        things: queue.SimpleQueue[int] = queue.SimpleQueue()
+        things.put(1)
+        try:
+            return eval(question, {"things": things, "copy": copy, "pickle": pickle})
+        except Exception as error:
+            return type(error), str(error)
+
+    def answers() -> list[object]:
+        refused = "copy.copy(things)", "copy.deepcopy(things)", "pickle.dumps(things)", "things.get(True, -1)"
+        taken = "things.get(False, -1)", "[things.get(), things.get(False)]", "[things.get(), things.get_nowait()]"
+        left = "things.qsize()", "things.empty()", "things.put_nowait(2) or [things.get(), things.get()]"
+        return [answer(question) for question in (*refused, *taken, *left)]
+
+    assert run(answers) == answers()
+
+
 def test_a_full_queue_lets_its_producer_wait() -> None:
     def main() -> float:
         things: queue.Queue[int] = queue.Queue(1)
@@ -341,12 +414,16 @@ def test_what_was_made_before_the_run_serves_in_it() -> None:
 def test_locks_of_a_run_serve_after_it() -> None:
     made: list[Any] = []
     run(lambda: made.extend([threading.Lock(), threading.RLock(), threading.Event(), queue.Queue[int]()]))
-    lock, again, event, things = made
+    run(lambda: made.append(queue.SimpleQueue[int]()))
+    lock, again, event, things, simple = made
     with lock, again, again:
         assert not lock.acquire(timeout=0.01)
-    threads = start(lambda: event.wait() and things.put(1))
+    for empty in (things, simple):
+        with pytest.raises(queue.Empty):
+            empty.get_nowait()
+    threads = start(lambda: event.wait() and (things.put(1), simple.put(2)))
     event.set()
-    assert things.get() == 1
+    assert (things.get(), simple.get()) == (1, 2)
     threads[0].join()
 
 

@@ -48,6 +48,12 @@ def _is_foreign(holder: Holder | None, world: World) -> bool:
     return (strand is None or strand.holder is not holder) and holder.ident in sys._current_frames()
 
 
+def _checked(blocking: bool, timeout: float) -> float:
+    """The time-out, if both arguments are right."""
+    allocate_lock().acquire(blocking, timeout)  # it knows which are
+    return _seconds(timeout)
+
+
 class Lock(Takeable):
     """As `_thread.lock`."""
 
@@ -61,8 +67,7 @@ class Lock(Takeable):
     def acquire(self, blocking: bool = True, timeout: float = -1) -> bool:
         """As `threading.Lock.acquire`."""
         if timeout != -1 or (blocking is not True and blocking is not False):
-            allocate_lock().acquire(blocking, timeout)  # it knows which arguments are right
-            timeout = _seconds(timeout)
+            timeout = _checked(blocking, timeout)
         if self._real.acquire(False):
             self._holder = here.holder
             return True
@@ -151,6 +156,9 @@ class Lock(Takeable):
     def _at_fork_reinit(self) -> None:
         self.__init__()  # type: ignore[misc]  # as the one in C does
 
+    def __reduce_ex__(self, protocol: Any) -> Any:
+        return self._real.__reduce_ex__(protocol)  # which refuses to be copied
+
     def __repr__(self) -> str:
         return repr(self._real)
 
@@ -201,6 +209,8 @@ class RLock:
         """As `threading.RLock.acquire`."""
         me, lock = get_ident(), self._lock
         if self._owner == me:
+            if timeout != -1 or blocking is not True:
+                _checked(blocking, timeout)
             self._count += 1
             return True
         if blocking is True and timeout == -1 and lock._real.acquire(False):
@@ -224,9 +234,11 @@ class RLock:
     def __exit__(self, *_: object) -> None:
         self.release()
 
-    def locked(self) -> bool:
-        """As `threading.RLock.locked`."""
-        return self._lock.locked()
+    if hasattr(_RealRLock, "locked"):  # since Python 3.14
+
+        def locked(self) -> bool:
+            """As `threading.RLock.locked`."""
+            return self._lock.locked()
 
     # What `threading.Condition` asks of it.
 
@@ -250,6 +262,9 @@ class RLock:
 
     def _at_fork_reinit(self) -> None:
         self.__init__()  # type: ignore[misc]  # as the one in C does
+
+    def __reduce_ex__(self, protocol: Any) -> Any:
+        return _RealRLock().__reduce_ex__(protocol)
 
     def __repr__(self) -> str:
         state = "locked" if self._count else "unlocked"
@@ -339,6 +354,9 @@ class Queue:
     def qsize(self) -> int:
         """As `queue.SimpleQueue.qsize`."""
         return len(self._things)
+
+    def __reduce_ex__(self, protocol: Any) -> Any:
+        return RealQueue().__reduce_ex__(protocol)
 
 
 def _class_door(real: Any, ours: Any) -> Any:  # Any: classes
