@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import _thread
 import asyncio
 import errno
 import importlib
@@ -455,6 +456,37 @@ def test_another_thread_waits_in_real_time() -> None:
             return [condition.wait(0)]
 
     assert [False] == in_another_thread(ask)
+
+
+begin: Any = _thread.start_new_thread  # as a program has it that imports it by name
+begin_one_to_join: Any = getattr(_thread, "start_joinable_thread", begin)
+
+
+def test_another_thread_may_start_threads_and_hears_what_they_die_of(monkeypatch: pytest.MonkeyPatch) -> None:
+    def ask() -> list[object]:
+        done = [threading.Lock(), threading.Lock()]
+        for lock in done:
+            lock.acquire()
+        begin(done[0].release, ())
+        begin_one_to_join(done[1].release, *([()] if begin is begin_one_to_join else []))
+        dies = threading.Thread(target=int, args=("x",))
+        dies.start()
+        dies.join()
+        return [lock.acquire(timeout=60) for lock in done]
+
+    died: list[Any] = []
+    monkeypatch.setattr(threading, "excepthook", died.append)
+    assert [True, True] == in_another_thread(ask)
+    assert [ValueError] == [args.exc_type for args in died]
+
+
+@pytest.mark.skipif(not hasattr(select, "epoll"), reason="Linux has it")
+def test_another_thread_may_have_an_epoll_object_by_its_number() -> None:
+    def ask() -> list[object]:
+        with select.epoll() as poller:
+            return [select.epoll.fromfd(os.dup(poller.fileno())).poll(0)]
+
+    assert [[]] == in_another_thread(ask)
 
 
 def test_another_threads_real_sockets_connect() -> None:

@@ -26,6 +26,7 @@ import selectors
 import signal
 import socket
 import socketserver
+import subprocess
 import sys
 import threading
 import time
@@ -253,7 +254,7 @@ QUESTIONS = [
     *("hasattr(lock, 'locked') and lock.locked()", "hasattr(lock, 'acquire_lock')"),
     "lock._at_fork_reinit() or lock.acquire(False)",  # what `logging` and `threading` do in the child of a fork
 ]
-OF_AN_RLOCK = ["lock._is_owned()", "lock._is_owned() or lock._release_save()"]  # what `threading.Condition` asks of one
+OF_AN_RLOCK = ["lock._is_owned()", "lock._release_save()[0]"]  # what `threading.Condition` asks of one
 
 
 @pytest.mark.parametrize("held", ["", "by itself", "by another"])
@@ -793,6 +794,29 @@ def test_a_bare_thread() -> None:
     assert got == [(1, 2, True)]
 
 
+@pytest.mark.skipif(sys.version_info < (3, 13), reason="Python 3.13 starts its threads so")
+def test_a_bare_thread_that_can_be_joined() -> None:
+    def main() -> None:
+        def works() -> None:
+            time.sleep(1)
+            with pytest.raises(RuntimeError, match="Cannot join current thread"):
+                handle.join()
+            got.append(handle.is_done())
+
+        begin: Any = vars(_thread)["start_joinable_thread"]
+        handle = begin(works)
+        handle.join(0.5)
+        got.append(handle.is_done())
+        handle.join()
+        got.append((handle.is_done(), time.monotonic() - FIRST))
+        with pytest.raises(TypeError, match="must be callable"):
+            begin(1)
+
+    got: list[object] = []
+    run(main)
+    assert got == [False, False, (True, 1)]
+
+
 def test_a_thread_that_was_made_before_is_started_in_a_run_and_the_other_way_round() -> None:
     before, made = threading.Thread(target=lambda: time.sleep(2)), list[threading.Thread]()
 
@@ -807,6 +831,30 @@ def test_a_thread_that_was_made_before_is_started_in_a_run_and_the_other_way_rou
     made[0].start()
     made[0].join()
     assert not made[0].is_alive()
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="there is no fork")
+@pytest.mark.filterwarnings("ignore:.*multi-threaded:DeprecationWarning")  # since Python 3.12: of what this is about
+def test_in_a_process_that_is_about_to_be_another_program_the_other_threads_have_ended() -> None:
+    def main() -> None:
+        def looks() -> None:
+            sleeper.join()
+            own.append(threading.current_thread().is_alive())
+            os.write(near, repr((sleeper.is_alive(), threading.active_count(), own)).encode())
+
+        def forks() -> None:
+            own.append(threading.current_thread().is_alive())
+            subprocess.run([sys.executable, "-S", "-c", ""], preexec_fn=looks, check=True)
+
+        own: list[bool] = []
+        (sleeper,) = start(lambda: time.sleep(5))
+        together(forks)
+        assert sleeper.is_alive()
+
+    far, near = os.pipe()
+    with open(far, "rb") as reader, open(near, "wb"):
+        run(main)
+        assert os.read(reader.fileno(), 100) == b"(False, 1, [True, True])"
 
 
 # -- the same in every run ------------------------------------------------------------------------
@@ -1427,6 +1475,40 @@ def test_what_a_thread_has_died_of_is_found() -> None:
     assert caught.value.rule == "unhandled-exception"
 
 
+class Hears:
+    """Something that can be called, and is no function."""
+
+    def __init__(self) -> None:
+        self.died: list[str] = []
+
+    def __call__(self, args: Any) -> None:
+        self.died.append(args.thread.name)
+
+
+@pytest.mark.parametrize("kind", ["object", "partial", "function"])
+def test_what_a_hook_of_the_programs_own_hears_is_no_finding(monkeypatch: pytest.MonkeyPatch, kind: str) -> None:
+    def main() -> None:
+        thread = threading.Thread(target=int, args=("x",), name="worker")
+        thread.start()
+        thread.join()
+
+    def hook(args: Any) -> None:
+        hears(args)
+
+    hears = Hears()
+    monkeypatch.setattr(
+        threading, "excepthook", {"object": hears, "partial": functools.partial(hears), "function": hook}[kind]
+    )
+    run(main)
+    assert hears.died == ["worker"]
+
+
+def test_nor_is_a_thread_that_exits(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> None:
+    monkeypatch.setattr(threading, "excepthook", threading.__excepthook__)
+    run(lambda: together(sys.exit))
+    assert capfd.readouterr() == ("", "")
+
+
 # -- signals --------------------------------------------------------------------------------------
 
 
@@ -1521,6 +1603,28 @@ def test_and_reads_on_from_one_that_was_closed_only_as_in_the_kernel() -> None:
         return got
 
     assert run(main) == [b"hi"]
+
+
+def test_and_waits_so_while_a_server_cleans_up() -> None:
+    def serve() -> None:
+        near, far = socket.socketpair()
+        with near, far, socket.create_server(("127.0.0.1", 80)) as listener:
+            together(listener.accept)
+            try:
+                listener.accept()
+            finally:
+                near.settimeout(20)
+                ended = time.monotonic()
+                with pytest.raises(TimeoutError):
+                    near.recv(10)
+                far.sendall(b"bye")
+                got.append((near.recv(10), time.monotonic() - ended))
+
+    got: list[tuple[bytes, float]] = []
+    with Scenario(allow={"leaked-connection", "blocking-call"}) as net:
+        net.client().closes()
+        net.run(serve)
+    assert got == [(b"bye", 20)]
 
 
 @pytest.mark.slow

@@ -99,9 +99,13 @@ def _wait_for(world: World, pair: Any, call: str) -> None:
     which = [pair.fileno()]
     read, write = (which, []) if call.startswith("recv") else ([], which)
     deadline = None if timeout is None else world.clock.now + nanoseconds(timeout)
-    if not world.check_running(timeout):
-        return
-    if not world.until(lambda: any(_real_select(read, write, [], 0)), deadline, (call, "pair")):
+
+    def is_ready() -> bool:
+        return any(_real_select(read, write, [], 0))
+
+    if (world.monitor.violation is not None or world.ending.times) and is_ready():
+        return  # it cleans up, and has not to wait
+    if not (world.check_running(timeout) and world.until(is_ready, deadline, (call, "pair"))):
         raise TimeoutError("timed out")
 
 

@@ -24,7 +24,7 @@ from .._system import real_socket
 from .doors import for_a_tool
 from .guards import refuse_real
 from .stand_ins import LATE
-from .threads import start_again
+from .threads import starter
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -151,9 +151,11 @@ def _is_plain(value: object) -> bool:
 
 
 def _start_stand_in(real: Callable[..., Any]) -> Callable[..., Any]:
+    in_a_run = starter(real)
+
     def start(function: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
         if current() is not None:
-            return start_again(function, *args, **kwargs)
+            return in_a_run(function, *args, **kwargs)
         blocks = _of_thread.get(get_ident())
         if not blocks:
             return real(function, *args, **kwargs)

@@ -13,6 +13,7 @@ import os
 import sys
 import threading
 from _thread import get_ident
+from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
 from .._current import current, enter, is_alone, leave
@@ -74,9 +75,9 @@ def _is_dict(thing: object) -> bool:
     return isinstance(thing, dict)
 
 
-def start_again(*given: Any, **more: Any) -> Any:
-    """What starts a thread in a scenario, by whatever name it was called."""
-    return _start_joinable_thread(*given, **more) if more else _start_new(*given)
+def starter(real: Callable[..., Any]) -> Callable[..., Any]:
+    """What starts a thread in a scenario, in the place of one of those that `_thread` has."""
+    return _start_joinable_thread if real is _real_joinable else _start_new
 
 
 _start_new: Final = _start_new_thread(_thread.start_new_thread)
@@ -102,9 +103,10 @@ def _start_joinable_thread(function: Any, handle: Any = None, daemon: bool = Tru
 class Handle:
     """As `_thread._ThreadHandle`, of Python 3.13: what is known of a thread that was started."""
 
-    __slots__ = ("_done", "_ended", "ident", "strand")
+    __slots__ = ("_done", "_ended", "_process", "ident", "strand")
 
     def __init__(self) -> None:
+        self._process: Final = os.getpid()
         self.ident = 0
         self.strand: Strand | None = None
         self._done = False
@@ -120,15 +122,22 @@ class Handle:
     def is_done(self) -> bool:
         """Whether it has ended."""
         world = current()
-        if world is not None and not self._done:
+        done = self._done or self._is_left_behind()
+        if world is not None and not done:
             world.spinning.looks()
-        return self._done
+        return done
+
+    def _is_left_behind(self) -> bool:
+        """Whether this is the child of a fork, in which only the thread that has forked goes on."""
+        return self._process != os.getpid() and self.ident != get_ident()
 
     def join(self, timeout: float | None = None) -> None:
         """Wait until it has ended."""
         if self.ident == get_ident() and not self._done:
             raise RuntimeError("Cannot join current thread")
-        if not self._done and self._ended.acquire(True, -1 if timeout is None else timeout):
+        if self._done or self._is_left_behind():
+            return
+        if self._ended.acquire(True, -1 if timeout is None else timeout):
             self._ended.release()
 
     def _set_done(self) -> None:
@@ -257,10 +266,17 @@ BARE: Final = ("sys.unraisablehook()", "a try in the function of the thread.")
 """What tells of it, and how a program may deal with it."""
 
 
+def _is_own(hook: Any) -> bool:  # Any: whatever can be called
+    """Whether it is the program's own, and not the interpreter's or a tool's."""
+    while isinstance(hook, partial):
+        hook = hook.func
+    code = getattr(hook, "__code__", None) or getattr(type(hook).__call__, "__code__", None)
+    return hook is not threading.__excepthook__ if code is None else whose(code.co_filename) == "own"
+
+
 def _excepthook(before: Callable[[Any], Any]) -> Callable[[Any], Any]:
     """As `threading.excepthook`; that a scenario has ended a thread is nothing to be told."""
-    code = getattr(before, "__code__", None)  # whoever has put one there deals with what it is told
-    deals = code is not None and whose(code.co_filename) == "own"
+    deals = _is_own(before)  # whoever has put one there deals with what it is told
 
     def excepthook(args: Any, /) -> Any:  # Any: what it is given has no public name
         world = current()
