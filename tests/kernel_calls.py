@@ -731,6 +731,7 @@ BIND_ONLY: Final[tuple[tuple[str, Callable[[Ground, Any], Any]], ...]] = (
     ("somebody else's", lambda ground, _: _numbered(ground, "198.51.100.1", "2001:db8::1")),
     ("reserved", lambda ground, _: _numbered(ground, "240.0.0.1", "::ffff:0.0.0.5")),
     ("a group's", lambda ground, _: _numbered(ground, "224.0.0.1", "ff02::1")),
+    ("a link's", lambda ground, _: _numbered(ground, "224.0.0.1", "fe80::1")),
     ("everybody's", lambda ground, _: _numbered(ground, "255.255.255.255", "::ffff:127.0.0.1")),
     (
         "a host in bytes",

@@ -394,7 +394,7 @@ def accept_as_it_is() -> socket.socket:
 
 FOREIGN = ("8.8.8.8", "198.51.100.1", "0.0.0.5", "2001:db8::1", "::ffff:8.8.8.8")
 POSSIBLE = (
-    "", "10.1.2.3", "172.31.0.1", "192.168.7.7", "169.254.1.1", "100.64.0.1", "127.8.9.10", "::", "fe80::1", "fd00::1",
+    "", "10.1.2.3", "172.31.0.1", "192.168.7.7", "169.254.1.1", "100.64.0.1", "127.8.9.10", "::", "fd00::1",
 )  # fmt: skip
 
 
@@ -412,6 +412,13 @@ def test_one_that_the_machine_may_have_can(host: str) -> None:
         sock = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET)
         sock.bind((host, 80))
         sock.close()
+
+
+def test_one_of_a_link_can_on_an_interface() -> None:
+    with scenario(), socket.socket(socket.AF_INET6) as sock:
+        assert errno.EINVAL == error_of(sock.bind, ("fe80::1", 80))
+        sock.bind(("fe80::1", 80, 0, 1))
+        assert ("fe80::1", 80, 0, 1) == sock.getsockname()
 
 
 def test_so_can_one_to_which_a_client_connects() -> None:

@@ -55,7 +55,7 @@ def is_literal(host: str) -> bool:
     return False
 
 
-def refuses_to_bind(host: str) -> int:
+def refuses_to_bind(host: str, scope: int = 0) -> int:
     """The error of binding to that number: 0, if a machine may have it, of a network that is nobody's alone, say."""
     if ":" not in host:
         first, second, *_ = _socket.inet_pton(AF_INET, host)
@@ -64,9 +64,10 @@ def refuses_to_bind(host: str) -> int:
     number = _socket.inet_pton(AF_INET6, host.partition("%")[0])
     if number.startswith(_MAPPED):
         return refuses_to_bind(_socket.inet_ntop(AF_INET, number[-4:]))
-    if number[0] == 0xFF:
+    of_a_link = number[0] == 0xFE and number[1] & 0xC0 == 0x80
+    if number[0] == 0xFF or (of_a_link and not scope):  # which of its interfaces, the machine cannot know
         return EINVAL
-    local = number[0] & 0xFE == 0xFC or (number[0] == 0xFE and number[1] & 0xC0 == 0x80)
+    local = of_a_link or number[0] & 0xFE == 0xFC
     return 0 if local or int.from_bytes(number, "big") <= 1 else EADDRNOTAVAIL  # :: and ::1
 
 

@@ -104,7 +104,8 @@ class Network:
         taken = descriptor.locked or (
             not over and (descriptor.bound or (stream is not None and bool(stream.local)) or descriptor.connecting)
         )
-        error = refuses_to_bind(address[0]) if descriptor.family in ANY and address[0] not in self.own else 0
+        numbered = descriptor.family in ANY and address[0] not in self.own
+        error = refuses_to_bind(address[0], *address[3:]) if numbered else 0
         if error:  # by IPv6, what else is wrong is looked at first
             raise os_error(EINVAL if taken and descriptor.family == AF_INET6 else error)
         if descriptor.family == AF_UNIX:
