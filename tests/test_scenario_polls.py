@@ -606,19 +606,31 @@ def test_a_real_pipe_wakes_a_poll_object_beside_sockets() -> None:
         assert [(0, IN)] == net.run(server)
 
 
-def test_the_table_says_for_what_a_socket_is_polled() -> None:
+@pytest.mark.parametrize("network", ["simulated", "loopback"])
+@pytest.mark.parametrize("kind", ["poll", "epoll"])
+def test_the_table_says_for_what_a_socket_is_polled(network: Any, kind: str) -> None:
     def server() -> None:
         with socket.create_server(("127.0.0.1", 0)) as listener:
-            poller = select.poll()
+            poller = getattr(select, kind)()
             poller.register(listener, IN)
             poller.poll()
-            listener.accept()[0].close()
+            sock, _ = listener.accept()
+            poller.register(sock)
+            poller.poll()
+            poller.modify(sock, IN)
+            poller.unregister(listener)
+            poller.poll()
+            poller.unregister(sock)
+            sock.close()
 
-    tables: list[str] = []
-    with Scenario() as net:
-        net.client("alice", delay=0.5).does(lambda: tables.append(str(net.sockets()))).closes()
+    def look() -> None:
+        interests.append([row.interest for row in net.sockets() if row.state in ("listening", "connected")])
+
+    interests: list[list[str]] = []
+    with Scenario(network=network) as net:
+        net.client("alice", delay=0.5).does(look).waits(1).does(look).closes()
         net.run(server)
-    assert "READ" in tables[0]
+    assert interests == [["READ"], ["", "READ"]]
 
 
 def test_what_is_kept_from_before_the_run_is_simulated_in_it() -> None:

@@ -326,6 +326,25 @@ def test_a_reset_is_a_reset() -> None:
     assert seen in ([ConnectionResetError], [b""])  # as the version of Python has it
 
 
+@pytest.mark.parametrize("network", BOTH)
+def test_reads_and_writes_time_out_in_virtual_time(network: Network) -> None:
+    def handle(sock: ssl.SSLSocket) -> None:
+        sock.settimeout(5)
+        with pytest.raises(TimeoutError, match="read operation timed out"):
+            sock.recv(100)
+        with pytest.raises(TimeoutError, match="write operation timed out"):
+            while True:
+                sock.sendall(bytes(1_000_000))
+        gave_up.append(net.now)
+
+    gave_up: list[float] = []
+    rules: Any = {"blocking-read", "blocking-send", "short-send-lost", "leaked-connection"}
+    with Scenario(network=network, allow=rules) as net:
+        net.client("alice", tls=for_client()).waits(100).resets()
+        net.run(one_by_one(handle))
+    assert gave_up == [10]
+
+
 def test_a_client_that_never_reads_the_tickets_meets_its_backends_expectation_all_the_same() -> None:
     def ask() -> None:
         with socket.create_connection(("db", 443)) as plain:
@@ -417,11 +436,12 @@ def echo_in_its_own_time(port: int) -> None:
                     selector.modify(sock, wants, key.data)
 
 
-def test_a_wrong_answer_is_told_at_the_send_in_plain_text() -> None:
+@pytest.mark.parametrize("network", BOTH)
+def test_a_wrong_answer_is_told_at_the_send_in_plain_text(network: Network) -> None:
     with pytest.raises(ScenarioError) as caught:
-        with Scenario() as net:
+        with Scenario(network=network) as net:
             net.client("alice", tls=for_client()).sends(b"hello").expects(b"hullo").closes()
-            net.run(echo, 443)
+            net.run(echo, 0)
     assert caught.value.rule == "unexpected-send"
     text = str(caught.value)
     assert "alice was sent b'hello' where it expects b'hullo'" in text
