@@ -210,6 +210,18 @@ QUIET = {
         MockSelector([], strict=True).verify()
         play(selector, alice, 2)
     """,
+    "in another thread that goes on after the test": """
+        selector, alice = script("more")
+        global go, thread
+        begun, go = threading.Event(), threading.Event()
+        def serve():
+            selector.register(alice, EVENT_READ)
+            begun.set(); go.wait()
+            for _ in range(2): selector.select(); alice.recv(9)
+            selector.unregister(alice); alice.close(); selector.verify()
+        thread = threading.Thread(target=serve); thread.start(); begun.wait()
+    """,
+    "until that has ended": "go.set(); thread.join()",
 }
 
 
@@ -223,6 +235,7 @@ def test_what_is_seen_or_in_use_is_not_spoken_of(tmp_path: Path, runner: str) ->
 FAILS = {
     "before it is used": "selector, alice = script(); self.fail('something else')",
     "after it was used": "selector = case(); self.fail('something else')",
+    "and keeps it": "global kept; kept = case(); self.fail('something else')",
     "by its finding": """
         selector, alice = script()
         selector.register(alice, EVENT_READ); selector.select(); alice.recv(9); alice.recv(9)
@@ -231,8 +244,9 @@ FAILS = {
 
 
 @runners
-def test_a_test_that_has_failed_is_not_told_more(tmp_path: Path, runner: str) -> None:
-    written = run(tmp_path, suite(*FAILS.values()), *RUNNERS[runner])
+@pytest.mark.parametrize("another", [True, False])
+def test_a_test_that_has_failed_is_not_told_more(tmp_path: Path, runner: str, another: bool) -> None:
+    written = run(tmp_path, suite(*FAILS.values(), another=another), *RUNNERS[runner])
     assert "seen what it found" not in written, written
     assert f"{len(FAILS)} failed" in written or f"(failures={len(FAILS)})" in written, written
 
