@@ -6,13 +6,17 @@ import _thread
 import asyncio
 import errno
 import importlib
+import multiprocessing.pool
 import os
 import select
 import selectors
+import signal
 import socket
+import socketserver
 import ssl
 import subprocess
 import sys
+import textwrap
 import threading
 import time
 import types
@@ -284,6 +288,28 @@ def test_a_module_level_selector_that_is_in_use_stays(tmp_path: Path) -> None:
                 assert imported.sel is real
 
 
+def test_what_a_module_has_made_is_replaced_once_if_it_is_there_by_two_names(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As `__main__` is as soon as `multiprocessing` has been imported."""
+    text = """
+        import queue, selectors, threading
+        lock, again, things = threading.Lock(), threading.RLock(), queue.SimpleQueue()
+        selector = selectors.SelectSelector()
+    """
+    with module(tmp_path, textwrap.dedent(text)) as name:
+        imported: Any = importlib.import_module(name)
+        monkeypatch.setitem(sys.modules, f"{name}_too", imported)
+        before: dict[str, object] = {**vars(imported)}
+        with scenario():
+            changed = [key for key in before if vars(imported)[key] is not before[key]]
+            with imported.lock, imported.again:
+                imported.things.put("thing")
+            assert imported.things.get() == "thing"
+        assert changed == ["lock", "again", "things", "selector"]
+        assert all(vars(imported)[key] is before[key] for key in before)
+
+
 def test_a_name_imported_from_a_module_makes_simulated_sockets_and_asks_of_them() -> None:
     with scenario():
         sock = imported_socket()
@@ -478,6 +504,62 @@ def test_another_thread_may_start_threads_and_hears_what_they_die_of(monkeypatch
     monkeypatch.setattr(threading, "excepthook", died.append)
     assert [True, True] == in_another_thread(ask)
     assert [ValueError] == [args.exc_type for args in died]
+
+
+def test_what_dies_in_another_threads_loops_and_servers_is_no_finding(
+    capsys: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture
+) -> None:
+    async def main() -> None:
+        asyncio.get_running_loop().call_soon(int, "in a loop")
+        await asyncio.sleep(0)
+
+    def ask() -> list[object]:
+        asyncio.run(main())
+        server: Any = socketserver.BaseServer(("", 0), socketserver.BaseRequestHandler)
+        try:
+            int("in a server")
+        except ValueError:
+            server.handle_error(None, None)
+        return []
+
+    assert [] == in_another_thread(ask)
+    assert "in a loop" in caplog.text
+    assert "in a server" in capsys.readouterr().err
+
+
+def test_another_thread_may_have_a_pool_of_threads() -> None:
+    def ask() -> list[object]:
+        with multiprocessing.pool.ThreadPool(1) as pool:
+            return pool.map(abs, [-1, 2], chunksize=1)
+
+    assert [1, 2] == in_another_thread(ask)
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="there is no fork")
+@pytest.mark.filterwarnings("ignore:.*multi-threaded:DeprecationWarning")  # since Python 3.12: of what this is about
+def test_another_thread_may_fork() -> None:
+    def ask() -> list[object]:
+        child = os.fork()
+        if not child:
+            os._exit(7)
+        return [os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])]
+
+    assert [7] == in_another_thread(ask)
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="it has another signal")
+def test_another_thread_may_interrupt_the_main_one() -> None:
+    def ask() -> list[object]:
+        _thread.interrupt_main(signal.SIGUSR1)
+        return []
+
+    got: list[int] = []
+    before = signal.signal(signal.SIGUSR1, lambda number, _: got.append(number))
+    try:
+        assert [] == in_another_thread(ask)
+    finally:
+        signal.signal(signal.SIGUSR1, before)
+    assert got == [signal.SIGUSR1]
 
 
 @pytest.mark.skipif(not hasattr(select, "epoll"), reason="Linux has it")

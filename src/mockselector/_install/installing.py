@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Final
 from .._current import enter, leave
 from .._ending.garbage import Held
 from .._simulated.kinds import of_kind
-from .locks import MANY, instead_of
+from .locks import MANY, OURS, instead_of
 from .open_blocks import Watching, when_module_comes
 from .searching import Names, Places, tidy_homes
 from .stand_ins import LATE, in_classes, in_late_classes
@@ -131,6 +131,8 @@ def _replace(places: Places, world: World) -> None:
 
     for space, key in places.made:
         value = space.get(key)
+        if isinstance(value, OURS):
+            continue  # its module is there by two names, as `__main__` is where `multiprocessing` has been imported
         lock = instead_of(value)
         if lock is not None:
             _put_names([Names(space, {key: value}, {key: lock})])

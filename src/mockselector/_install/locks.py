@@ -398,6 +398,9 @@ def instead_of(thing: object) -> object:
 MANY: Final = (_RealLock, _RealRLock, RealQueue)
 """Classes of which there are instances everywhere, that come and go."""
 
+OURS: Final = (Lock, RLock, Queue)
+"""What takes their place."""
+
 
 def pairs() -> Iterable[Pair]:
     """What is replaced wherever a module has it."""
