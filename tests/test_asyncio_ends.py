@@ -140,6 +140,26 @@ def test_so_are_those_of_a_loop_that_runs_for_ever_and_is_left() -> None:
     assert tasks[0].get_loop().is_closed()
 
 
+def test_one_that_hangs_while_it_cleans_up_is_ended_there_too() -> None:
+    async def worker() -> None:
+        try:
+            await asyncio.Event().wait()
+        finally:
+            await asyncio.Event().wait()
+
+    def program() -> None:
+        loop = asyncio.new_event_loop()
+        loop.run_until_complete(asyncio.start_server(answer, "localhost", PORT))
+        tasks.append(loop.create_task(worker()))
+        loop.run_forever()
+
+    tasks: list[asyncio.Task[None]] = []
+    with Scenario(grace=5) as net:
+        net.client("alice").sends(b"hi\n").expects(b"HI\n").closes()
+        assert net.run(program) is None
+    assert tasks[0].get_loop().is_closed()
+
+
 def test_main_that_returns_when_it_is_cancelled_has_a_result() -> None:
     async def main() -> str:
         with contextlib.suppress(asyncio.CancelledError):
@@ -281,6 +301,38 @@ def test_a_task_that_awaits_whatever_is_raised_in_it_leaves_nothing_behind() -> 
     with Scenario(grace=1, watchdog=1) as net:
         net.client("alice").sends(b"hi\n").expects(b"HI\n").closes()
         net.run(asyncio.run, main())
+
+
+@pytest.mark.parametrize("times", [3, 10_000])
+def test_one_that_a_closed_loop_has_left_there_is_not_complained_of(
+    times: int, caplog: pytest.LogCaptureFixture, capfd: pytest.CaptureFixture[str]
+) -> None:
+    async def stays() -> None:
+        with contextlib.suppress(BaseException):
+            await asyncio.Event().wait()
+        for _ in range(times):
+            with contextlib.suppress(BaseException):
+                await asyncio.sleep(0)
+            if over:
+                break
+
+    def main() -> None:
+        loop = asyncio.new_event_loop()
+        kept.append(loop.create_task(stays()))
+        try:
+            loop.run_until_complete(serve())
+        finally:
+            loop.close()
+
+    kept, over = list[object](), list[bool]()
+    with Scenario() as net:
+        net.client("alice").sends(b"hi\n").expects(b"HI\n").closes()
+        assert net.run(main) is None
+    kept.clear()
+    gc.collect()
+    assert not caplog.records
+    assert capfd.readouterr() == ("", "")
+    over.append(True)  # the interpreter closes it, too
 
 
 def test_a_log_of_asyncios_shows_no_frame_of_ours(caplog: pytest.LogCaptureFixture) -> None:

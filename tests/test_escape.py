@@ -199,6 +199,45 @@ def test_a_library_that_is_only_there_is_not(monkeypatch: pytest.MonkeyPatch) ->
         assert 0 == net.run(int)
 
 
+@pytest.mark.parametrize("call", ["socket", "Hub"])
+def test_what_gevent_has_is_refused_in_a_run(call: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    class Thing:
+        def __init__(self) -> None: ...
+
+        def switch(self) -> None: ...
+
+        def wait(self) -> None: ...
+
+    stub(monkeypatch, "gevent.hub", Hub=Thing)
+    stub(monkeypatch, "gevent._socket3", socket=Thing)
+    stub(monkeypatch, "gevent.monkey")  # of a version that has no patch_all()
+    before = dict(vars(Thing))
+    gevent: Any = sys.modules["gevent.hub" if call == "Hub" else "gevent._socket3"]
+    with pytest.raises(NotImplementedError, match="^gevent is not simulated"), Scenario() as net:
+        net.run(lambda: getattr(gevent, call)())
+    assert before == dict(vars(Thing))
+    Thing()
+
+
+def test_pyopenssl_is_refused_over_a_socket_of_a_scenario(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Connection:
+        def __init__(self, context: object, socket: object = None) -> None:
+            self.socket = socket
+
+    def main() -> None:
+        near, far = socket.socketpair()
+        with near, far, socket.socket() as sock:
+            made.extend([Connection("context").socket, Connection("context", near).socket is near])
+            Connection("context", sock)
+
+    made: list[object] = []
+    stub(monkeypatch, "OpenSSL.SSL", Connection=Connection)
+    with pytest.raises(NotImplementedError, match="^pyOpenSSL reads and writes a socket's descriptor"):
+        with Scenario() as net:
+            net.run(main)
+    assert made == [None, True]
+
+
 class OtherLoop(asyncio.SelectorEventLoop):
     __module__ = "uvloop"
 

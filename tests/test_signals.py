@@ -387,6 +387,24 @@ def test_wrong_arguments_are_refused_as_they_are_in_production(
         net.run(act)
 
 
+@pytest.mark.parametrize("install", [lambda: signal.signal(signal.SIGHUP, print), lambda: signal.set_wakeup_fd(-1)])
+def test_another_thread_installs_none(install: Callable[[], object]) -> None:
+    def refused() -> list[str]:
+        def installs() -> None:
+            with pytest.raises(ValueError, match="only works in main thread") as caught:
+                install()
+            told.append(str(caught.value))
+
+        told: list[str] = []
+        thread = threading.Thread(target=installs)
+        thread.start()
+        thread.join()
+        return told
+
+    with Scenario() as net:
+        assert refused() == net.run(refused) != []
+
+
 def test_what_is_blocked_comes_when_it_is_not_any_more() -> None:
     def main() -> list[object]:
         came: list[object] = []

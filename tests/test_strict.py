@@ -596,6 +596,25 @@ def test_a_third_selector_joins_the_run_that_two_share() -> None:
         sel._settled = True
 
 
+@pytest.mark.parametrize("which", [0, 1])
+def test_a_finding_keeps_its_trace_when_its_run_becomes_one_with_another(which: int) -> None:
+    socks = MockSocket([b"x", b"y"], name="one"), MockSocket([b"x", b"y"], name="other")
+    sels = [MockSelector([sock, sock], strict=True) for sock in socks]
+    for sel, sock in zip(sels, socks, strict=True):
+        sel.register(sock, EVENT_READ)
+    sels[which].select()
+    socks[which].recv(9)
+    with pytest.raises(ScenarioError, match="read-without-data") as caught:
+        socks[which].recv(9)
+    before = str(caught.value), [str(row) for row in caught.value.trace]
+    sels[0].register(socks[1], EVENT_READ)
+    with pytest.raises(ScenarioError) as again:  # it was swallowed
+        sels[1 - which].select()
+    assert again.value is caught.value
+    assert (str(caught.value), [str(row) for row in caught.value.trace]) == before
+    assert "register(other, READ)" in [str(row) for row in sels[1 - which].trace]
+
+
 def test_a_socket_of_a_finished_run_can_be_used_in_another() -> None:
     sock = alice(b"one", b"two", allow=["unread-data"])
     for data in (b"one", b"two"):
@@ -921,6 +940,11 @@ def test_a_socket_registered_with_another_selector_is_not_registered_with_this_o
 def test_any_event_that_is_left_over_can_be_told(event: Any, text: str) -> None:
     with pytest.raises(ScenarioError, match=rf"events left in the script, first {text}"):
         MockSelector([event], strict=True).verify()
+
+
+def test_an_open_file_that_is_left_over_is_one_event() -> None:
+    with open(__file__) as file, pytest.raises(ScenarioError, match=r"events left in the script, first <.*> READ"):
+        MockSelector([file], strict=True).verify()
 
 
 def test_a_path_on_another_drive_is_shown_as_it_is(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -298,16 +298,21 @@ def run_on(make: Any, main: Any) -> None:
         loop.close()
 
 
-def test_a_server_that_deals_with_it_is_right() -> None:
+@pytest.mark.parametrize("tells", [False, True])
+def test_a_server_that_deals_with_it_is_right(tells: bool, capsys: pytest.CaptureFixture[str]) -> None:
     class Deals(Server):
         def handle_error(self, request: Any, client_address: Any) -> None:
             seen.append(sys.exc_info()[0])
+
+            if tells:
+                super().handle_error(request, client_address)
 
     seen: list[object] = []
     with Scenario() as net:
         net.client("alice").sends(b"4x\n").expects_eof()
         net.run(in_turn, Deals)
     assert [ValueError] == seen
+    assert ("4x" in capsys.readouterr().err) == tells
 
 
 async def reads_exactly(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
