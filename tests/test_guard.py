@@ -180,6 +180,34 @@ def test_a_call_that_waits_for_something_real_is_ended(what: str, capfd: pytest.
     assert "the server waits in a call that is none of the scenario's" in capfd.readouterr().err
 
 
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="there is no signal to a thread")
+@pytest.mark.usefixtures("interruptible")
+def test_a_thread_that_never_comes_back_from_there_is_left_behind(
+    monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    def sleeps_beside_another() -> float:
+        thread = threading.Thread(target=time.sleep, args=(3,))
+        thread.start()
+        thread.join()
+        return time.monotonic()
+
+    monkeypatch.setattr("mockselector._threads.threads.LINGERS", 0.05)
+    comes_back = os.pipe()
+    blocked = threading.Thread(target=lambda: os.read(comes_back[0], 1), daemon=True)
+    with pytest.raises(ScenarioError, match=r"\[busy-loop\] Thread-.* has called nothing"):
+        with Scenario(watchdog=SOON) as net:
+            net.run(blocked.start)
+    assert "and does not end" in capfd.readouterr().err
+    assert blocked.ident in sys._current_frames()
+    with Scenario() as net:
+        assert net.run(sleeps_beside_another) == 1003
+    os.write(comes_back[1], b"x")
+    while blocked.ident in sys._current_frames():
+        threading.Event().wait(0.01)
+    for end in comes_back:
+        os.close(end)
+
+
 def test_a_server_that_works_long_but_waits_in_between_is_let_alone() -> None:
     """As many turns as you like: it is each of them that is measured."""
 

@@ -852,6 +852,80 @@ def test_a_thread_that_serves_one_may_wait_for_it(pedantic: bool) -> None:
         serves(net, ThreadForEach)
 
 
+class AsksInItsLoop(Loops):
+    """The second loop asks a backend for each request, in calls that block."""
+
+    def serves(self) -> None:
+        with selectors.DefaultSelector() as selector:
+            selector.register(self.woken, EVENT_READ)
+            while True:
+                for key, _ in selector.select():
+                    conn: Any = key.fileobj
+                    if conn is self.woken:
+                        self.woken.recv(100)
+                        while not self.things.empty():
+                            selector.register(self.things.get(), EVENT_READ)
+                        continue
+                    data = conn.recv(100)
+                    if data:
+                        with socket.create_connection(("db", 1)) as backend:
+                            backend.sendall(data)
+                            conn.send(backend.recv(100))
+                    else:
+                        selector.unregister(conn)
+                        conn.close()
+
+
+def test_who_has_asked_waits_for_the_backend_of_a_loop_in_a_thread_anyway() -> None:
+    with Scenario() as net:
+        net.client("alice", to=PORT).sends(b"q").waits(1).shuts_down().expects(b"a").expects_eof()
+        net.backend(("db", 1)).expects(b"q").waits(20).sends(b"a").expects_eof()
+        serves(net, AsksInItsLoop)
+
+
+def test_whoever_else_comes_to_that_loop_should_not() -> None:
+    with pytest.raises(ScenarioError) as caught, Scenario() as net:
+        net.client("alice", to=PORT).sends(b"q").expects(b"a").closes()
+        net.client("bob", to=PORT).waits(5).sends(b"q").expects(b"a").closes()
+        for _ in range(2):
+            net.backend(("db", 1), "db").expects(b"q").waits(20).sends(b"a").expects_eof()
+        serves(net, AsksInItsLoop)
+    assert (caught.value.rule, caught.value.socket) == ("blocking-read", "db"), caught.value
+    assert "while bob was kept waiting for 15 s" in str(caught.value)
+
+
+class LoopsTogether(Acceptor):
+    """Two threads wait in one selector, and whoever is woken serves; it waits until a message is whole."""
+
+    def begins(self) -> None:
+        start(self.serve_forever, daemon=True)
+
+    def serve_forever(self) -> None:
+        while True:
+            for key, _ in self.selector.select():
+                conn: Any = key.fileobj
+                if conn is self.listener:
+                    self.selector.register(conn.accept()[0], EVENT_READ)
+                    continue
+                self.selector.unregister(conn)
+                data = conn.recv(2)
+                if data:
+                    conn.sendall(data + conn.recv(2))
+                    self.selector.register(conn, EVENT_READ)
+                else:
+                    conn.close()
+
+
+def test_where_two_wait_in_one_selector_the_other_one_serves_meanwhile() -> None:
+    served: list[float] = []
+    with Scenario() as net:
+        net.client("alice", to=PORT).sends(b"al").waits(5).sends(b"ce").expects(b"alce").closes()
+        bob = net.client("bob", to=PORT).waits(1).sends(b"bobb").expects(b"bobb")
+        bob.does(lambda: served.append(net.now)).closes()
+        serves(net, LoopsTogether)
+    assert served == [1]
+
+
 # -- a loop that is not woken ---------------------------------------------------------------------
 
 

@@ -13,6 +13,7 @@ import faulthandler
 import functools
 import http.client
 import http.server
+import importlib
 import math
 import multiprocessing
 import multiprocessing.dummy
@@ -33,7 +34,7 @@ import time
 from decimal import Decimal
 from fractions import Fraction
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 import pytest
 
@@ -688,6 +689,28 @@ def test_two_threads_wait_for_one_connection() -> None:
 
     accepted: list[tuple[str, float]] = []
     assert run(main) == [("a", 1), ("b", 2)]
+
+
+def test_who_never_has_to_wait_lets_others_go_on_nevertheless() -> None:
+    def reads(conn: socket.socket) -> None:
+        with selectors.DefaultSelector() as selector:
+            selector.register(conn, selectors.EVENT_READ)
+            while selector.select() and conn.recv(1):
+                read.append(threading.active_count())
+
+    def main() -> None:
+        with socket.create_server(("", 8888)) as listener, listener.accept()[0] as conn:
+            start(gate.wait)
+            gate.set()
+            reads(conn)
+
+    gate = threading.Event()
+    read: list[int] = []
+    with Scenario() as net:
+        net.client().sends(bytes(5000)).closes()
+        net.run(main)
+    assert len(read) == 5000
+    assert (read[0], read[-1]) == (2, 1)
 
 
 def test_who_waits_for_a_socket_goes_on_beside_others_in_the_order_in_which_they_began() -> None:
@@ -1558,6 +1581,104 @@ def test_and_is_shown_in_the_call_in_which_that_one_waits(blocks: str) -> None:
         net.run(main)
     told = [str(event) for event in net.trace if "KeyboardInterrupt" in str(event)]
     assert told == [f"{blocks} raises KeyboardInterrupt"]
+
+
+REALLY: Final = functools.partial(os.kill, os.getpid(), signal.SIGUSR1)
+"""Sends the process a real signal, as somebody outside would: kept here, it is not replaced."""
+
+
+@pytest.fixture(name="handled")
+def handled_by_the_process() -> Iterator[list[tuple[str, float]]]:
+    """In which thread a handler of whoever runs the test was called, and when."""
+
+    def comes(_: int, __: object) -> None:
+        found.append((threading.current_thread().name, time.monotonic()))
+
+    found: list[tuple[str, float]] = []
+    before = signal.signal(signal.SIGUSR1, comes)
+    yield found
+    signal.signal(signal.SIGUSR1, before)
+
+
+def test_a_signal_of_the_process_is_handled_in_its_first_thread_while_another_one_runs(
+    handled: list[tuple[str, float]],
+) -> None:
+    def another() -> None:
+        time.sleep(1)
+        REALLY()
+        time.sleep(1)
+
+    run(lambda: together(another))
+    assert handled == [("MainThread", 1001)]
+
+
+def test_so_is_one_that_comes_while_a_peer_acts(handled: list[tuple[str, float]]) -> None:
+    def serves(listener: socket.socket) -> None:
+        with listener.accept()[0]:
+            time.sleep(3)
+
+    def main() -> None:
+        with socket.create_server(("", 8888)) as listener:
+            together(functools.partial(serves, listener))
+
+    with Scenario() as net:
+        net.client().waits(2).does(REALLY).expects_eof()
+        net.run(main)
+    assert handled == [("MainThread", 1003)]  # before anybody goes on, at whatever time that is
+
+
+@pytest.mark.parametrize("wait", [0, 1])
+def test_so_is_one_that_comes_while_a_thread_cleans_up_at_the_end(handled: list[tuple[str, float]], wait: int) -> None:
+    def another() -> None:
+        try:
+            time.sleep(100)
+        finally:
+            REALLY()
+            time.sleep(wait)
+
+    def main() -> None:
+        start(another, daemon=True)
+        time.sleep(1)
+
+    run(main)
+    assert [name for name, _ in handled] == ["MainThread"]
+
+
+def test_who_is_interrupted_again_is_not_kept_by_a_thread_that_spins() -> None:
+    def interrupts(_: int, __: object) -> None:
+        raise KeyboardInterrupt
+
+    def spins() -> None:
+        while True:
+            REALLY()
+
+    before = signal.signal(signal.SIGUSR1, interrupts)
+    try:
+        with pytest.raises(KeyboardInterrupt), Scenario(watchdog=None) as net:
+            net.run(lambda: together(spins))
+    finally:
+        signal.signal(signal.SIGUSR1, before)
+    assert threading.active_count() == 1
+
+
+def test_a_handler_of_the_process_that_others_put_in_place_meanwhile_stays() -> None:
+    def main() -> None:
+        (thread,) = start(lambda: time.sleep(1))
+        really(signal.SIGUSR1, others)
+        thread.join()
+
+    def ours(_: int, __: object) -> None: ...
+
+    def others(_: int, __: object) -> None: ...
+
+    in_c: Any = importlib.import_module("_signal")  # Any: the stubs do not tell of it
+    really = functools.partial(in_c.signal)
+    before = signal.signal(signal.SIGUSR1, ours)
+    try:
+        run(main)
+        assert signal.getsignal(signal.SIGUSR1) is others
+    finally:
+        signal.signal(signal.SIGUSR1, before)
 
 
 def test_a_pair_of_sockets_waits_in_virtual_time() -> None:
