@@ -1696,6 +1696,57 @@ def test_a_pair_of_sockets_waits_in_virtual_time() -> None:
     assert run(main) == [b"hi", 2, 5]
 
 
+@pytest.mark.parametrize(("call", "timeout"), [("send", None), ("sendall", None), ("sendall", 5)])
+def test_who_sends_more_through_a_pair_than_it_holds_waits_for_the_thread_that_reads(
+    call: str, timeout: float | None
+) -> None:
+    def main() -> list[object]:
+        near, far = socket.socketpair()
+        near.settimeout(timeout)
+        got: list[object] = []
+
+        def reads() -> None:
+            size = 0
+            while data := far.recv(65536):
+                size += len(data)
+            got.append(size)
+
+        (reader,) = start(reads)
+        got.append(getattr(near, call)(b"x" * 1_000_000))
+        near.close()
+        reader.join()
+        far.close()
+        return got
+
+    assert run(main) == [1_000_000 if call == "send" else None, 1_000_000]
+
+
+@pytest.mark.parametrize("call", ["sendall", "recv"])
+def test_with_one_thread_a_pair_waits_in_virtual_time_too(call: str) -> None:
+    def main() -> float:
+        near, far = socket.socketpair()
+        with near, far:
+            near.settimeout(2.5)
+            with pytest.raises(TimeoutError, match="timed out"):
+                getattr(near, call)(10 if call == "recv" else b"x" * 10_000_000)
+        return time.monotonic() - FIRST
+
+    assert run(main) == 2.5
+
+
+def test_a_step_may_write_to_a_pair_that_has_room_whatever_threads_there_are() -> None:
+    def serve(listener: socket.socket, pair: socket.socket) -> bytes:
+        start(functools.partial(time.sleep, 1))
+        with listener, listener.accept()[0]:
+            return pair.recv(10)
+
+    near, far = socket.socketpair()
+    with near, far, Scenario() as net:
+        net.client(delay=5).does(lambda: far.send(b"stop")).expects_eof()
+        assert net.run(serve, net.listener(), near) == b"stop"
+    assert net.now == 5
+
+
 def test_who_reads_from_a_pair_goes_on_when_another_thread_shuts_it_down_and_closes_it() -> None:
     def main() -> list[bytes]:
         near, far = socket.socketpair()

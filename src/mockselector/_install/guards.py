@@ -10,16 +10,17 @@ import _socket
 import os
 import select
 import sys
-from contextlib import closing
+from contextlib import closing, suppress
 from errno import ENETUNREACH
-from socket import SOCK_DGRAM
+from socket import SOCK_DGRAM, SOCK_STREAM
 from typing import TYPE_CHECKING, Any, Final
 
+from .._buffers import flat
 from .._current import BEFORE, StandIn, current
 from .._kernel.addresses import AF_UNIX, LOOPBACK
 from .._loopback.sockets import LoopbackSocket
 from .._loopback.tls import OverLoopback
-from .._methods import Shell
+from .._methods import DONTWAIT, Shell
 from .._play.clock import nanoseconds
 from .._simulated.sockets import SimSocket, Socket, own_method
 from .._simulated.tls import OverSimulated
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
     from typing import NoReturn
 
+    from .._judge.trace import Nanoseconds
     from .._world.world import World
     from .doors import Late, Method, Pair
 
@@ -73,8 +75,11 @@ def _guard(name: str, real: Callable[..., Any]) -> Callable[..., Any]:
         if world is not None and not isinstance(self, LoopbackSocket):
             if not through or not _is_pair(self):
                 refuse_real(world, name, self)
-            if world.crew is not None and self.fileno() >= 0 and _Raw.gettimeout(self) != 0:
+            if self.fileno() >= 0 and _Raw.gettimeout(self) != 0 and (world.crew is not None or not _has_children()):
                 with closing(_kept(self)) as pair:
+                    if _sends_on(pair, name) and len(args) == 1 and not kwargs:
+                        sent = _sends_all(world, pair, name, *args)
+                        return sent if name == "send" else None
                     _wait_for(world, pair, name)
                     if self.fileno() < 0:  # closed by another thread: who waits in the kernel goes on with what it has
                         return getattr(_Raw, name, real)(pair, *args, **kwargs)
@@ -93,18 +98,44 @@ def _kept(pair: Any) -> _socket.socket:
     return kept
 
 
-def _wait_for(world: World, pair: Any, call: str) -> None:
-    """Another thread is to have its turn until an end of a pair is ready for a call that may wait."""
+def _has_children() -> bool:
+    """Whether this process has any: one may be at the other end, in real time."""
+    try:
+        os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT)
+    except (AttributeError, OSError):  # there is none, or the system does not say
+        return False
+    return True
+
+
+def _sends_on(pair: Any, call: str) -> bool:
+    """Whether a call waits again until all bytes are sent: with a time-out, `send()` does not."""
+    return pair.type == SOCK_STREAM and (call == "sendall" or (call == "send" and _Raw.gettimeout(pair) is None))
+
+
+def _sends_all(world: World, pair: Any, call: str, data: Any) -> int:
+    """Send as who waits in the kernel until all is taken; others have their turn meanwhile."""
+    sent, begun = 0, world.clock.now
+    with flat(data) as view:
+        while sent < len(view):
+            _wait_for(world, pair, call, begun)
+            with suppress(BlockingIOError):
+                sent += _Raw.send(pair, view[sent:], DONTWAIT)
+    return sent
+
+
+def _wait_for(world: World, pair: Any, call: str, begun: Nanoseconds | None = None) -> None:
+    """Others are to have their turn until an end of a pair is ready for a call that may wait, since it has begun."""
     timeout: float | None = _Raw.gettimeout(pair)
     which = [pair.fileno()]
     read, write = (which, []) if call.startswith("recv") else ([], which)
-    deadline = None if timeout is None else world.clock.now + nanoseconds(timeout)
+    deadline = None if timeout is None else (world.clock.now if begun is None else begun) + nanoseconds(timeout)
 
     def is_ready() -> bool:
         return any(_real_select(read, write, [], 0))
 
-    if (world.monitor.violation is not None or world.ending.times) and is_ready():
-        return  # it cleans up, and has not to wait
+    at_once = world.turns.acting is not None or world.monitor.violation is not None or bool(world.ending.times)
+    if at_once and is_ready():
+        return  # a step may not wait; who cleans up has not to
     if not (world.check_running(timeout) and world.until(is_ready, deadline, (call, "pair"))):
         raise TimeoutError("timed out")
 

@@ -40,7 +40,8 @@ _getframe: Final = sys._getframe  # the only way to a frame that costs nothing
 __tracebackhide__ = True  # pytest: end tracebacks at the server's own line
 
 _SEND_NOTHING: Final[tuple[Operation, ...]] = ("send:again", "send:timeout", "send:blocks")
-_WITHOUT_MEANING: Final = sum(int(getattr(_socket, name, 0)) for name in ("MSG_NOSIGNAL", "MSG_MORE"))
+_WITHOUT_MEANING: Final = ("MSG_NOSIGNAL", "MSG_MORE")
+_TAKEN: Final = DONTWAIT | sum(int(getattr(_socket, name, 0)) for name in _WITHOUT_MEANING)
 
 
 class Writing(Reading):
@@ -208,8 +209,9 @@ class Writing(Reading):
 
     def _checked_flags(self, flags: int) -> int:
         """Flags of a send, as a plain number, but for those that mean nothing here."""
-        if flags & ~(DONTWAIT | _WITHOUT_MEANING):
-            self._refuse(f"send() with flags={int(flags):#x} is not simulated; MSG_DONTWAIT and MSG_NOSIGNAL are")
+        if flags & ~_TAKEN:
+            taken = " and ".join((", ".join(("MSG_DONTWAIT", *_WITHOUT_MEANING[:-1])), _WITHOUT_MEANING[-1]))
+            self._refuse(f"send() with flags={int(flags):#x} is not simulated; {taken} are")
         return int(flags)
 
     def _sending_stream(self, flags: int) -> Stream:
