@@ -18,6 +18,7 @@ from mockselector import Event, ListenSocket, MockSelector, MockSocket, Scenario
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
+    from pathlib import Path
 
     from mockselector import RuleId
 
@@ -319,6 +320,18 @@ def test_a_file_is_sent_from_an_offset_and_by_count() -> None:
     assert sock.sendfile(file, 5, 3) == 3
     assert (file.tell(), sel.trace[-1].detail) == (8, b"567")
     assert sock.sendfile(io.BytesIO()) == 0
+
+
+def test_a_file_on_disk_is_sent_from_its_beginning_wherever_it_stands(tmp_path: Path) -> None:
+    (tmp_path / "page").write_bytes(b"0123456789")
+    sock = alice()
+    sel = run(sock)
+    with open(tmp_path / "page", "rb") as file:
+        file.seek(7)
+        assert (sock.sendfile(file), file.tell()) == (10, 10)
+        assert (sock.sendfile(file, 2, 3), file.tell()) == (3, 5)
+        assert (sock.sendfile(file, 10), file.tell()) == (0, 5)
+    assert [row.detail for row in sel.trace if row.operation == "send"] == [b"0123456789", b"234"]
 
 
 def test_send_file_refuses_what_the_standard_library_refuses() -> None:
