@@ -6,6 +6,8 @@ import _thread
 import asyncio
 import errno
 import importlib
+import io
+import mmap
 import multiprocessing.pool
 import os
 import select
@@ -347,6 +349,23 @@ def test_a_class_derived_during_a_run_is_derived_from_the_real_one() -> None:
         assert sock.fileno() < 2**30
 
 
+class Mapped(mmap.mmap):
+    def __new__(cls, *args: Any) -> Any:
+        return mmap.mmap.__new__(cls, *args)
+
+
+class OpenFile(io.FileIO):
+    def __init__(self, *args: Any) -> None:
+        io.FileIO.__init__(self, *args)
+
+
+def test_a_class_derived_before_may_call_the_one_below_by_its_name() -> None:
+    with scenario(), Mapped(-1, 10) as mapped, OpenFile(__file__) as file:
+        mapped[:] = file.read(10)
+        assert mapped[:3] == b'"""'
+        assert isinstance(mapped, mmap.mmap)
+
+
 @pytest.mark.parametrize("name", ["connect", "getsockname"])  # of a class below, and of the last one
 def test_a_method_that_is_patched_in_the_class_is_so_for_all_sockets_until_it_is_put_back(
     monkeypatch: pytest.MonkeyPatch, name: str
@@ -525,6 +544,14 @@ def test_what_dies_in_another_threads_loops_and_servers_is_no_finding(
     assert [] == in_another_thread(ask)
     assert "in a loop" in caplog.text
     assert "in a server" in capsys.readouterr().err
+
+
+def test_another_thread_may_map_memory() -> None:
+    def ask() -> list[object]:
+        with mmap.mmap(-1, 10) as mapped:
+            return [len(mapped)]
+
+    assert [10] == in_another_thread(ask)
 
 
 def test_another_thread_may_have_a_pool_of_threads() -> None:

@@ -90,7 +90,7 @@ def class_door(real: Any, check: Callable[..., None], **more: Any) -> Any:  # An
 
         def __new__(cls, *args: Any, **kwargs: Any) -> Any:  # Any: one of the real ones
             if cls is not Door:
-                return real.__new__(cls)  # likewise
+                return real.__new__(cls, *args, **kwargs)  # likewise
             world = current()
             if world is not None:
                 check(world, *args, **kwargs)
