@@ -225,6 +225,21 @@ def test_an_exception_of_a_step_comes_out_of_the_block() -> None:
         run(test)
 
 
+def test_an_interrupt_of_the_user_while_a_step_is_played_comes_out() -> None:
+    def interrupted() -> None:
+        raise KeyboardInterrupt("Ctrl-C")
+
+    async def test() -> None:
+        async with Scenario() as net:
+            net.client("alice").does(interrupted)
+            await serve()
+
+    real = time.monotonic()
+    with pytest.raises(KeyboardInterrupt, match=r"\ACtrl-C"):
+        run(test)
+    assert real <= time.monotonic() < real + 100
+
+
 def test_what_is_told_from_another_thread_is_heard() -> None:
     async def test() -> None:
         loop = asyncio.get_running_loop()

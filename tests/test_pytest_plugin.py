@@ -310,7 +310,7 @@ def test_it(net):
 # -- whole tests in a scenario ---------------------------------------------------------------------
 
 SIMULATED: Final = """
-import asyncio, unittest
+import asyncio, unittest, mockselector
 
 def test_right(server):
     ask(server, waits=1000)
@@ -373,6 +373,12 @@ def test_asyncio():
         await asyncio.sleep(1_000)
     asyncio.run(main())
 
+def test_enters_its_own():
+    async def main():
+        async with mockselector.Scenario():
+            pass
+    asyncio.run(main())
+
 @pytest.mark.mockselector(simulate=False)
 def test_is_left_alone():
     assert type(socket.socket()).__module__ == "socket"
@@ -408,7 +414,7 @@ RIGHT: Final = {
     "test_refused": "passed", "test_no_such_name": "passed", "test_asyncio": "passed", "test_is_left_alone": "passed",
     "test_a": "passed", "test_b": "failure", "test_c": "passed", "test_nothing_goes_on": "failure",
     "test_elsewhere": "skipped", "test_by_name": "skipped", "test_udp_is_swallowed": "skipped",
-    "test_skips_itself": "skipped",
+    "test_skips_itself": "skipped", "test_enters_its_own": "skipped",
 }  # fmt: skip
 
 
@@ -445,6 +451,7 @@ def test_what_cannot_be_simulated_is_skipped_and_says_why(simulated: Ran) -> Non
         "('192.0.2.1', 80), which is no part of the test, would need a real network",
         "the address of 'example.com', which is no part of the test, would need a real network",
         "not simulated: sendto() is called on a UDP socket",
+        "the test enters a scenario of its own by `async with`, and runs in one already",
     ):
         assert re.search(rf"^SKIPPED \[1\] test_it.py:\d+: .*{re.escape(reason)}", simulated.text, re.MULTILINE)
 
