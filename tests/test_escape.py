@@ -272,6 +272,25 @@ def test_a_loop_in_c_that_comes_in_the_run_is_refused(monkeypatch: pytest.Monkey
     loop.close()
 
 
+@pytest.mark.parametrize("there", [False, True])
+def test_a_folder_by_its_name_is_a_package_and_without_that_there_is_none(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, there: bool
+) -> None:
+    def main() -> list[str]:
+        try:
+            return [*importlib.import_module("uvloop").__path__]
+        except ModuleNotFoundError as error:
+            return [str(error.name)]
+
+    if there:
+        (tmp_path / "uvloop").mkdir()
+    monkeypatch.setattr(sys, "path", [str(tmp_path)])
+    monkeypatch.delitem(sys.modules, "uvloop", raising=False)
+    with Scenario() as net:
+        assert net.run(main) == [str(tmp_path / "uvloop") if there else "uvloop"]
+    sys.modules.pop("uvloop", None)
+
+
 def test_each_way_to_uvloop_is_refused_and_leaves_nothing_behind(caplog: pytest.LogCaptureFixture) -> None:
     uvloop: Any = pytest.importorskip("uvloop")
     make = uvloop.new_event_loop

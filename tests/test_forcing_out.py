@@ -313,6 +313,21 @@ def test_the_test_goes_on_as_if_nothing_had_been() -> None:
 # -- cleaning up ------------------------------------------------------------------------------------
 
 
+def test_a_loop_that_nobody_has_left_is_left() -> None:
+    def goes_on(wait: Callable[[], object]) -> None:
+        asyncio._set_running_loop(loop)  # as loops of other packages do it
+        asyncio.set_event_loop(loop)
+        ten_times(wait)
+
+    loop: Any = asyncio.new_event_loop()
+    with contextlib.closing(loop), Scenario() as net:
+        net.client("alice").closes()
+        net.run(serves(goes_on))
+    with pytest.raises(RuntimeError, match="no running event loop"):
+        asyncio.get_running_loop()
+    assert asyncio.run(asyncio.sleep(0, "goes on")) == "goes on"
+
+
 def test_a_large_clean_up_may_poll_as_often_as_it_must() -> None:
     def server() -> None:
         with selectors.DefaultSelector() as selector, socket.create_server(("", 8888)) as listener:

@@ -11,6 +11,7 @@ import re
 import selectors
 import socket
 import socketserver
+import subprocess
 import sys
 import threading
 import unittest
@@ -21,10 +22,12 @@ from unittest.mock import patch
 
 import pytest
 
+from measured import PYTHON
 from mockselector import Scenario, ScenarioTestCase
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator
+    from pathlib import Path
 
 TOLD = r"^listen\(\) is called on a real socket: a scenario's block is open, but this code runs outside of it"
 ANY_PORT = ("127.0.0.1", 0)
@@ -214,6 +217,36 @@ def worker() -> Generator[Callable[[Callable[[], Any]], Any]]:
 def listens() -> bool:
     with socket.create_server(ANY_PORT) as listener, socket.create_connection(listener.getsockname()):
         return True
+
+
+def test_one_that_is_verified_is_over_and_the_one_around_it_is_not() -> None:
+    with pytest.raises(NotImplementedError, match=TOLD), Scenario() as outer:
+        outer.client("alice")
+        with Scenario() as inner:
+            inner.run(int)
+            inner.verify()
+            serve()
+    with Scenario() as net:
+        net.run(int)
+        net.verify()
+        assert listens()
+
+
+@pytest.mark.slow
+def test_a_block_that_a_function_has_entered_is_open_where_no_runner_is(tmp_path: Path) -> None:
+    (tmp_path / "script.py").write_text(
+        "import socket\n"
+        "from mockselector import Scenario\n"
+        "def enters():\n"
+        "    net = Scenario()\n"
+        "    net.__enter__()\n"
+        "    return net\n"
+        "net = enters()\n"
+        "socket.create_server(('127.0.0.1', 0))\n"
+    )
+    done = subprocess.run([*PYTHON, "script.py"], cwd=tmp_path, capture_output=True, text=True, timeout=60, check=False)
+    assert "listen() is called on a real socket" in done.stderr
+    assert "Give the function to the scenario, and its arguments after it: net.run(serve, 9000)" in done.stderr
 
 
 def test_a_thread_that_was_there_before_may_listen() -> None:
