@@ -1498,6 +1498,30 @@ def test_what_a_thread_has_died_of_is_found() -> None:
     assert caught.value.rule == "unhandled-exception"
 
 
+def dies() -> None:
+    raise ValueError("at once")
+
+
+def test_so_is_what_a_bare_one_has_died_of(monkeypatch: pytest.MonkeyPatch) -> None:
+    def main(function: Callable[..., object], *args: object) -> None:
+        _thread.start_new_thread(function, args)
+        time.sleep(1)
+
+    def hook(told: Any) -> None:
+        heard.append(told.exc_type)
+
+    monkeypatch.setattr(sys, "unraisablehook", sys.__unraisablehook__)
+    for text, function, *args in (("at once", dies), ("invalid literal", int, "x")):
+        with pytest.raises(ScenarioError, match=rf"a thread has died of ValueError: {text}.*unraisablehook") as caught:
+            run(functools.partial(main, function, *args))
+        assert caught.value.rule == "unhandled-exception"
+    run(functools.partial(main, sys.exit))
+    heard: list[object] = []
+    monkeypatch.setattr(sys, "unraisablehook", hook)
+    run(functools.partial(main, dies))
+    assert heard == [ValueError]
+
+
 class Hears:
     """Something that can be called, and is no function."""
 

@@ -172,7 +172,7 @@ def _begin(
             pass  # as the interpreter does
         except Exception as error:  # only of a bare thread: `threading` has its hook
             if not isinstance(error, ScenarioError) or error is not world.monitor.violation:
-                world.monitor.unhandled.heard(error, "a thread", BARE)
+                _has_died(world, error)
                 raise
         finally:
             name = str(getattr(getattr(function, "__self__", None), "name", ""))
@@ -189,6 +189,14 @@ def _begin(
     strand = Threads.of(world).start(work, daemon=daemon)
     watch(world)
     return strand
+
+
+def _has_died(world: World, error: Exception) -> None:
+    """A bare thread has, of what nobody has dealt with in it, and whoever hears of that."""
+    step = error.__traceback__
+    error.__traceback__ = None if step is None else step.tb_next  # the first frame is ours
+    if not _is_own(sys.unraisablehook, sys.__unraisablehook__):
+        world.monitor.unhandled.heard(error, "a thread", BARE)
 
 
 _sentinels: Final[dict[int, list[Sentinel]]] = {}  # of the threads of scenarios
@@ -266,17 +274,17 @@ BARE: Final = ("sys.unraisablehook()", "a try in the function of the thread.")
 """What tells of it, and how a program may deal with it."""
 
 
-def _is_own(hook: Any) -> bool:  # Any: whatever can be called
+def _is_own(hook: Any, real: object) -> bool:  # Any: whatever can be called
     """Whether it is the program's own, and not the interpreter's or a tool's."""
     while isinstance(hook, partial):
         hook = hook.func
     code = getattr(hook, "__code__", None) or getattr(type(hook).__call__, "__code__", None)
-    return hook is not threading.__excepthook__ if code is None else whose(code.co_filename) == "own"
+    return hook is not real if code is None else whose(code.co_filename) == "own"
 
 
 def _excepthook(before: Callable[[Any], Any]) -> Callable[[Any], Any]:
     """As `threading.excepthook`; that a scenario has ended a thread is nothing to be told."""
-    deals = _is_own(before)  # whoever has put one there deals with what it is told
+    deals = _is_own(before, threading.__excepthook__)  # whoever has put one there deals with what it is told
 
     def excepthook(args: Any, /) -> Any:  # Any: what it is given has no public name
         world = current()
