@@ -827,6 +827,16 @@ def test_leaving_the_servers_own_block_closes_the_selector() -> None:
     assert sel.get_map() is None
 
 
+def test_so_does_leaving_that_of_a_server_in_another_file_however_deep(tmp_path: Path) -> None:
+    source = "def serve(sel):\n    runs(sel)\n\ndef runs(sel):\n    with sel:\n        sel.select()\n"
+    server: dict[str, Any] = {}
+    exec(compile(source, str(tmp_path / "server.py"), "exec"), server)
+    sel = MockSelector([()], strict=True)
+    server["serve"](sel)
+    assert sel.get_map() is None
+    sel.verify()
+
+
 def test_a_connection_still_being_flushed_when_the_script_ends_is_not_leaked() -> None:
     def serve(sel: MockSelector, sock: MockSocket) -> None:
         with sel:

@@ -259,10 +259,8 @@ class Network:
         return ENOENT if path and not os.path.exists(address) else ECONNREFUSED
 
     def near(self, family: int) -> Address:
-        """An address of this machine that nobody has had."""
+        """An address of this machine that nobody has had, by IP."""
         self._clients_port += 1
-        if family not in ANY:
-            return ""
         host = LOOPBACK[family]
         return (host, self._clients_port) if family == AF_INET else (host, self._clients_port, 0, 0)
 
