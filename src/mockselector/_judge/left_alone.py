@@ -36,15 +36,20 @@ class LeftAlone:
 
     def __init__(self, door: Door) -> None:
         self._door: Final = door
-        self._left: Final[dict[Record, tuple[int, int, CodeType, int]]] = {}  # since which entries: accepted, and left
+        self._left: Final[dict[Record, tuple[int, int, CodeType, int, str]]] = {}
+        """Since which entries: accepted, and left; by which line; and what was done instead."""
 
-    def sleeps(self, records: Mapping[Record, int], frame: FrameType) -> None:
-        """Its thread goes to sleep, in that line, and leaves these, that have come since so many entries."""
-        touched = self._touched(records.keys(), min(records.values()))
+    def sleeps(self, records: Mapping[Record, int], frame: FrameType, instead: str = "") -> None:
+        """Who has them goes to sleep, in that line, and leaves these, that have come since so many entries.
+
+        instead: what was registered in between, in a sentence.
+        """
+        several = self._door.whose is not None  # then it may have been handed to another thread
+        touched = self._touched(records.keys(), min(records.values())) if several else ()
         rows = len(self._door.rows)
         for record, since in records.items():
             if record.name not in touched:
-                self._left[record] = (since, rows, frame.f_code, frame.f_lasti)
+                self._left[record] = (since, rows, frame.f_code, frame.f_lasti, instead)
 
     def forget(self, record: Record) -> None:
         """It is closed."""
@@ -53,18 +58,18 @@ class LeftAlone:
     def untouched(self) -> Iterator[Record]:
         """Those to which nothing has been done since."""
         left = [one for one in self._left if not one.ever_registered and one.phase == "connected"]
-        touched = self._touched(left, min((self._left[one][0] for one in left), default=sys.maxsize))
+        touched = self._touched(left, min((self._left[one][1] for one in left), default=sys.maxsize))
         for record in left:
             if record.name not in touched and self._door.in_force("accepted-not-registered", record):
                 yield record
 
     def finding(self, record: Record) -> Finding:
         """What is to be said of one."""
-        since, _, code, instruction = self._left[record]
+        since, _, code, instruction, instead = self._left[record]
         whose = self._door.whose
         who = "" if whose is None else whose.at(max(since // WIDTH - 1, 0))
         way = [(in_thread("went to sleep", who), place(code, instruction))]
-        note = NOBODY.format(who) if who else NOTHING
+        note = f"{instead} {NOBODY.format(who) if who else NOTHING}".lstrip()
         return Finding("accepted-not-registered", record.name, note=note, at_end=True, way=way)
 
     def _touched(self, records: Collection[Record], since: int) -> frozenset[str]:

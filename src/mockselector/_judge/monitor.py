@@ -330,11 +330,11 @@ class Monitor:
         """The mask for which a socket is registered, over all selectors."""
         return interest(record, record.watches)
 
-    def sleep(self, watch: Watch, *, for_good: bool = True) -> None:
+    def sleep(self, watch: Watch) -> None:
         """The server goes to sleep in a `select()`: judge how it leaves things."""
         sleeping = self.sleeping
-        if sleeping.ended or sleeping.changed or sleeping.postponed or sleeping.later:
-            sleeping.sleep(watch, for_good)
+        if sleeping.ended or sleeping.changed or sleeping.postponed:
+            sleeping.sleep(watch)
         if self.short_sends.owing:
             self.short_sends.sleep()
         if self.returned and self.rows[-WIDTH] in QUIET:

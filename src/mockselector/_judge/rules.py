@@ -330,9 +330,8 @@ RULES: Final[Mapping[RuleId, Rule]] = {
     "accepted-not-registered": Rule(
         "default",
         means="An accepted socket is neither registered, closed nor detached when the server goes to sleep, and nothing was read"
-        " from it either. (Where it sleeps for a time only, and nothing comes of that; in a program with threads, when the one"
-        " that has accepted it sleeps, and then no other comes to it: both are judged when its peer waits in vain, and when"
-        " the scripts are at their end.)",
+        " from it either. (In a scenario whatever wakes the server, or another thread, may come to it: it is found if nobody"
+        " has done anything with it since, when its peer waits in vain, or the scripts are at their end.)",
         says="{socket} was accepted but never registered with the selector",
         suffers="{socket} is connected and never served; its data piles up in the kernel.",
         mend="Register it before the next select(), or close it.",
@@ -637,7 +636,7 @@ RULES: Final[Mapping[RuleId, Rule]] = {
 
 
 JUDGED: Final[Mapping[RuleId, tuple[str, ...]]] = {
-    "accepted-not-registered": ("at_sleep", "_judge/left_alone"),  # at once; with several threads, or a time-out
+    "accepted-not-registered": ("at_sleep", "_judge/left_alone"),  # of a list, at once; in a scenario
     "closed-still-registered": ("at_sleep",),
     "close-before-unregister": ("_judge/monitor",),
     "event-not-registered": ("MEMBERSHIP",),

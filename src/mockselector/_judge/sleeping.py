@@ -13,7 +13,7 @@ from .._text import several
 from .errors import Finding
 from .left_alone import LeftAlone
 from .rules import ENDED, at_sleep
-from .trace import WIDTH, Trace, caller
+from .trace import WIDTH, caller, row_at, row_text
 from .watching import interest
 
 TYPE_CHECKING = False
@@ -58,8 +58,6 @@ class Sleeping:
         """What was accepted and left by who went to sleep and does not do so for good, or has other threads."""
         self.ended: Final[dict[str, Record]] = {}
         """With whose end read the server went to sleep, by name."""
-        self.later: Final[dict[Record, int]] = {}
-        """Likewise, once it sleeps where clients are waited for."""
         self._at = 0  # how far the rows were searched for what woke it again ...
         self._woken: Final[dict[str, int]] = {}  # ... and where that was, if nothing was done about it yet
         self._selects = 0  # how many there were when the server last slept ...
@@ -83,21 +81,20 @@ class Sleeping:
         if self.ended.pop(record.name, None) is not None:
             self._woken.pop(record.name, None)
 
-    def sleep(self, watch: Watch, for_good: bool) -> None:
+    def sleep(self, watch: Watch) -> None:
         """The server goes to sleep in a `select()`: judge what has changed since it last did.
 
         What is registered with another selector is judged when the server sleeps in that one.
         """
         if self.ended:
             self._judge_ended((watch,), 0, "select", watch.name)
-        if self.changed or self.postponed or self.later:
-            changed = {**self.postponed.pop(watch.name, {}), **self.later, **self.changed}
+        if self.changed or self.postponed:
+            changed = {**self.postponed.pop(watch.name, {}), **self.changed}
             if self._door.whose is not None:
                 changed = self._of_this_thread({**self.postponed.pop(self._door.running, {}), **changed})
             self.changed = {}
-            self.later.clear()
             for record, since in changed.items():
-                self._judge_asleep(record, since, (watch,), "select", watch.name, for_good)
+                self._judge_asleep(record, since, (watch,), "select", watch.name)
 
     def _of_this_thread(self, changed: dict[Record, int]) -> dict[Record, int]:
         """What another thread has accepted is for when that one sleeps; what this one leaves is judged later."""
@@ -132,7 +129,7 @@ class Sleeping:
             if self._selects - self._seen_at.setdefault(record, self._selects) > POLLS_TO_SETTLE:
                 del self.changed[record], self._seen_at[record]
                 watches = tuple(watch for watch in record.watches if watch.name in polled)
-                self._judge_asleep(record, since, watches, "sleep", "time", for_good=False)
+                self._judge_asleep(record, since, watches, "sleep", "time")
 
     def _at_sleep(self, record: Record, watches: tuple[Watch, ...]) -> RuleId | None:
         """The rule in force that a socket breaks if the server goes to sleep in these selectors now."""
@@ -146,37 +143,25 @@ class Sleeping:
             return None  # it may be another thread's, or wait in a queue for one: see `left`
         return rule if rule is not None and self._door.in_force(rule, record) else None
 
-    def _judge_asleep(
-        self, record: Record, since: int, watches: tuple[Watch, ...], call: str, name: str, for_good: bool = True
-    ) -> None:
+    def _judge_asleep(self, record: Record, since: int, watches: tuple[Watch, ...], call: str, name: str) -> None:
         rule = self._at_sleep(record, watches)
         if rule == "eof-ignored":
             if not self.ended:
                 self._at = len(self._door.rows)
             self.ended[record.name] = record  # at its end, it is readable: what is done about it then?
-        elif rule == "accepted-not-registered" and self._asks_others(watches):
-            self.later[record] = since
-        elif (
-            rule == "accepted-not-registered"
-            and self._door.level_triggered  # a list of events delivers what nobody would be told of
-            and self._moved_since("recv", since, record.name)
-        ):
-            pass  # sock_recv() selects nothing where data is there: whether more is wanted is seen when its peer waits
-        elif rule == "accepted-not-registered" and not for_good:
-            self.left.sleeps({record: since}, caller(3))  # it wakes by itself, and may come to it then
+        elif rule == "accepted-not-registered" and self._door.level_triggered:
+            # Whatever wakes the server, it may come to it then: a place is free, a backend answers, a second one comes.
+            if not self._moved_since("recv", since, record.name):  # sock_recv() selects nothing where data is there
+                self.left.sleeps({record: since}, caller(3), self._registered_instead(since))
         elif rule is not None:
             self._door.append(call, name, None, caller(3))
-            note = self._registered_instead(record) if rule == "accepted-not-registered" else ""
+            note = self._registered_instead(since) if rule == "accepted-not-registered" else ""
             fields = CLOSED_IN_POLL if rule == "closed-still-registered" and name.startswith("poll") else None
             self._door.raise_violation(Finding(rule, record.name, fields, note=note))
         if record.phase == "closed" or record.phase in ENDED:
             for watch in record.watches:
                 if watch not in watches:
                     self.postponed.setdefault(watch.name, {})[record] = since
-
-    def _asks_others(self, watches: tuple[Watch, ...]) -> bool:
-        """Whether the server waits for whom it has itself connected to, as who is at work on a request may have to."""
-        return self._door.level_triggered and bool(watches) and all(watch.goes_out for watch in watches)
 
     def tolerates(self, cell: Breach, record: Record) -> bool:
         """Whether a step that breaks a rule is no harm this once.
@@ -235,11 +220,11 @@ class Sleeping:
                 self._door.append("select", watch.name, None, caller(2))
                 self._door.raise_violation(Finding("eof-ignored", record.name, note=READABLE_AGAIN))
 
-    def _registered_instead(self, record: Record) -> str:
-        """What was registered after `record` was accepted: the wrong socket, perhaps."""
-        rows = list(Trace(self._door.rows))
-        accepted = max(number for number, row in enumerate(rows) if row.detail == record.name)
-        others = [str(row) for row in rows[accepted:] if row.operation in ("register", "modify")]
+    def _registered_instead(self, since: int) -> str:
+        """What was registered since a socket was accepted: the wrong one, perhaps."""
+        rows = self._door.rows
+        registers = [at for at in range(since, len(rows), WIDTH) if rows[at] in ("register", "modify")]
+        others = [row_text(row_at(rows, at // WIDTH)) for at in registers]
         return f"In between, the server called {several(others)}." if others else ""
 
     def never_slept(self) -> Iterator[Finding]:
@@ -261,6 +246,8 @@ class Sleeping:
 
         for record, since in changed.items():
             rule = self._at_sleep(record, tuple(watch for watch in record.watches if often(watch.name, since)))
+            if rule == "accepted-not-registered" and self._moved_since("recv", since, record.name):
+                continue
             if rule is not None and often("", since):
                 yield Finding(rule, record.name, at_end=True)
 

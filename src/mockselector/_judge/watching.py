@@ -87,11 +87,6 @@ class Watch:
         """Whether it watches others as well that come to the server, or may."""
         return any(one is not record and (one.accepted or one.phase == "listening") for one in self.masks)
 
-    @property
-    def goes_out(self) -> bool:
-        """Whether all that it watches are connections that the program has made by itself, and the like."""
-        return bool(self.masks) and not any(one.accepted or one.phase == "listening" for one in self.masks)
-
     def clear(self) -> None:
         """The selector is closed, or gone."""
         for record in tuple(self.masks):

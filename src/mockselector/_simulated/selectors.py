@@ -333,7 +333,7 @@ class SimSelector(_BaseSelectorImpl):
                 found = self._find() if self._real is None else self._look()
             else:
                 deadline = None if timeout is None else world.clock.now + self._duration(timeout)
-                monitor.sleep(self._watch, for_good=deadline is None)
+                monitor.sleep(self._watch)
                 until = world.until if world.threads is None else self._among_others
                 found = until(self._find if self._real is None else self._look, deadline, self._call)
         except OSError as error:
