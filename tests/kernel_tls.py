@@ -277,6 +277,24 @@ def closed_and_wrapped(ground: Ground) -> object:
     return outcome(ground, lambda: for_client().wrap_socket(sock, server_hostname="localhost"))
 
 
+def wrapped_when_both_have_ended(ground: Ground) -> object:
+    pair = ground.pair()
+    pair.client.shutdown(socket.SHUT_WR)
+    pair.accepted.close()
+    ground.settle(pair.client, ENDED)
+    return outcome(ground, lambda: for_client().wrap_socket(pair.client, server_hostname="localhost"))
+
+
+def wrapped_when_it_was_reset(ground: Ground) -> object:
+    pair = ground.pair()
+    pair.client.send(b"unread")
+    ground.settle(pair.accepted, READABLE)
+    pair.accepted.send(b"hello")
+    pair.accepted.close()
+    ground.settle(pair.client, ENDED)
+    return outcome(ground, lambda: for_client().wrap_socket(pair.client, server_hostname="localhost"))
+
+
 # -- the socket that was wrapped -------------------------------------------------------------------
 
 
@@ -474,6 +492,29 @@ def no_room(ground: Ground) -> object:
     return seen, kinds, tls.outcome(lambda: tls.server.send(b"short"))
 
 
+def alert_without_room(ground: Ground) -> object:
+    """What comes is no TLS, and nothing can be said of that, as nobody reads."""
+    tls = Tls(ground).shaken()
+    while tls.outcome(lambda: tls.server.send(b"x" * 16384)) == 16384:
+        pass
+    plain = ground.keep(socket.socket(fileno=tls.client.detach()))
+    plain.send(b"no TLS" * 9)
+    ground.settle(tls.server, READABLE)
+    return [tls.outcome(lambda: tls.server.recv(1)), tls.outcome(lambda: tls.server.recv(1))]
+
+
+def write_that_times_out(ground: Ground) -> object:
+    tls = Tls(ground).shaken()
+    tls.server.settimeout(SHORT)
+    data = b"x" * 16384
+    seen: list[object] = []
+    while not seen:
+        result = tls.outcome(lambda: tls.server.send(data))
+        if result != len(data):
+            seen.append(result)
+    return [*seen, tls.outcome(lambda: tls.server.send(data)), tls.outcome(lambda: tls.server.send(b"short"))]
+
+
 def room_again(ground: Ground) -> object:
     """The rest of what was begun goes out with the next attempt, which may be a longer one."""
     tls = Tls(ground).shaken()
@@ -621,6 +662,22 @@ def shut_down_here(ground: Ground) -> object:
     return [*seen, type(tls.outcome(lambda: tls.client.recv(1))), tls.outcome(lambda: tls.client.send(b"x"))]
 
 
+def file_over_what_is_plain_again(ground: Ground) -> object:
+    """A file that was made over TLS reads on when there is none any more."""
+    tls = Tls(ground, version=ssl.TLSVersion.TLSv1_2).shaken()
+    file = tls.client.makefile("rb")
+    ground.after(file.close)
+    for sock in (tls.client, tls.server):
+        sock.settimeout(5)
+    tls.outcome(lambda: (tls.server.setblocking(False), tls.server.unwrap()))
+    tls.server.settimeout(5)
+    plain: Any = tls.client.unwrap()
+    tls.server.unwrap()
+    tls.server.send(b"plain text")
+    ground.settle(plain, READABLE)
+    return tls.outcome(lambda: file.read(5)), tls.outcome(lambda: plain.recv(100))
+
+
 def detached(ground: Ground) -> object:
     tls = Tls(ground).shaken()
     number = tls.client.detach()
@@ -642,11 +699,12 @@ CASES: Final[list[Callable[[Ground], object]]] = [
     name_that_is_refused, wrong_name, nobody_trusts_it, client_without_certificate, client_with_certificate,
     no_version_in_common, plain_text_for_a_server, plain_text_for_a_client, end_in_the_handshake,
     reset_in_the_handshake, handshake_that_times_out, handshake_on_who_does_not_wait, resumed, resumed_by_1_3,
-    wrapped_wrongly, closed_and_wrapped, what_is_left_of_the_first, registered_before, not_connected,
-    listener_that_is_wrapped, connected_when_wrapped, kinds_of_its_own, calls_that_tls_has_not, there_and_back,
-    readable_while_it_is_pending, records_one_by_one, into_buffers, much_at_once, by_sendall_and_files,
-    file_by_sendfile, read_that_times_out, no_room, room_again, ended_in_good_order, both_unwrap,
+    wrapped_wrongly, closed_and_wrapped, wrapped_when_both_have_ended, wrapped_when_it_was_reset,
+    what_is_left_of_the_first, registered_before, not_connected, listener_that_is_wrapped, connected_when_wrapped,
+    kinds_of_its_own, calls_that_tls_has_not, there_and_back, readable_while_it_is_pending, records_one_by_one,
+    into_buffers, much_at_once, by_sendall_and_files, file_by_sendfile, read_that_times_out, no_room,
+    alert_without_room, write_that_times_out, room_again, ended_in_good_order, both_unwrap,
     unwrap_with_data_on_its_way, ragged_end, ragged_end_that_is_told, ragged_end_of_unwrap,
     ragged_end_of_an_old_error, reset, reset_that_a_write_meets, nobody_reads_the_tickets, closed_here,
-    file_that_outlives_it, shut_down_here, detached, context_manager,
+    file_that_outlives_it, shut_down_here, file_over_what_is_plain_again, detached, context_manager,
 ]  # fmt: skip

@@ -311,6 +311,20 @@ def test_a_half_close_is_said_and_the_answer_is_still_read() -> None:
         net.run(one_by_one(handle))
 
 
+@pytest.mark.parametrize("network", BOTH)
+def test_both_may_say_that_they_end(network: Network) -> None:
+    def handle(sock: ssl.SSLSocket) -> None:
+        seen.extend((sock.recv(100), sock.recv(100)))
+        plain = sock.unwrap()
+        seen.append(plain.recv(100))
+
+    seen: list[bytes] = []
+    with Scenario(network=network) as net:
+        net.client(tls=for_client()).sends(HELLO).shuts_down().expects_eof(ragged=False).closes()
+        net.run(one_by_one(handle))
+    assert seen == [HELLO, b"", b""]
+
+
 def test_a_reset_is_a_reset() -> None:
     seen: list[object] = []
 
@@ -447,6 +461,13 @@ def test_a_wrong_answer_is_told_at_the_send_in_plain_text(network: Network) -> N
     assert "alice was sent b'hello' where it expects b'hullo'" in text
     assert "sock.sendall(data)" in text
     assert "ok  starts TLS" in text
+
+
+def test_what_comes_where_nothing_is_expected_is_told_in_plain_text() -> None:
+    with pytest.raises(ScenarioError, match=r"\A\[unexpected-send\] alice was sent b'hello\\n' where it expects"):
+        with Scenario() as net:
+            net.client("alice", tls=for_client()).sends(b"hi").expects_nothing(2).closes()
+            net.run(one_by_one(lambda sock: (sock.recv(100), sock.send(HELLO))))
 
 
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")  # asyncio had something open
@@ -599,6 +620,30 @@ def test_another_write_in_its_place_is_not_that_one() -> None:
         with Scenario() as net:
             net.client("alice", tls=for_client(), buffer=100).waits(10)
             net.run(one_by_one(handle))
+
+
+def test_a_read_of_what_never_comes_is_told_as_that_of_plain_text_and_of_nothing_else() -> None:
+    with pytest.raises(ScenarioError) as caught, Scenario() as net:
+        net.client("alice", tls=for_client()).sends(HELLO).expects(b"answer")
+        net.run(one_by_one(lambda sock: (sock.recv(100), sock.recv(100))))
+    text = str(caught.value)
+    assert "alice was read with nothing there, and the read blocks" in text
+    assert "alice sends nothing more: it waits for b'answer'." in text
+    assert caught.value.__context__ is None  # OpenSSL's own, that it wants to read, is nothing to be shown
+
+
+def test_a_read_that_times_out_says_that_alone() -> None:
+    def handle(sock: ssl.SSLSocket) -> None:
+        sock.settimeout(2)
+        with pytest.raises(TimeoutError) as caught:
+            sock.recv(100)
+        seen.append((str(caught.value), caught.value.__context__))
+
+    seen: list[object] = []
+    with Scenario() as net:
+        net.client(tls=for_client()).waits(5).closes()
+        net.run(one_by_one(handle))
+    assert seen == [("The read operation timed out", None)]
 
 
 def test_a_silent_client_of_a_wrapped_listener_is_told_as_the_handshake_in_accept() -> None:

@@ -220,6 +220,8 @@ class Tunnel:
     def _write(self, sock: Below, data: Given) -> int:
         whole = len(data)
         if self._out and whole < self._written + self._encrypted:
+            if sock.gettimeout():  # who has a timeout waits for room before OpenSSL is asked
+                sock._tls_wait("send", EVENT_WRITE, self._wants_write())
             raise self._error("SSLError", 1, "BAD_LENGTH", "[SSL: BAD_LENGTH] bad length")
         told = False
         while True:
@@ -279,9 +281,7 @@ class Tunnel:
             try:
                 result = act()
             except ssl.SSLWantReadError as error:
-                self._flush(sock)
-                if not self._feed(sock, call):
-                    sock._tls_wait(call, EVENT_READ, error)
+                wants = error
             except OSError as error:
                 self._flush_alert(sock)
                 if isinstance(error, ssl.SSLSyscallError) or (self._at_end and not isinstance(error, ssl.SSLError)):
@@ -291,6 +291,12 @@ class Tunnel:
                 if sends:
                     self._flush(sock)
                 return result
+            try:  # not in its `except:`, so that it is no part of what then comes up
+                self._flush(sock)
+                if not self._feed(sock, call):
+                    sock._tls_wait(call, EVENT_READ, wants)
+            finally:
+                del wants  # it refers to this frame
 
     def _ragged(self) -> OSError:
         return self._error("SSLEOFError", 8, "", "EOF occurred in violation of protocol")
