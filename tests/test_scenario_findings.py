@@ -232,6 +232,24 @@ def test_a_scenario_whose_finding_nobody_has_seen_warns_when_it_is_dropped() -> 
     assert __file__ == caught[0].filename
 
 
+def test_so_does_one_of_which_a_step_fails_when_the_server_has_returned_and_says_by_what() -> None:
+    def fails() -> None:
+        raise LookupError("of a step")
+
+    def drops() -> None:
+        net = Scenario()
+        net.client().sends(b"hello").expects(b"hello").waits(5).does(fails)
+        net.run(accepts_once)
+
+    def accepts_once() -> None:
+        with socket.create_server(("", 8888)) as listener, listener.accept()[0] as conn:
+            conn.sendall(conn.recv(100))
+
+    with pytest.warns(UserWarning, match=r"(?s)nobody has seen what it found.*\n\nLookupError: of a step\Z"):
+        drops()
+        gc.collect()
+
+
 def test_a_scenario_that_is_dropped_with_all_well_does_not_warn() -> None:
     def drops() -> None:
         net = Scenario()

@@ -19,6 +19,7 @@ from ._install.installing import Installed
 from ._install.loops import tidy
 from ._install.open_blocks import check_surroundings, closed, opened
 from ._install.threads import end_threads, wait_for_threads
+from ._judge.errors import ScenarioError
 from ._threads.crew import running_thread
 from ._threads.real_waits import judge
 
@@ -261,10 +262,12 @@ class Run:
             world.monitor.violation = world.monitor.violation or error
         finally:
             self.let_go()  # its block may have been entered, and never left
-        if world.monitor.violation is not None:
+        violation = world.monitor.violation
+        if violation is not None:
+            kind = "" if isinstance(violation, ScenarioError) else f"{type(violation).__name__}: "
             text = (
                 "a Scenario was dropped, and nobody has seen what it found: use `with Scenario() as net:` or"
-                f" net.verify()\n\n{world.monitor.violation}"
+                f" net.verify()\n\n{kind}{violation}"
             )
             warnings.warn_explicit(text, UserWarning, world.script.file, world.script.line)
 
