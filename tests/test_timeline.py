@@ -214,6 +214,12 @@ def test_a_diagram_has_nothing_in_it_that_mermaid_takes_for_its_own() -> None:
         assert not set(re.sub(r"#\d+;", "", line)) & set("#;<%{}&")
 
 
+def test_what_repeats_is_in_a_diagram_once_as_well() -> None:
+    text = runs.of(lambda net: net.client("alice").waits(1000).closes(), runs.polls).mermaid()
+    assert len(text.splitlines()) < 40
+    assert re.search(r"\n    Note over L0,L1: the same \d+ times more, until \d+ s\n", text)
+
+
 def test_a_diagram_of_a_long_run_has_the_end_and_what_is_marked() -> None:
     text = runs.long(1000).mermaid()
     assert len(text.splitlines()) < 150
