@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import pickle
 import re
+import socket
 import subprocess
 import sys
 import time
@@ -168,6 +169,19 @@ def test_the_bytes_of_a_line_are_all_there() -> None:
     assert messages(timeline, "alice.recv()") == [(BIG, [])]
     assert messages(timeline, "alice.send(") == [(BIG, [(0, len(BIG), 2)])]
     assert messages(timeline, "alice sends") == [(BIG, [])]
+
+
+def test_what_is_peeked_at_is_there_for_the_read_as_well() -> None:
+    def peeks(port: int) -> None:
+        with socket.create_server(("", port)) as listener, listener.accept()[0] as conn:
+            conn.recv(100, socket.MSG_PEEK)
+            conn.recv(40)
+            conn.recv(100)
+
+    timeline = runs.of(lambda net: net.client("alice").sends(bytes(range(97))).expects_eof().closes(), peeks)
+    whole = bytes(range(97))
+    assert messages(timeline, "peek") == [(whole, [])]
+    assert messages(timeline, "alice.recv(") == [(whole[:40], []), (whole[40:], [])]
 
 
 def test_bytes_are_told_with_the_steps_that_expected_them() -> None:

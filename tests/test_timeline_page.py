@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import socket
 from contextlib import suppress
 from html.parser import HTMLParser
 from pathlib import Path
@@ -104,6 +105,30 @@ def test_its_bytes_are_there_with_what_expected_them(tmp_path: Path) -> None:
     assert "<summary>3 bytes, expected by step 2</summary>" in text
     assert "<li>bytes 0 to 2: step 2, <code>expects b&#x27;HI\\n&#x27;</code></li>" in text
     assert "<pre>HI\n</pre><pre>0000  48 49 0a  HI.</pre>" in text
+
+
+def test_of_what_was_not_taken_whole_it_says_how_much_was(tmp_path: Path) -> None:
+    def fills(port: int) -> None:
+        with socket.create_server(("", port)) as listener, listener.accept()[0] as conn:
+            conn.setblocking(False)
+            sent = conn.send(bytes(1_000_000))
+            conn.setblocking(True)
+            conn.sendall(bytes(1_000_000 - sent))
+            taken.append(sent)
+
+    taken: list[int] = []
+    timeline = runs.of(lambda net: net.client("alice").expects(bytes(1_000_000)).closes(), fills)
+    assert f">1,000,000 bytes, {taken[0]:,} taken" in page(timeline, tmp_path)
+
+
+def test_of_many_lanes_the_names_are_in_the_rows_alone(tmp_path: Path) -> None:
+    def prepare(net: Scenario) -> None:
+        for number in range(30):
+            net.client(f"client-{number}").sends(b"hello").expects(b"hello").closes()
+
+    parsed = Parsed(page(runs.of(prepare, runs.echo), tmp_path))
+    assert parsed.rows[0] == ["#", "Time", "From, to", "What", "Where"]
+    assert any(row[2] == "client-29 to server" for row in parsed.rows[1:])
 
 
 def test_of_many_steps_that_expected_a_message_some_are_named(tmp_path: Path) -> None:
