@@ -207,6 +207,12 @@ def test_each_test_of_a_case_is_simulated_with_its_set_up() -> None:
     }  # fmt: skip
 
 
+def test_one_of_them_may_be_run_by_itself() -> None:
+    result = Simulated("test_right").run()
+    assert result is not None
+    assert (result.testsRun, result.wasSuccessful()) == (1, True)
+
+
 @simulated
 class Coroutines(unittest.IsolatedAsyncioTestCase):
     __test__ = False

@@ -534,6 +534,22 @@ def test_folders_of_the_ini_file_are_simulated(folder: Path) -> None:
     assert ran.by_name == {"test_here": "passed", "test_there": "passed"}
 
 
+@pytest.mark.parametrize("how", ["true", "observe"])
+def test_the_ini_file_may_simulate_all_of_them(folder: Path, how: str) -> None:
+    suite = """
+def test_here():
+    time.sleep(500)
+
+@pytest.mark.mockselector(simulate=False)
+def test_for_real():
+    with socket.socket() as sock:
+        assert type(sock).__module__ == "socket"
+"""
+    ran = run(folder / how, suite, ini=f"mockselector_simulate = {how}")
+    assert ran.by_name == {"test_here": "passed", "test_for_real": "passed"}
+    assert 490 < ran.saved <= 500
+
+
 def test_a_marker_simulates_one_test(folder: Path) -> None:
     suite = "@pytest.mark.mockselector(simulate='observe')\ndef test_here():\n    time.sleep(500)\n"
     assert run(folder / "marker", suite).by_name == {"test_here": "passed"}

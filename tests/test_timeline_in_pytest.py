@@ -154,3 +154,15 @@ def test_the_name_of_a_page_is_one_for_a_file(odd: str) -> None:
     assert re.fullmatch(r"[A-Za-z0-9_.-]+-[0-9a-f]{8}", name)
     assert len(name) <= 130
     assert page_name(f"test_it.py::test[{odd}!]") != name
+
+
+def test_of_a_page_that_cannot_be_written_it_is_told_why(tmp_path: Path) -> None:
+    suite = """
+def test_wrong(net):
+    net.client("alice").sends(b"x").expects(b"y").closes()
+    net.run(echo, 80)
+"""
+    (tmp_path / "suite" / "pages" / "test_it.test_wrong.html").mkdir(parents=True)
+    ran = run(tmp_path / "suite", suite, "--mockselector-timeline=pages")
+    assert ran.by_name == {"test_wrong": "failure"}
+    assert ran.says("[unexpected-send]", "pages/test_it.test_wrong.html could not be written: ", "Is a directory")
