@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import concurrent.futures
 import queue
 import socket
 import threading
@@ -73,6 +74,23 @@ def test_the_table_shows_what_each_thread_does_and_has() -> None:
         "done        True    ended at 0 s",
     ]
     assert [line.rpartition(" in ")[2] for line in lines[1:-1]] == ["main", "reads", "wants", "idle"]
+
+
+def test_who_waits_in_a_function_of_the_standard_library_is_shown_in_that() -> None:
+    def main() -> str:
+        def waits() -> None:
+            concurrent.futures.wait([future], timeout=9)
+
+        future = concurrent.futures.Future[int]()
+        (thread,) = start(waits)
+        time.sleep(3)
+        state = states(net.threads())["waits"]
+        future.set_result(1)
+        thread.join()
+        return state
+
+    with Scenario() as net:
+        assert net.run(main) == "waits in wait(), for 3 s"
 
 
 def test_a_step_may_look_while_all_wait() -> None:

@@ -188,10 +188,6 @@ class TlsEnd:
         self._at += len(data)
         return data
 
-    def drop(self, size: int) -> None:
-        """So many bytes were read."""
-        self._at += size
-
     def adds_record(self, length: int, plain: int) -> None:
         """Of TLS in TLS, nothing is known."""
 
