@@ -1001,6 +1001,17 @@ def test_received_is_all_that_was_read() -> None:
     assert run(sends(b"ab", b"cd"), Expects(b"ab"), Expects(b"c", until=1), Closes()).received == b"abcd"
 
 
+def test_a_peer_says_whether_the_program_connects_to_it() -> None:
+    def main() -> None:
+        with socket.create_server(("", 8888)) as listener, listener.accept()[0]:
+            socket.create_connection(("db", 1)).close()
+
+    with Scenario() as net:
+        client, backend = net.client().expects_eof().closes(), net.backend(("db", 1)).expects_eof().closes()
+        net.run(main)
+    assert (client.is_backend, backend.is_backend) == (False, True)
+
+
 def test_received_is_there_while_the_script_goes_on() -> None:
     seen: list[bytes] = []
     with Scenario() as net:

@@ -976,6 +976,26 @@ def test_it_is_not_where_the_loop_wakes_by_itself_or_is_woken() -> None:
     in_a_thread(lambda loop, ends: loop.call_soon_threadsafe(ends), ticks=False)
 
 
+def test_it_is_not_said_of_what_the_loop_has_done_since() -> None:
+    def main() -> None:
+        (thread,) = start(lambda: asyncio.run(ticks_twice()))
+        time.sleep(0.5)
+        loops[0].call_soon(lambda: done.append(1))
+        thread.join()
+
+    async def ticks_twice() -> None:
+        loops.append(asyncio.get_running_loop())
+        await asyncio.sleep(1)
+        await loops[0].create_future()
+
+    loops: list[asyncio.AbstractEventLoop] = []
+    done: list[int] = []
+    with pytest.raises(ScenarioError, match=r"^\[stuck\] the program has not returned") as caught, Scenario() as net:
+        net.run(main)
+    assert done == [1]
+    assert "has given the event loop something to do" not in str(caught.value)
+
+
 # -- closed-still-registered ----------------------------------------------------------------------
 
 
