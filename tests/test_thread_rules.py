@@ -360,6 +360,10 @@ class Store:
         with self.condition:
             self.kept = self.conn.recv(10)
 
+    def sleeps_under_a_condition(self) -> None:
+        with self.condition:
+            time.sleep(5)
+
     def looks(self) -> bytes:
         time.sleep(1)
         with self.lock:
@@ -421,6 +425,14 @@ def test_a_lock_is_held_during_a_wait_for_the_network_while_another_thread_wants
     ) in text
     assert at("fetches: waits", text).endswith("self.kept = self.conn.recv(10)")
     assert at("looks: wanted it", text).endswith("with self.lock:")
+
+
+def test_who_wants_a_lock_of_somebody_else_meanwhile_is_not_named() -> None:
+    others = Store.sleeps_under_a_condition, Store.looks_under_a_condition
+    text = found("lock-held-while-waiting", store(*others, Store.fetches, Store.looks))
+    assert "looks waited 2 s for self.lock, which fetches held while it waited in recv() on connection" in text.replace(
+        "\n  ", " "
+    )
 
 
 def test_so_is_that_of_a_condition() -> None:
