@@ -202,8 +202,11 @@ def test_a_thread_that_never_comes_back_from_there_is_left_behind(
     with Scenario() as net:
         assert net.run(sleeps_beside_another) == 1003
     os.write(comes_back[1], b"x")
-    while blocked.ident in sys._current_frames():
+    for _ in range(1000):
+        if blocked.ident not in sys._current_frames():
+            break
         threading.Event().wait(0.01)
+    assert blocked.ident not in sys._current_frames()
     for end in comes_back:
         os.close(end)
 
