@@ -753,6 +753,8 @@ S: Final = socket.SOL_SOCKET
 T: Final = socket.IPPROTO_TCP
 DONTWAIT, PEEK, WAITALL = socket.MSG_DONTWAIT, socket.MSG_PEEK, socket.MSG_WAITALL
 
+IOV_MAX: Final = os.sysconf("SC_IOV_MAX")
+
 READS: Final = (
     plain("recv", 0),
     plain("recv", 3),
@@ -803,6 +805,11 @@ READS: Final = (
     plain("recvmsg_into", [b"read-only"]),
     plain("recvmsg_into", 5),
     plain("recvmsg_into", ["text"]),
+    Call(
+        "recvmsg_into",
+        "more buffers than it takes",
+        lambda _, sock: sock.recvmsg_into([bytearray(1) for _ in range(IOV_MAX + 1)]),
+    ),
 )
 
 WRITES: Final = (
@@ -835,6 +842,7 @@ WRITES: Final = (
     plain("sendmsg", []),
     plain("sendmsg", [b""]),
     plain("sendmsg", ["text"]),
+    Call("sendmsg", "more buffers than it takes", lambda _, sock: sock.sendmsg([b"x"] * (IOV_MAX + 1))),
     plain("sendmsg", 5),
     plain("sendmsg", [b"data"], 5),
     plain("sendmsg", [b"data"], [(1,)]),

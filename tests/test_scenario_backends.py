@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import http.client
 import os
 import selectors
 import socket
@@ -24,6 +25,44 @@ def test_a_backend_answers() -> None:
         db = net.backend(DB).expects(b"q").sends(b"r").expects_eof()
         assert net.run(calls, asks) == b"r"
     assert db.received == b"q"
+
+
+@pytest.mark.parametrize("uses", [1, 2])
+def test_a_connection_that_lies_in_a_pool_when_its_backend_closes_it_is_not_leaked(uses: int) -> None:
+    def main() -> None:
+        pool = http.client.HTTPConnection(*DB)  # as those of requests and urllib3
+        with socket.create_server(("localhost", PORT)) as listener:
+            while True:
+                with listener.accept()[0] as conn:
+                    try:
+                        pool.request("GET", "/")
+                        answer = pool.getresponse()
+                    except http.client.RemoteDisconnected:
+                        pool.request("GET", "/")
+                        answer = pool.getresponse()
+                    conn.sendall(answer.read())
+
+    says = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nhi"
+    with Scenario() as net:
+        for use in range(uses):
+            net.backend(DB).expects(lambda _: True, until=b"\r\n\r\n").sends(says).waits(5).closes()
+            net.client(delay=10 * use).expects(b"hi").expects_eof()
+        net.run(main)
+
+
+def test_one_whose_end_was_read_is() -> None:
+    def main() -> None:
+        with socket.create_server(("localhost", PORT)) as listener:
+            while True:
+                listener.accept()[0].close()
+                kept.append(socket.create_connection(DB))
+                assert kept[-1].recv(10) == b""
+
+    kept: list[socket.socket] = []
+    with pytest.raises(ScenarioError, match="^.leaked-connection"), Scenario() as net:
+        net.backend(DB).closes()
+        net.client().closes()
+        net.run(main)
 
 
 @pytest.mark.parametrize("delay", [None, 30])

@@ -717,6 +717,18 @@ def test_an_address_without_a_name_has_none() -> None:
         assert socket.getfqdn("203.0.113.5") == "203.0.113.5"
 
 
+@pytest.mark.parametrize("host", ["", b""])
+def test_nothing_is_no_name_of_a_host(host: str | bytes) -> None:
+    with pytest.raises(socket.gaierror) as real:
+        socket.getaddrinfo(host, 80)
+    with scenario(), socket.create_server(("", 80)):
+        with pytest.raises(socket.gaierror) as caught:
+            socket.getaddrinfo(host, 80)
+        with pytest.raises(socket.gaierror):
+            socket.create_connection(("", 80))
+    assert str(real.value) == str(caught.value)
+
+
 @pytest.mark.parametrize(
     "ask", [lambda: socket.getaddrinfo("nowhere", 80), lambda: socket.gethostbyname("nowhere")], ids=["info", "name"]
 )

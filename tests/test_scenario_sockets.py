@@ -6,6 +6,7 @@ import errno
 import inspect
 import os
 import socket
+import struct
 from socket import AF_INET6, SOL_SOCKET
 
 import pytest
@@ -150,6 +151,14 @@ def test_to_be_readable_by_several_bytes_only_is_refused() -> None:
         sock = socket.socket()
         sock.setsockopt(SOL_SOCKET, socket.SO_RCVLOWAT, 1)  # as it is from the start
         sock.setsockopt(SOL_SOCKET, socket.SO_RCVLOWAT, 2)
+
+
+@pytest.mark.parametrize("name", ["SO_RCVTIMEO", "SO_SNDTIMEO"])
+def test_time_outs_of_the_kernel_are_refused(name: str) -> None:
+    with pytest.raises(NotImplementedError, match=rf"^{name} is not simulated: settimeout\(\) lets"), scenario():
+        sock = socket.socket()
+        sock.setsockopt(SOL_SOCKET, getattr(socket, name), struct.pack("ll", 0, 0))  # as it is from the start
+        sock.setsockopt(SOL_SOCKET, getattr(socket, name), struct.pack("ll", 1, 0))
 
 
 def test_the_type_and_the_buffers_have_values_from_the_start() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import operator
 import queue
 import re
@@ -183,6 +184,14 @@ def test_a_sleep_takes_what_the_real_one_does() -> None:
     with Scenario() as net:
         net.run(program)
     assert net.now == 3
+
+
+@pytest.mark.parametrize("seconds", [math.nan, math.inf, -math.inf, 1e10, 1e30, 2**70])
+def test_and_refuses_what_that_refuses(seconds: float) -> None:
+    with pytest.raises((ValueError, OverflowError)) as real:
+        time.sleep(seconds)
+    with pytest.raises(type(real.value), match=f"^{re.escape(str(real.value))}$"), Scenario() as net:
+        net.run(time.sleep, seconds)
 
 
 def test_peers_act_while_the_server_sleeps_each_at_its_time() -> None:

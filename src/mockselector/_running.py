@@ -41,7 +41,7 @@ CALLED_DIRECTLY: Final = (
 
 
 class Run:
-    """One scenario's run."""
+    """One scenario's run. A long class: there are many ways in and out, and each puts back what it has put there."""
 
     def __init__(self, world: World, watchdog: float | None) -> None:
         self._world: Final = world

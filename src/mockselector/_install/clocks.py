@@ -73,6 +73,8 @@ def _clock_stand_in(name: str) -> Callable[[int], float]:
 
 
 _real_sleep: Final = _time.sleep
+_LONGEST: Final = 2**63 / SECOND
+"""More seconds are refused."""
 
 
 def sleep(seconds: float | SupportsIndex, /) -> None:
@@ -81,7 +83,10 @@ def sleep(seconds: float | SupportsIndex, /) -> None:
     if world is None or sys._getframe(1).f_globals.get("__name__") == "subprocess":  # that waits for a real process
         _real_sleep(seconds)
     else:  # what is neither is refused by the real one, too, and in the same words
-        sleep_in(world, seconds if isinstance(seconds, (int, float)) else index(seconds))
+        seconds = seconds if isinstance(seconds, (int, float)) else index(seconds)
+        if not -_LONGEST <= seconds <= _LONGEST:
+            _real_sleep(seconds)  # which says what is wrong with that
+        sleep_in(world, seconds)
 
 
 def sleep_in(world: World, seconds: float) -> None:

@@ -52,6 +52,8 @@ def getaddrinfo(
     port = _SERVICES.get(port, port) if isinstance(port, str) else port
     flags &= ~_BY_MACHINE
     name = host.decode() if isinstance(host, bytes) else host
+    if name == "":  # which is no name; None is
+        raise _socket_module.gaierror(_socket_module.EAI_NONAME, "Name or service not known")
     if name and (not isinstance(name, str) or _socket_module.AI_NUMERICHOST & flags or is_literal(name)):
         flags |= _socket_module.AI_NUMERICHOST
         return [Found(one) for one in _real_getaddrinfo(host, port, family, type, proto, flags)]  # it asks nobody

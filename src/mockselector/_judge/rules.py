@@ -614,8 +614,9 @@ RULES: Final[Mapping[RuleId, Rule]] = {
     "leaked-connection": Rule(
         "default",
         means="A connection whose end was read is registered nowhere, and was never closed when the run ends."
-        " (In a scenario: the peer is gone, and it was never closed.) Not said of a server that returns by itself: its"
-        " process is gone, and `unclosed-at-exit` is the rule for that.",
+        " (In a scenario: the peer is gone, and it was never closed. One that the program has made itself may lie in a pool"
+        " until its end was read.) Not said of a server that returns by itself: its process is gone, and `unclosed-at-exit`"
+        " is the rule for that.",
         says="{socket} came to its end and was never closed",
         suffers="each such client keeps a descriptor until none is left and accept() fails.",
         mend="Close it after its end was read.",

@@ -62,6 +62,9 @@ class SimPoll:
         def __class__(self):
             return type(_poll_checks)
 
+    def __reduce_ex__(self, protocol: Any) -> Any:
+        return _poll_checks.__reduce_ex__(protocol)  # which refuses to be copied
+
     def register(self, fd: Any, eventmask: int = USUAL, /) -> None:  # Any: a number, or what has a fileno()
         """As of a real one: what was registered before is registered anew."""
         number = _checked(fd, eventmask)
@@ -123,6 +126,9 @@ class SimEpoll:
         @property
         def __class__(self):
             return _real_epoll
+
+    def __reduce_ex__(self, protocol: Any) -> Any:
+        return _epoll_checks.__reduce_ex__(protocol)  # likewise
 
     def __del__(self) -> None:
         self.close()

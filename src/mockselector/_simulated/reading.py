@@ -189,6 +189,7 @@ class Reading(Waiting):
         try:
             buffers = kept(buffers)
             self._check("recvmsg_into", buffers, ancbufsize, flags)
+            self._check_many("recv", buffers)
             return (*super().recvmsg_into(buffers, ancbufsize, flags)[:3], self._source())
         except BaseException as error:
             let_go(error)

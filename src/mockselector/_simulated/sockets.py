@@ -43,6 +43,7 @@ __tracebackhide__ = True  # pytest: end tracebacks at the server's own line
 _NONBLOCK: Final = int(getattr(_socket, "SOCK_NONBLOCK", 0))
 _CLOEXEC: Final = int(getattr(_socket, "SOCK_CLOEXEC", 0))
 _LOW_WATER: Final = _socket.SOL_SOCKET, getattr(_socket, "SO_RCVLOWAT", None)
+_TIMES: Final = {(_socket.SOL_SOCKET, getattr(_socket, name, -1)): name for name in ("SO_RCVTIMEO", "SO_SNDTIMEO")}
 _ACCEPT_NOTHING: Final[tuple[Operation, ...]] = ("accept:again", "accept:timeout", "accept:blocks")
 _BACKLOG: Final = 128
 
@@ -228,6 +229,8 @@ class SimSocket(Connecting):
                 raw = bytes(memoryview(value))
             if (level, optname) == _LOW_WATER and int.from_bytes(raw[:4], sys.byteorder, signed=True) > 1:
                 self._refuse("SO_RCVLOWAT is not simulated: a socket is readable as soon as one byte is there")
+            if (level, optname) in _TIMES and any(raw):
+                self._refuse(f"{_TIMES[level, optname]} is not simulated: settimeout() lets calls wait for a time")
             error = self._descriptor.set_option(level, optname, raw)
             if error:
                 self._fails("option", error)

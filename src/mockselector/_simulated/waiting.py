@@ -14,8 +14,8 @@ import os
 import socket as _socket
 from _socket import socket as _Raw  # noqa: N812  (the class below `socket.socket`, whose methods nobody replaces)
 from _thread import get_ident
-from collections.abc import Callable, Mapping
-from errno import EAGAIN, EBADF, ETIMEDOUT
+from collections.abc import Callable, Iterable, Mapping
+from errno import EAGAIN, EBADF, EMSGSIZE, ETIMEDOUT
 from functools import cache
 from typing import TYPE_CHECKING, Final, Literal
 
@@ -60,6 +60,10 @@ def closed(family: int) -> _Raw:
         return closed(_socket.AF_INET)
     sock.close()
     return sock
+
+
+IOV_MAX: Final = os.sysconf("SC_IOV_MAX") if hasattr(os, "sysconf") else 1024
+"""So many buffers the kernel takes at once."""
 
 
 def _looking(around: LookingAround, world: World, done: Callable[[], bool]) -> Callable[[], bool]:
@@ -168,6 +172,12 @@ class Waiting(Shell):
         except OSError as error:
             if error.errno != EBADF:
                 raise
+
+    def _check_many(self, operation: Operation, buffers: Iterable[object]) -> None:
+        """Refuse more buffers than the kernel takes at once (man 2 sendmsg)."""
+        if sum(1 for _ in buffers) > IOV_MAX:
+            self._check_open(operation)
+            self._fails(operation, EMSGSIZE)
 
     def _too_late(self, operation: Operation) -> None:
         """The scenario is over: nothing is judged any more, and nothing but closing goes on."""

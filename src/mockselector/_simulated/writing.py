@@ -134,6 +134,7 @@ class Writing(Reading):
             ancdata = kept(ancdata)
             self._check("sendmsg", buffers, ancdata, flags, without_name(address, self.family))
             self._check_unaddressed(address)
+            self._check_many("send", buffers)
             return super().sendmsg(buffers, ancdata, flags)
         except BaseException as error:
             let_go(error)

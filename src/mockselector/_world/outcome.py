@@ -191,6 +191,7 @@ class Outcome:
             and not descriptor.closed
             and record.phase != "detached"
             and (stream.dead or stream.other.closed)
+            and (record.accepted or record.phase != "connected")  # a pool sees at its next use that one has ended
         ]
 
     # -- how it has left them -------------------------------------------------------------------

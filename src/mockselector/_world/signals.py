@@ -117,7 +117,7 @@ class Signals:
             except OSError:  # it is full, or closed meanwhile; Python says so, and goes on
                 pass
         self.answered = True
-        handler(number, frame)
+        handler(int(number), frame)
 
     @property
     def stop(self) -> int | None:
