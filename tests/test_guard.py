@@ -112,6 +112,7 @@ def test_an_endless_turn_of_the_server_is_ended_and_told(endless: Callable[[obje
     assert "test_guard.py" in str(caught.value).partition("\n")[0]  # its own line, not the library's
     assert f"in {serve.__name__} " in str(caught.value)  # and who called it
     assert "pluggy" not in str(caught.value)
+    assert "In production whoever else is connected waits as long" in str(caught.value)
 
 
 @ENDLESS

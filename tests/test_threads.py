@@ -1758,6 +1758,18 @@ def test_with_one_thread_a_pair_waits_in_virtual_time_too(call: str) -> None:
     assert run(main) == 2.5
 
 
+def test_beside_a_child_a_pair_waits_in_real_time() -> None:
+    def main() -> tuple[bytes, float]:
+        near, far = socket.socketpair()
+        with near, far:
+            text = f"import os, time; time.sleep(0.05); os.write({far.fileno()}, b'hi')"
+            with subprocess.Popen([sys.executable, "-c", text], pass_fds=[far.fileno()]):
+                near.settimeout(60)
+                return near.recv(10), time.monotonic() - FIRST
+
+    assert run(main) == (b"hi", 0)
+
+
 def test_a_step_may_write_to_a_pair_that_has_room_whatever_threads_there_are() -> None:
     def serve(listener: socket.socket, pair: socket.socket) -> bytes:
         start(functools.partial(time.sleep, 1))

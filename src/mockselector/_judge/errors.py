@@ -108,6 +108,11 @@ USUAL: Final = {
     "server": "server",
     "selector": "selector",
     "clash": "and registering that one fails with KeyError; on some systems select() itself fails",
+    "spins": "this repeats at once, and for ever, at 100 % CPU.",
+    "waits": (
+        "Let every loop end, or wait: handle what select() returns, or stop asking for it (EVENT_WRITE only while there"
+        " is output to send); after BlockingIOError go back to select()."
+    ),
 }
 """What stands in a text unless a finding says otherwise."""
 

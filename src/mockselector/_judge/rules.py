@@ -500,9 +500,8 @@ RULES: Final[Mapping[RuleId, Rule]] = {
         means="Nothing is done about what select() returned; or one call is tried a thousand times in vain;"
         " or the server never waits again, sending for ever.",
         says="{what}",
-        suffers="this repeats at once, and for ever, at 100 % CPU.",
-        mend="Let every loop end, or wait: handle what select() returns, or stop asking for it (EVENT_WRITE only while"
-        " there is output to send); after BlockingIOError go back to select().",
+        suffers="{spins}",
+        mend="{waits}",
         proof=(("register", "registered"), ("modify", "modified"), ("select", "returned")),
         now="{moment}",
     ),

@@ -96,6 +96,12 @@ IN_REAL_TIME: Final = (
     f" reason, {PATIENT} lets a turn take five minutes."
 )
 
+HOLDS_UP: Final = "whoever else is connected waits as long; and if it has no end, for ever."
+ELSEWHERE: Final = (
+    "Let every loop end. What computes for long goes into a thread or a process of its own; what waits for something"
+    " real is replaced in the test."
+)
+
 LOOKS: Final = ("look", "time")
 """What a thread does that waits because it has looked so often, for the trace."""
 
@@ -274,7 +280,7 @@ class Spinning:
         at = "" if where is None else f", and is at {shown_path(where.file)}:{where.line} in {where.function}()"
         what = f"{who} has called nothing of its scenario for {seconds:g} s of real time{at}"
         shown = ([] if where is None else [where]) + [one for one in stack if one is not where]
-        fields, block = {"what": what, "moment": ""}, told_stack(shown)
+        fields, block = {"what": what, "moment": "", "spins": HOLDS_UP, "waits": ELSEWHERE}, told_stack(shown)
         return Finding("busy-loop", None, fields, note=IN_REAL_TIME, block=block, at_end=True, at=where)
 
     def goes_on(self) -> int:
