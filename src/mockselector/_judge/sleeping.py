@@ -93,8 +93,12 @@ class Sleeping:
             if self._door.whose is not None:
                 changed = self._of_this_thread({**self.postponed.pop(self._door.running, {}), **changed})
             self.changed = {}
-            for record, since in changed.items():
-                self._judge_asleep(record, since, (watch,), "select", watch.name)
+            left = {
+                record: since
+                for record, since in changed.items()
+                if self._judge_asleep(record, since, (watch,), "select", watch.name)
+            }
+            self._leaves(left)
 
     def _of_this_thread(self, changed: dict[Record, int]) -> dict[Record, int]:
         """What another thread has accepted is for when that one sleeps; what this one leaves is judged later."""
@@ -125,11 +129,14 @@ class Sleeping:
             self._judge_ended({one for one in ended if one.name in polled}, POLLS_TO_SETTLE, "sleep", "time")
         for name in sorted(polled & self.postponed.keys()):
             self.changed = {**self.postponed.pop(name), **self.changed}
+        left: dict[Record, int] = {}
         for record, since in tuple(self.changed.items()):
             if self._selects - self._seen_at.setdefault(record, self._selects) > POLLS_TO_SETTLE:
                 del self.changed[record], self._seen_at[record]
                 watches = tuple(watch for watch in record.watches if watch.name in polled)
-                self._judge_asleep(record, since, watches, "sleep", "time")
+                if self._judge_asleep(record, since, watches, "sleep", "time"):
+                    left[record] = since
+        self._leaves(left)
 
     def _at_sleep(self, record: Record, watches: tuple[Watch, ...]) -> RuleId | None:
         """The rule in force that a socket breaks if the server goes to sleep in these selectors now."""
@@ -143,17 +150,15 @@ class Sleeping:
             return None  # it may be another thread's, or wait in a queue for one: see `left`
         return rule if rule is not None and self._door.in_force(rule, record) else None
 
-    def _judge_asleep(self, record: Record, since: int, watches: tuple[Watch, ...], call: str, name: str) -> None:
+    def _judge_asleep(self, record: Record, since: int, watches: tuple[Watch, ...], call: str, name: str) -> bool:
+        """Whether the server leaves one that it has accepted, which is to be judged when nothing has come of it."""
         rule = self._at_sleep(record, watches)
+        leaves = rule == "accepted-not-registered" and self._door.level_triggered
         if rule == "eof-ignored":
             if not self.ended:
                 self._at = len(self._door.rows)
             self.ended[record.name] = record  # at its end, it is readable: what is done about it then?
-        elif rule == "accepted-not-registered" and self._door.level_triggered:
-            # Whatever wakes the server, it may come to it then: a place is free, a backend answers, a second one comes.
-            if not self._moved_since("recv", since, record.name):  # sock_recv() selects nothing where data is there
-                self.left.sleeps({record: since}, caller(3), self._registered_instead(since))
-        elif rule is not None:
+        elif rule is not None and not leaves:
             self._door.append(call, name, None, caller(3))
             note = self._registered_instead(since) if rule == "accepted-not-registered" else ""
             fields = CLOSED_IN_POLL if rule == "closed-still-registered" and name.startswith("poll") else None
@@ -162,6 +167,26 @@ class Sleeping:
             for watch in record.watches:
                 if watch not in watches:
                     self.postponed.setdefault(watch.name, {})[record] = since
+        return leaves
+
+    def _leaves(self, left: dict[Record, int]) -> None:
+        """These were accepted since so many entries, and nobody is told of them.
+
+        Whatever wakes the server, it may come to one then: a place is free, a backend answers, a second one comes.
+        """
+        if not left:
+            return
+        rows, first = self._door.rows, min(left.values())
+        read = {  # sock_recv() selects nothing where data is there
+            rows[at + 1]
+            for at in range(first, len(rows), WIDTH)
+            if rows[at] == "recv" and rows[at + 2] and not isinstance(rows[at + 2], type)
+        }
+        one = len(left) == 1  # of many at once, nobody is the one that was registered instead
+        instead = self._registered_instead(first) if one else ""
+        unread = {record: since for record, since in left.items() if record.name not in read}
+        if unread:
+            self.left.sleeps(unread, caller(3), instead)
 
     def tolerates(self, cell: Breach, record: Record) -> bool:
         """Whether a step that breaks a rule is no harm this once.
