@@ -181,6 +181,9 @@ def test_a_call_that_waits_for_something_real_is_ended(what: str, capfd: pytest.
     assert "the server waits in a call that is none of the scenario's" in capfd.readouterr().err
 
 
+def _says_nothing(*_: object) -> None: ...
+
+
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="there is no signal to a thread")
 @pytest.mark.usefixtures("interruptible")
 def test_a_thread_that_never_comes_back_from_there_is_left_behind(
@@ -200,6 +203,12 @@ def test_a_thread_that_never_comes_back_from_there_is_left_behind(
             net.run(blocked.start)
     assert "and does not end" in capfd.readouterr().err
     assert blocked.ident in sys._current_frames()
+    before = sys.gettrace()
+    try:
+        sys.settrace(_says_nothing)
+        assert "Thread" in str(blocked)  # who debugs, or measures, goes on
+    finally:
+        sys.settrace(before)
     with Scenario() as net:
         assert net.run(sleeps_beside_another) == 1003
     os.write(comes_back[1], b"x")

@@ -296,12 +296,28 @@ def _at_jump(code: CodeType, here: int, to: int) -> None:  # pragma: no cover
 # -- before that, or where others monitor: a trace function of Python's is given up when it raises; one in C is not --
 
 
+class _Nothing(BaseException): ...
+
+
 def _raise_in(thread: int, kind: type[BaseException] | None) -> None:
-    """Raise an exception in another thread, when it next looks; None: what was to be raised is not any more."""
+    """Raise an exception in another thread, when it next looks; None: what was to be raised is not any more.
+
+    Up to Python 3.12 all threads look then, again and again, until one finds something: if that one waits for ever, a
+    traced function of Python 3.11 never begins. So something is found here; that other thread looks as well whenever
+    somebody wants to go on beside it.
+    """
     import ctypes
 
     what = None if kind is None else ctypes.py_object(kind)
-    ctypes.pythonapi.PyThreadState_SetAsyncExc(ctypes.c_ulong(thread), what)
+    raises = ctypes.pythonapi.PyThreadState_SetAsyncExc
+    raises(ctypes.c_ulong(thread), what)
+    if sys.version_info < (3, 13) and thread != get_ident():
+        try:  # here: another function may never begin
+            raises(ctypes.c_ulong(get_ident()), ctypes.py_object(_Nothing))
+            while True:
+                pass
+        except _Nothing:
+            pass
 
 
 def _trace_in_c(escape: Escape) -> None:
