@@ -290,30 +290,6 @@ def test_a_module_level_selector_that_is_in_use_stays(tmp_path: Path) -> None:
                 assert imported.sel is real
 
 
-def test_so_is_what_an_attribute_of_its_class_holds(tmp_path: Path) -> None:
-    text = """
-        import queue, selectors, threading
-        class Job:
-            lock, again, things = threading.Lock(), threading.RLock(), queue.SimpleQueue()
-            selector = selectors.DefaultSelector()
-    """
-    with module(tmp_path, textwrap.dedent(text)) as name:
-        job: Any = importlib.import_module(name).Job
-        before: dict[str, object] = {**vars(job)}
-
-        def main() -> float:
-            assert isinstance(job.selector, SimSelector)
-            with job.again, job.lock:
-                threading.Timer(3, job.lock.release).start()
-                job.lock.acquire(timeout=5)
-            return time.monotonic()
-
-        with Scenario() as net:
-            net.run(main)
-        assert net.now == 3
-        assert all(vars(job)[key] is before[key] for key in before)
-
-
 def test_what_a_module_has_made_is_replaced_once_if_it_is_there_by_two_names(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

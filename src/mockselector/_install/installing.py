@@ -129,23 +129,15 @@ def _replace(places: Places, world: World) -> None:
     _put_names(places.names)
     _put_classes(places.classes)
 
-    for owner, key in places.made:
-        in_class = isinstance(owner, type)
-        value = (vars(owner) if in_class else owner).get(key)
-        ours = _in_place_of(value, world)
-        if ours is not None and in_class:
-            _put_classes([(owner, key, ours)])
-        elif ours is not None:
-            _put_names([Names(owner, {key: value}, {key: ours})])
-
-
-def _in_place_of(value: object, world: World) -> object:
-    """What takes the place of something that was made before; None: nothing does."""
-    if isinstance(value, OURS):
-        return None  # its module is there by two names, as `__main__` is where `multiprocessing` has been imported
-    if isinstance(value, MANY):
-        return instead_of(value)
-    return of_kind(type(value), world) if _is_free(value, world) else None
+    for space, key in places.made:
+        value = space.get(key)
+        if isinstance(value, OURS):
+            continue  # its module is there by two names, as `__main__` is where `multiprocessing` has been imported
+        lock = instead_of(value)
+        if lock is not None:
+            _put_names([Names(space, {key: value}, {key: lock})])
+        elif not isinstance(value, MANY) and _is_free(value, world):
+            _put_names([Names(space, {key: value}, {key: of_kind(type(value), world)})])
 
 
 def _put_names(wanted: list[Names]) -> None:

@@ -55,7 +55,6 @@ __tracebackhide__ = True  # pytest: end tracebacks at the server's own line
 _MADE: Final = frozenset(id(kind) for kind in (*REAL_SELECTORS.values(), *KINDS.values(), *MANY))
 """The classes of which a program may hold an instance by name: selectors, and locks."""
 
-_STATIC: Final[Any] = staticmethod  # Any: of whatever function
 _REALS: Final = frozenset(REPLACEMENTS)
 _COUNTED: Final = (*(real for real, _ in REPLACEMENTS.values() if real not in MANY), *KINDS.values())
 _STDLIB: Final = sys.stdlib_module_names
@@ -171,7 +170,7 @@ class _Found:
                         self._libraries.append(space)
                     self._remember(at, space, known.get(id(module), ()), ours=ours)
                     if ours:
-                        self.classes.extend([(ref(kind), key) for kind, key in _in_classes_of(space, ours=True)])
+                        self.classes.extend([(ref(kind), key) for kind, key in _in_classes_of(space)])
                 else:
                     self.own.append((at, ours))
         self.lengths: Final = list(map(len, self._libraries))
@@ -248,7 +247,7 @@ class Places:
         self.names: list[Names] = []
         self.classes: list[Method] = []
 
-        self.made: list[tuple[Any, str]] = []  # Any: the names of a module, or a class
+        self.made: list[tuple[Space, str]] = []
 
     def everywhere(self) -> None:
         """In all modules."""
@@ -279,19 +278,17 @@ class Places:
     def of(self, space: Space, *, ours: bool) -> None:
         """In one module."""
         self._look(space, _keys_in(space, ours=ours))
-        for kind, key in _in_classes_of(space, ours=ours):
+        for kind, key in _in_classes_of(space):
             self._look_in(kind, key)
 
     def _look_in(self, kind: type, key: str) -> None:
         """What an attribute of a class holds."""
-        value: object = vars(kind).get(key)
-        static = type(value) is _STATIC
-        pair = REPLACEMENTS.get(id(getattr(value, "__func__", None) if static else value))
+        value: Any = vars(kind).get(key)
+        static = vars(kind).get(key).__class__ is staticmethod
+        pair = REPLACEMENTS.get(id(value.__func__ if static else value))
         if pair is not None:
             ours: Any = pair[1]
             self.classes.append((kind, key, staticmethod(ours) if static else ours))
-        elif id(type(value)) in _MADE:
-            self.made.append((kind, key))
 
     def _look(self, space: Space, keys: Iterable[str]) -> None:
         for key in keys:
@@ -314,15 +311,13 @@ def _keys_in(space: Space, *, ours: bool) -> list[str]:
     return keys
 
 
-def _in_classes_of(space: Space, *, ours: bool) -> list[tuple[type, str]]:
-    """Attributes of the classes of a module that hold something to be replaced; `ours`: as above."""
+def _in_classes_of(space: Space) -> list[tuple[type, str]]:
+    """Attributes of the classes of a module that hold something to be replaced."""
     name, found = space.get("__name__"), list[tuple[type, str]]()
     for kind in tuple(space.values()):
         if type(kind).__setattr__ is type.__setattr__ and isinstance(kind, type) and kind.__module__ == name:
-            attributes: tuple[tuple[str, object], ...] = tuple(vars(kind).items())
-            for key, value in attributes:
-                real: object = getattr(value, "__func__", None) if type(value) is _STATIC else value
-                if id(real) in _REALS or (ours and id(type(value)) in _MADE):
+            for key, value in tuple(vars(kind).items()):
+                if id(value) in _REALS or (type(value) is staticmethod and id(value.__func__) in _REALS):
                     found.append((kind, key))
     return found
 
