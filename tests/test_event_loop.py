@@ -670,10 +670,31 @@ def in_a_fixture(test: Callable[[Scenario], Coroutine[Any, Any, object]]) -> tup
     return outcome, left
 
 
-def test_a_test_that_serves_for_ever_is_ended_by_the_scripts_of_its_fixture() -> None:
-    async def test(net: Scenario) -> None:
+def test_a_test_that_still_waits_when_the_scenario_of_its_fixture_is_over_is_told_so() -> None:
+    async def sleeps(net: Scenario) -> None:
+        hello(net)
+        await asyncio.start_server(answer, "localhost", PORT)
+        await asyncio.sleep(1000)
+        pytest.fail("it is not reached")
+
+    async def serves(net: Scenario) -> None:
         hello(net)
         await serve()
+
+    for test in (sleeps, serves):
+        outcome, left = in_a_fixture(test)
+        assert isinstance(outcome, RuntimeError)
+        assert "what it had still to do is not done. Enter the scenario in the test" in str(outcome)
+        assert left is None
+
+
+def test_one_that_ends_by_itself_is_not() -> None:
+    async def test(net: Scenario) -> None:
+        client = net.client().sends(b"hi\n").expects(b"HI\n").waits(100).closes()
+        server = await asyncio.start_server(answer, "localhost", PORT)
+        await asyncio.sleep(5)
+        assert client.received == b"HI\n"
+        server.close()
 
     assert in_a_fixture(test) == (None, None)
 

@@ -293,6 +293,8 @@ class Run:
         """Leave nothing behind; does nothing when that is done."""
         world = self._world
         self._goes()
+        if self._block is not None:
+            self._block.close()
         closed(world)
         world.ending.left()
         world.monitor.finished = True

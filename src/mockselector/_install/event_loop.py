@@ -44,6 +44,13 @@ GOES_ON: Final = (
 )
 
 
+CUT_OFF: Final = (
+    "the scenario that a fixture has entered was over, as all its peers are done, while this test still waited: it was"
+    " cancelled, and what it had still to do is not done. Enter the scenario in the test, by"
+    " `async with Scenario() as net:`, whose block is left then; or let the test end by itself before its peers do"
+)
+
+
 class EventLoop(asyncio.SelectorEventLoop):
     """asyncio's own event loop, in the time and on the network of the scenario in which it is used.
 
@@ -80,17 +87,17 @@ class EventLoop(asyncio.SelectorEventLoop):
     def run_until_complete(self, future: Generator[Any, None, T] | Awaitable[T]) -> T:  # Any: as `asyncio`
         """As `asyncio.BaseEventLoop.run_until_complete`.
 
-        None where a scenario that another task has entered, as that of a fixture, is over and has cancelled this one;
-        or what was found is raised.
+        Where a scenario that another task has entered, as that of a fixture, is over and has cancelled this one, what
+        was found is raised, or RuntimeError, which says so.
         """
         try:
             return super().run_until_complete(future)
-        except asyncio.CancelledError:
+        except asyncio.CancelledError as error:
             block = None if self._switch is None else self._switch.block
             if block is None or not block.is_cut_off:
                 raise
             block.tells()
-            return None  # type: ignore[return-value]  # pyright: ignore[reportReturnType]  # a test returns nothing else
+            raise RuntimeError(CUT_OFF) from error
 
     def call_soon_threadsafe(  # type: ignore[override]  # Python 3.10 has no words for its type parameters
         self, callback: Callable[..., object], *args: Any, context: Context | None = None
@@ -239,8 +246,8 @@ class Block:
             self._over.set_result(None)
         if self._inside or self._cancelled:
             self._cancelled += 1
-            task = self._world.stopping.mains[-1][0] if self._task.done() else self._task
-            task.cancel()
+            mains = [main for main, _ in self._world.stopping.mains if not main.done()]
+            (mains[-1] if self._task.done() and mains else self._task).cancel()
 
     @property
     def is_over(self) -> bool:
