@@ -290,6 +290,56 @@ def test_a_module_level_selector_that_is_in_use_stays(tmp_path: Path) -> None:
                 assert imported.sel is real
 
 
+def test_what_goes_by_two_names_is_one_thing_in_a_run_too(tmp_path: Path) -> None:
+    text = """
+        import queue, selectors, threading
+        lock, again, things = threading.Lock(), threading.RLock(), queue.SimpleQueue()
+        selector = selectors.DefaultSelector()
+        one, two, three, four = lock, again, things, selector
+    """
+    with module(tmp_path, textwrap.dedent(text)) as name:
+        imported: Any = importlib.import_module(name)
+        before: dict[str, object] = {**vars(imported)}
+        with scenario():
+            for first, second in zip(
+                ("lock", "again", "things", "selector"), ("one", "two", "three", "four"), strict=True
+            ):
+                assert getattr(imported, first) is getattr(imported, second)
+                assert getattr(imported, first) is not before[first]
+        assert all(vars(imported)[key] is before[key] for key in before)
+
+
+def test_what_a_run_has_left_in_a_queue_of_a_module_is_there_after_it(tmp_path: Path) -> None:
+    with module(tmp_path, "import queue\nresults = queue.SimpleQueue()\n") as name:
+        imported: Any = importlib.import_module(name)
+        with scenario():
+            imported.results.put("first")
+            imported.results.put("second")
+        assert [imported.results.get_nowait() for _ in range(2)] == ["first", "second"]
+
+
+PIPES = """
+import sys
+from mockselector import Scenario
+
+def main():
+    import subprocess
+    text = "import sys; print('out'); print('err', file=sys.stderr)"
+    done = subprocess.run([sys.executable, "-c", text], capture_output=True, text=True, timeout=60)
+    return done.stdout + done.stderr
+
+assert "subprocess" not in sys.modules
+with Scenario() as net:
+    assert net.run(main) == "out\\nerr\\n"
+import selectors, subprocess, time
+assert (subprocess._PopenSelector, subprocess._time) == (selectors.PollSelector, time.monotonic)
+"""
+
+
+def test_subprocess_that_is_imported_in_a_run_is_the_real_one() -> None:
+    subprocess.run([sys.executable, "-c", PIPES], check=True)
+
+
 def test_what_a_module_has_made_is_replaced_once_if_it_is_there_by_two_names(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

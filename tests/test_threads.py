@@ -1758,6 +1758,26 @@ def test_with_one_thread_a_pair_waits_in_virtual_time_too(call: str) -> None:
     assert run(main) == 2.5
 
 
+def test_what_does_not_wait_in_a_pair_does_not_in_a_run() -> None:
+    def main() -> list[object]:
+        near, far = socket.socketpair()
+        got: list[object] = []
+        with near, far:
+            for given in ((10, socket.MSG_DONTWAIT), (0,), (-1,)):
+                try:
+                    got.append(near.recv(*given))
+                except (BlockingIOError, ValueError) as error:
+                    got.append(type(error))
+        return [*got, time.monotonic() - FIRST]
+
+    def beside_another() -> list[object]:
+        start(functools.partial(time.sleep, 100))
+        return main()
+
+    assert run(main) == [BlockingIOError, b"", ValueError, 0]
+    assert run(beside_another) == [BlockingIOError, b"", ValueError, 0]
+
+
 def test_beside_a_child_a_pair_waits_in_real_time() -> None:
     def main() -> tuple[bytes, float]:
         near, far = socket.socketpair()

@@ -62,6 +62,7 @@ def _is_pair(sock: Any) -> bool:
 
 _Raw: Final = _socket.socket
 _real_select: Final = select.select
+_real_poll: Final[Any] = getattr(select, "poll", None)  # Any: not everywhere
 _real_dup: Final = os.dup
 
 
@@ -75,7 +76,9 @@ def _guard(name: str, real: Callable[..., Any]) -> Callable[..., Any]:
         if world is not None and not isinstance(self, LoopbackSocket):
             if not through or not _is_pair(self):
                 refuse_real(world, name, self)
-            if self.fileno() >= 0 and _Raw.gettimeout(self) != 0 and (world.crew is not None or not _has_children()):
+            if world.crew is None and _may_time_out(self, name, args, kwargs):
+                return _in_virtual_time(world, self, real, name, *args)
+            if world.crew is not None and self.fileno() >= 0 and not _only_looks(self, name, args):
                 with closing(_kept(self)) as pair:
                     if _sends_on(pair, name) and len(args) == 1 and not kwargs:
                         sent = _sends_all(world, pair, name, *args)
@@ -91,11 +94,44 @@ def _guard(name: str, real: Callable[..., Any]) -> Callable[..., Any]:
     return guard
 
 
+def _only_looks(pair: Any, call: str, args: tuple[Any, ...]) -> bool:
+    """Whether a call does not wait, whatever there is."""
+    timeout = _Raw.gettimeout(pair)
+    if timeout is None and len(args) > 1 and isinstance(args[-1], int) and args[-1] & DONTWAIT:
+        return True
+    return timeout == 0 or (call == "recv" and bool(args) and isinstance(args[0], int) and args[0] <= 0)
+
+
 def _kept(pair: Any) -> _socket.socket:
     """An end of a pair once more: what waits in it has it still when another thread closes it, as in the kernel."""
     kept = _Raw(pair.family, pair.type, pair.proto, _real_dup(pair.fileno()))
     _Raw.settimeout(kept, _Raw.gettimeout(pair))
     return kept
+
+
+def _may_time_out(pair: Any, call: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> bool:
+    """Whether it is a plain read or send of bytes, which waits no longer than a time-out says."""
+    if pair.fileno() < 0 or not _Raw.gettimeout(pair) or kwargs or len(args) != 1:
+        return False
+    given = args[0]
+    if call == "recv":
+        return type(given) is int and given > 0
+    return call in ("send", "sendall") and type(given) in (bytes, bytearray, memoryview) and len(given) > 0
+
+
+def _in_virtual_time(world: World, pair: Any, real: Callable[..., Any], call: str, given: Any) -> Any:
+    """Such a call, where there is one thread. Beside a child it waits in real time, which has then passed here too."""
+    if _has_children():
+        try:
+            return real(pair, given)
+        except TimeoutError:
+            world.pass_to(world.clock.now + nanoseconds(_Raw.gettimeout(pair) or 0))
+            raise
+    if call == "sendall" and pair.type == SOCK_STREAM:
+        _sends_all(world, pair, call, given)
+        return None
+    _wait_for(world, pair, call)
+    return real(pair, given)
 
 
 def _has_children() -> bool:
@@ -126,12 +162,16 @@ def _sends_all(world: World, pair: Any, call: str, data: Any) -> int:
 def _wait_for(world: World, pair: Any, call: str, begun: Nanoseconds | None = None) -> None:
     """Others are to have their turn until an end of a pair is ready for a call that may wait, since it has begun."""
     timeout: float | None = _Raw.gettimeout(pair)
-    which = [pair.fileno()]
-    read, write = (which, []) if call.startswith("recv") else ([], which)
     deadline = None if timeout is None else (world.clock.now if begun is None else begun) + nanoseconds(timeout)
+    reads, which = call.startswith("recv"), [pair.fileno()]
+    poller: Any = None if _real_poll is None else _real_poll()  # which takes any number
+    if poller is not None:
+        poller.register(which[0], select.POLLIN if reads else select.POLLOUT)
 
     def is_ready() -> bool:
-        return any(_real_select(read, write, [], 0))
+        if poller is not None:
+            return bool(poller.poll(0))
+        return any(_real_select(which if reads else [], [] if reads else which, [], 0))
 
     at_once = world.turns.acting is not None or world.monitor.violation is not None or bool(world.ending.times)
     if at_once and is_ready():

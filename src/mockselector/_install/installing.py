@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Final
 from .._current import enter, leave
 from .._ending.garbage import Held
 from .._simulated.kinds import of_kind
-from .locks import MANY, OURS, instead_of
+from .locks import MANY, OURS, Queue, instead_of
 from .open_blocks import Watching, when_module_comes
 from .searching import Names, Places, tidy_homes
 from .stand_ins import LATE, in_classes, in_late_classes
@@ -27,6 +27,7 @@ __tracebackhide__ = True  # pytest: end tracebacks at the server's own line
 
 _put: list[Names] = []
 _classes: list[tuple[Any, str, object, object]] = []  # Any: classes; the name, what was there, what is now
+_made: Final[dict[int, tuple[object, object]]] = {}  # things that modules had made, and what is there now instead
 _open: dict[Installed, None] = {}  # in all threads
 _lock: Final = RLock()  # scenarios may run in several threads at once, each in its own
 _state: Any = _lock  # Any: the stubs do not tell of the method that tells who holds it
@@ -133,11 +134,12 @@ def _replace(places: Places, world: World) -> None:
         value = space.get(key)
         if isinstance(value, OURS):
             continue  # its module is there by two names, as `__main__` is where `multiprocessing` has been imported
-        lock = instead_of(value)
-        if lock is not None:
-            _put_names([Names(space, {key: value}, {key: lock})])
-        elif not isinstance(value, MANY) and _is_free(value, world):
-            _put_names([Names(space, {key: value}, {key: of_kind(type(value), world)})])
+        ours = _made.get(id(value), (None, None))[1] or instead_of(value)
+        if ours is None and not isinstance(value, MANY) and _is_free(value, world):
+            ours = of_kind(type(value), world)
+        if ours is not None:
+            _made[id(value)] = value, ours  # by whatever names it goes, it is one thing
+            _put_names([Names(space, {key: value}, {key: ours})])
 
 
 def _put_names(wanted: list[Names]) -> None:
@@ -180,3 +182,7 @@ def _put_back() -> None:
         names.put_back()
     tidy_homes()
     _put.clear()
+    for real, ours in _made.values():
+        if isinstance(ours, Queue):
+            ours.gives_to(real)
+    _made.clear()

@@ -343,6 +343,11 @@ class Queue:
                 self._getters.remove(getter)
         return got
 
+    def gives_to(self, other: Any) -> None:  # Any: a queue
+        """What is left in it goes into another one."""
+        while self._things:
+            other.put(self._things.popleft())
+
     def get_nowait(self) -> Any:
         """As `queue.SimpleQueue.get_nowait`."""
         return self.get(False)

@@ -15,6 +15,8 @@ from typing import TYPE_CHECKING, Any, Final
 from . import clocks, dates, descriptors, guards, locks, loops, names, polling, pools, processes, threads
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from .doors import Late, Method
 
 __tracebackhide__ = True  # pytest: end tracebacks at the server's own line
@@ -27,8 +29,29 @@ _PAIRS: Final = [
 REPLACEMENTS: Final = {id(real): (real, ours) for real, ours in _PAIRS}
 """What is replaced wherever a module has it: by the identity of the real thing, that and its stand-in."""
 
-LATE: Final[Late] = {
+_ROOMS: Final[Late] = {
     **clocks.LATE, **dates.LATE, **descriptors.LATE, **guards.LATE, **loops.LATE, **pools.LATE, **threads.LATE,
+}  # fmt: skip
+_OURS: Final = {id(ours): real for real, ours in REPLACEMENTS.values()}
+
+
+def _make_real(space: dict[str, object]) -> None:
+    space.update({key: _OURS[id(value)] for key, value in space.items() if id(value) in _OURS})
+
+
+def _of_one_left_alone(name: str) -> Callable[[Any], list[Method]]:  # Any: a module
+    """Of a module that works with the real system: what it has by name, if it came in a run, is real again."""
+    more = _ROOMS.get(name)
+
+    def methods(module: Any) -> list[Method]:
+        _make_real(module.__dict__)
+        return [] if more is None else more(module)
+
+    return methods
+
+
+LATE: Final[Late] = {
+    **_ROOMS, **{name: _of_one_left_alone(name) for name in ("subprocess", "multiprocessing.connection")},
 }  # fmt: skip
 """Modules with classes in which methods are replaced, once they are there."""
 
