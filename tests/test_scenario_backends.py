@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import http.client
 import os
 import selectors
 import socket
 import sys
 import time
+from typing import Any
 
 import pytest
 
@@ -48,6 +50,20 @@ def test_a_connection_that_lies_in_a_pool_when_its_backend_closes_it_is_not_leak
             net.backend(DB).expects(lambda _: True, until=b"\r\n\r\n").sends(says).waits(5).closes()
             net.client(delay=10 * use).expects(b"hi").expects_eof()
         net.run(main)
+
+
+@pytest.mark.parametrize("network", ["simulated", "loopback"])
+@pytest.mark.parametrize("way", ["connect", "connect_ex", "without waiting"])
+def test_a_name_that_nobody_has_given_is_found_whichever_way_it_is_asked_for(way: str, network: Any) -> None:
+    def main() -> None:
+        with contextlib.suppress(OSError), socket.socket() as sock:
+            sock.setblocking(way != "without waiting")
+            (sock.connect_ex if way == "connect_ex" else sock.connect)(("db", 5432))
+
+    with pytest.raises(ScenarioError, match="connects to 'db', which the scenario does not know") as caught:
+        with Scenario(network=network) as net:
+            net.run(main)
+    assert caught.value.rule == "unscripted-connection"
 
 
 def test_one_whose_end_was_read_is() -> None:

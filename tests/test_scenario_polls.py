@@ -225,7 +225,7 @@ def test_who_is_accepted_by_a_loop_that_wakes_by_itself_and_not_registered_is_fo
         (client.expects(b"HI") if waits else client).closes()
         net.run(main)
     assert caught.value.rule == "accepted-not-registered"
-    assert "The server has accepted it, and has done nothing with it since." in str(caught.value)
+    assert "The server has accepted it, gone to sleep, and done nothing with it since." in str(caught.value)
     assert (3600.0 if waits else 60.0) == net.now
 
 
@@ -350,9 +350,28 @@ def test_who_is_greeted_and_then_left_alone_is_found() -> None:
         net.client().expects(b"welcome").sends(b"hi").expects(b"HI")
         net.run(greets)
     assert caught.value.rule == "accepted-not-registered"
-    assert "In between, the server called modify(listener, READ). The server has accepted it, and has done" in " ".join(
+    assert "In between, the server called modify(listener, READ). The server has accepted it, gone" in " ".join(
         str(caught.value).split()
     )
+
+
+@pytest.mark.parametrize("closes", [True, False])
+def test_who_is_left_alone_by_a_server_that_returns_is_found_too(closes: bool) -> None:
+    def returns() -> None:
+        with selectors.DefaultSelector() as selector, socket.create_server(("localhost", 8888)) as listener:
+            selector.register(listener, IN)
+            clients: list[object] = []
+            while len(clients) < 2:
+                selector.select()
+                clients.append(listener.accept())
+
+    with pytest.raises(ScenarioError) as caught, Scenario(allow={"unmet-expectation"}) as net:
+        client = net.client()
+        if closes:
+            client.closes()
+        net.client(delay=1)
+        net.run(returns)
+    assert caught.value.rule == "accepted-not-registered"
 
 
 def test_who_is_accepted_and_in_no_list_is_found() -> None:

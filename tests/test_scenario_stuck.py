@@ -238,3 +238,23 @@ def test_closing_after_a_short_send_loses_the_rest() -> None:
         with Scenario() as net:
             net.client("alice").waits(100)
             net.run(serve)
+
+
+def test_who_never_waits_is_not_said_to_sleep_and_stands_in_its_own_line() -> None:
+    def serve() -> None:
+        with socket.create_server(("", PORT)) as listener:
+            kept.append(listener.accept())
+            while True:
+                now()
+
+    def now() -> float:
+        return time.monotonic()
+
+    kept: list[object] = []
+    text = "alice waits in vain for b'HI', and the server never waits: it polls, or asks for the time, again and again"
+    with pytest.raises(ScenarioError, match=headline(text, "stuck")) as caught, Scenario() as net:
+        net.client("alice").sends(b"hi").expects(b"HI")
+        net.run(serve)
+    assert caught.value.place is not None
+    assert caught.value.place.function == "now"
+    assert "select()" not in str(caught.value).partition("Let it end")[2]

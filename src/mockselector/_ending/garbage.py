@@ -95,6 +95,18 @@ def collect(*, whole: bool) -> None:
             gc.freeze()
 
 
+def alive() -> list[object]:
+    """All objects that the collector knows, what is frozen among them."""
+    with _lock:
+        frozen = _before is not None and not _freezes
+        if frozen:
+            gc.unfreeze()
+        found: list[object] = gc.get_objects()
+        if frozen:
+            gc.freeze()
+    return found
+
+
 def clear(error: BaseException | None, forced: bool, ending: Ending) -> None:
     """Have done with what a server leaves behind, while somebody looks whether that ends.
 

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 __tracebackhide__ = True  # pytest: end tracebacks at the server's own line
 
 NOBODY: Final = "{} has accepted it, and gone to sleep; no thread has done anything with it since, and none will."
-NOTHING: Final = "The server has accepted it, and has done nothing with it since."
+NOTHING: Final = "The server has accepted it, gone to sleep, and done nothing with it since."
 
 
 class LeftAlone:
@@ -57,7 +57,7 @@ class LeftAlone:
 
     def untouched(self) -> Iterator[Record]:
         """Those to which nothing has been done since."""
-        left = [one for one in self._left if not one.ever_registered and one.phase == "connected"]
+        left = [one for one in self._left if not one.ever_registered and (one.phase == "connected" or one.dropped)]
         touched = self._touched(left, min((self._left[one][1] for one in left), default=sys.maxsize))
         for record in left:
             if record.name not in touched and self._door.in_force("accepted-not-registered", record):
@@ -79,7 +79,7 @@ class LeftAlone:
         touched: set[str] = set()
         for at in range(since, len(rows), WIDTH):
             name = rows[at + 1]
-            if name in threads and name not in touched:
+            if name in threads and name not in touched and (rows[at] != "close" or rows[at + 2] is None):
                 quiet = rows[at] in QUIET and (whose is None or whose.serial(at // WIDTH) == threads[name])
                 if not quiet:
                     touched.add(name)

@@ -405,7 +405,10 @@ class Monitor:
             if findings:
                 findings.sort(key=lambda one: one.rule != "short-send-lost")  # the cause of what a peer then misses
                 first = (findings[0].rule, findings[0].socket)
-                also = [one for one in findings[1:] if (one.rule, one.socket) != first]
+                once: dict[object, Finding] = {}
+                for one in findings:
+                    once.setdefault((one.rule, one.socket, one.headline), one)
+                also = [one for one in once.values() if (one.rule, one.socket) != first]
                 if not self._observes(findings[0], also):
                     self._violated(findings[0], also)
 

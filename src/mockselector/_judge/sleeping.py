@@ -77,7 +77,8 @@ class Sleeping:
 
     def gone(self, record: Record) -> None:
         """A socket is closed: its end is dealt with."""
-        self.left.forget(record)
+        if not record.dropped:
+            self.left.forget(record)
         if self.ended.pop(record.name, None) is not None:
             self._woken.pop(record.name, None)
 

@@ -241,7 +241,7 @@ class LoopbackStack:
     def _dials(self, sock: LoopbackSocket, address: Address) -> Address:
         """Where the program really connects to."""
         descriptor, record = sock._descriptor, sock._record
-        where = self.world.network.resolved(descriptor.family, address)
+        where = self.world.dialling.resolves(descriptor.family, address)
         near = where if isinstance(where, str) else where[:2]
         listener = self.world.network.listener(near)
         if listener is not None:

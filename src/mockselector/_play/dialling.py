@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from errno import ECONNREFUSED
-from socket import SHUT_RD
+from socket import EAI_NONAME, SHUT_RD, gaierror
 from typing import TYPE_CHECKING, Final
 
 from .._judge.errors import Finding
@@ -145,6 +145,16 @@ class Dialling:
             text = value_text(host)
             fields = {"what": f"{text}, which the scenario does not know", "address": f"({text}, port)"}
             self._monitor.breach(Finding("unscripted-connection", None, fields), "getaddrinfo", shown(host))
+
+    def resolves(self, family: int, address: Address) -> Address:
+        """The address that the program connects to, with a number for its host."""
+        try:
+            return self._network.resolved(family, address)
+        except gaierror as error:
+            if error.errno == EAI_NONAME:
+                host = address[0]
+                self.unknown_host(host if isinstance(host, str) else bytes(host).decode())
+            raise
 
     def _link(self, descriptor: Descriptor, listener: Descriptor) -> None:
         """Connect the program to a listener of its own."""

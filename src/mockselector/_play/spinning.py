@@ -76,6 +76,9 @@ if TYPE_CHECKING:
 
 __tracebackhide__ = True  # pytest: end tracebacks at the server's own line
 
+IDLE_WAKES: Final = 3
+"""So many `select()`s in a row with nothing done about them are a busy loop."""
+
 IDLE_CALLS: Final = 200_000
 """So many calls without waiting have no end, if nothing at all comes of them."""
 
@@ -114,8 +117,8 @@ class Spinning:
     """How long a server has gone on without waiting."""
 
     __slots__ = (
-        "_course", "_looked_at", "_looks", "_polled", "_step", "_still", "_still_at", "_woken_at", "idle", "progress",
-        "wakes",
+        "_course", "_looked_at", "_looks", "_polled", "_step", "_still", "_still_at", "_woken_at", "creeps", "idle",
+        "progress", "wakes",
     )  # fmt: skip
 
     def __init__(self, course: Course) -> None:
@@ -133,6 +136,9 @@ class Spinning:
         self._still = 0  # how long the trace was when a script or time last went on ...
         self._still_at = 0  # ... and the progress when that was last looked at
         self._step = STEP
+        self.creeps = False
+        """Whether time passes at this moment only because the server never waits."""
+        course.monitor.idling.wakes = IDLE_WAKES
         course.monitor.limit = IDLE_CALLS * WIDTH
         course.monitor.endless = self.endless
 
@@ -237,7 +243,11 @@ class Spinning:
             return
         then = self._course.comes_next()
         if then is not None and then <= now:
-            self._course.advance()
+            self.creeps = True
+            try:
+                self._course.advance()
+            finally:
+                self.creeps = False
         else:
             self._course.pass_to(now)
         self._looked_at = self.progress  # that time goes on is no doing of the server's

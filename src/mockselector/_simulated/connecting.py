@@ -39,7 +39,7 @@ class Connecting(Writing):
     def _connects(self, address: Address) -> None:
         record, descriptor, world = self._record, self._descriptor, self._world
         self._check("connect", without_name(address, self.family))
-        where = world.network.resolved(self.family, address)
+        where = world.dialling.resolves(self.family, address)
         self._check_open("connect")
         if self.family == AF_UNIX:
             self._check_path(where)

@@ -7,13 +7,14 @@ for all locks there are: a lock that is taken pays nothing for that.
 from __future__ import annotations
 
 import concurrent
-import gc
 import os
 import queue
 import sys
 import threading
-from typing import TYPE_CHECKING, Any, Final, NamedTuple
+from types import ModuleType
+from typing import TYPE_CHECKING, Any, Final, NamedTuple, cast
 
+from .._ending.garbage import alive
 from .._ending.watchdog import own_place, stack_of
 from .._judge.trace import outwards, seconds_text, shown_path
 from .._play.tables import Table
@@ -164,7 +165,9 @@ def _state(strand: Strand, frame: FrameType | None, names: Mapping[Holder, str],
         return f"sleeps until {seconds_text(strand.deadline or 0)}" if slept else "is about to go on"
     within = _within(frame)
     if within:
-        return f"waits in {within}{since}"
+        holder = None if waiter is None else waiter.lock.holder()
+        taken = "" if holder in (None, strand.holder) else f", a lock{_who_has_it(holder, names)}"
+        return f"waits in {within}{taken}{since}"
     if waiter is None:
         ends = strand.call == ("join", "threading")
         return f"waits in {'the interpreter for the end of all threads' if ends else call_text(strand.call)}{since}"
@@ -220,7 +223,7 @@ def _at(where: Place | None) -> str:
 def _held() -> dict[Holder | None, list[Takeable]]:
     """The locks that are taken, by who has them; but for those that stand for something else."""
     held: dict[Holder | None, list[Takeable]] = {}
-    for one in gc.get_objects():
+    for one in alive():
         if isinstance(one, Takeable) and one.guards:
             held.setdefault(one.holder(), []).append(one)
     return held
@@ -246,7 +249,23 @@ def name_of_lock(lock: Takeable, frames: Iterable[FrameType]) -> str:
             for name, thing in [*names.items()]:
                 if _is_made_of(thing, lock):
                     return f"{prefix}{shown(name)}"
+        for names in (mine, frame.f_globals):
+            for name, thing in [*names.items()]:
+                for inner, its in [*_inside(thing).items()]:
+                    if _is_made_of(its, lock):
+                        return f"{shown(name)}.{shown(inner)}"
     return NAMELESS
+
+
+def _inside(thing: object) -> dict[str, object]:
+    """The attributes of an object of the program's own, whatever that says of itself."""
+    if isinstance(thing, (ModuleType, type)):
+        return {}
+    try:
+        inside: object = object.__getattribute__(thing, "__dict__")
+    except Exception:  # it has none
+        return {}
+    return cast("dict[str, object]", inside) if type(inside) is dict else {}
 
 
 def _is_made_of(thing: object, lock: Takeable) -> bool:

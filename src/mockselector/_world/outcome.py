@@ -13,9 +13,10 @@ from typing import TYPE_CHECKING, Final
 
 from .._judge.errors import Finding
 from .._judge.leftovers import IN_TIME
+from .._judge.reasons import own_line
 from .._judge.rules import GONE
 from .._judge.standing import standing
-from .._judge.trace import WIDTH, seconds_text
+from .._judge.trace import WIDTH, caller, place, seconds_text
 from .._judge.witness import TIDYING
 from .._kernel.bits import ONE_SHOT
 from .._kernel.epolls import kept_back
@@ -56,6 +57,10 @@ if TYPE_CHECKING:
 __tracebackhide__ = True  # pytest: end tracebacks at the server's own line
 
 HANGS: Final = "the peer hangs until it gives up, and the {} does not know."
+
+SPINS: Final = "never waits: it polls, or asks for the time, again and again"
+
+ENDS: Final = "Let it end what it does there, or wait: as long as it does neither, nobody else is served."
 
 SCRIPTS: Final = 2
 """How many scripts are shown with an exception of the server's own."""
@@ -191,7 +196,7 @@ class Outcome:
             and not descriptor.closed
             and record.phase != "detached"
             and (stream.dead or stream.other.closed)
-            and (record.accepted or record.phase != "connected")  # a pool sees at its next use that one has ended
+            and (record.accepted or record.ever_registered or record.phase != "connected")  # else a pool may have it
         ]
 
     # -- how it has left them -------------------------------------------------------------------
@@ -331,18 +336,22 @@ class Outcome:
         alone = alone if self.returned else "nobody ever listened for it"
         return {"what": f"was never connected: {alone}", "advice": advice}, note
 
-    def stuck(self, peer: Player, table: str, left: Sequence[Finding], loop: NotWoken) -> Finding:
+    def stuck(
+        self, peer: Player, table: str, left: Sequence[Finding], loop: NotWoken, *, spins: bool = False
+    ) -> Finding:
         """A peer waits in vain; or, what that comes of: a task has died, or a thread has left it, says `left`."""
         program = self._monitor.witness.program
-        what = f"{peer.name} waits in vain {peer.turn.waits_for}, and the {program} sleeps"
+        what = f"{peer.name} waits in vain {peer.turn.waits_for}, and the {program} {SPINS if spins else 'sleeps'}"
         dead = self._monitor.unhandled.first()
         if dead is not None:
             return dead.beside(f"{what}.", peer.conversation)
         if left:
             return left[0].beside(f"{left[0].note} {what}.", lambda: f"{peer.conversation()}\n\n{table}")
-        fields = {"what": what, "hangs": HANGS.format(program), "advice": loop.advice or self._advice(peer)}
+        advice = loop.advice or (ENDS if spins else self._advice(peer))
+        fields = {"what": what, "hangs": HANGS.format(program), "advice": advice}
         block = f"{peer.conversation()}\n\n{table}"
-        return Finding("stuck", peer.name, fields, block=block, made=peer.place(), way=loop.way)
+        way = [*loop.way, *(("is at", place(*one)) for one in [own_line(caller(1))] if one is not None and spins)]
+        return Finding("stuck", peer.name, fields, block=block, made=peer.place(), way=way)
 
     def _advice(self, peer: Player) -> str:
         if peer.stream is None:

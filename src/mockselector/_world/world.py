@@ -58,9 +58,6 @@ __tracebackhide__ = True  # pytest: end tracebacks at the server's own line
 REFUSALS: Final = 100
 """So often a call that is not simulated is refused in place; whoever has swallowed that, and goes on, is ended."""
 
-IDLE_WAKES: Final = 3
-"""So many `select()`s in a row with nothing done about them are a busy loop."""
-
 
 class World:
     """One scenario: its peers, its network and its time.
@@ -91,7 +88,6 @@ class World:
     ) -> None:  # fmt: skip
         self.monitor: Final = Monitor(script, allow=allow, pedantic=pedantic)
         self.monitor.witness.program = "program"  # until there is a client, or it listens
-        self.monitor.idling.wakes = IDLE_WAKES
         self.monitor.spare_reads = 1
         self.monitor.life = ON_A_NETWORK
         self.monitor.level_triggered = True
@@ -138,6 +134,9 @@ class World:
             finding.at_end = True
             self.outcome.late.append(finding)
             raise GivenUp
+        if self.spinning.creeps:  # it stands in no call that waits
+            finding.at_end = True
+            self.monitor.end_by(finding)
         self.monitor.end_at(finding, *self.call)
 
     def sent_wrongly(self, record: Record, peer: Player, wrong: Difference, data: bytes) -> None:
@@ -392,7 +391,7 @@ class World:
         if self.in_force("stuck", peer):
             tables = [self.table().about(peer.name), *[threads_table(self).alive] * (self.threads is not None)]
             left = left_to_nobody(self, at_end=False, among=its)
-            self.fail(self.outcome.stuck(peer, "\n\n".join(tables), left, not_woken(self)))
+            self.fail(self.outcome.stuck(peer, "\n\n".join(tables), left, not_woken(self), spins=self.spinning.creeps))
         peer.given_up = True
         peer.turn.wake()
 
@@ -475,6 +474,8 @@ class World:
 
     def settle(self) -> None:
         """The server has returned: its process ends, and the peers see what is left for them to see."""
+        if self.monitor.whose is None:  # else another thread might have come to it
+            self.outcome.left = self.outcome.left or left_to_nobody(self, at_end=True)
         self.outcome.comes_back(for_good=True)
         self.stack.close_all()
         self.dialling.ends()
