@@ -455,6 +455,31 @@ def test_a_clean_run_as_json_says_so_beside_what_the_program_prints(command: Any
     assert (told["outcome"], told["text"], done.err) == ("clean", None, "b'\\xff'\n")
 
 
+WRAPS = """
+import io, sys
+
+sys.stdout = io.TextIOWrapper(sys.stdout.detach(), encoding="utf-8")
+print("printed")
+"""
+
+
+def test_a_program_that_wraps_its_output_anew_is_told_of_there(tmp_path: Path) -> None:
+    (tmp_path / "wraps.py").write_text(WRAPS)
+    words = [*PYTHON, "-m", "mockselector", "run", "wraps.py"]
+    done = subprocess.run(words, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert done.stdout == "printed\nwraps.py: nothing found; 0 calls, 0 s of virtual time\n"
+    assert (done.stderr, done.returncode) == ("", 0)
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="there is no such shell")
+def test_without_any_output_the_status_tells(tmp_path: Path) -> None:
+    (tmp_path / "upper.py").write_text(UPPER)
+    for more, status in (CLEAN, 0), (LEAVES, 1):
+        words = [*PYTHON, "-m", "mockselector", "run", "upper.py", "--client", more, "--", "8888"]
+        done = subprocess.run(["sh", "-c", '"$@" >&-', "sh", *words], cwd=tmp_path, capture_output=True, check=False)
+        assert (done.stderr, done.returncode) == (b"", status)
+
+
 WRITES = """
 import os, subprocess, sys
 

@@ -1086,3 +1086,23 @@ def test_a_thread_that_never_waits_is_named() -> None:
         with Scenario(watchdog=0.2) as net:
             net.run(main)
     assert caught.value.rule == "busy-loop"
+
+
+def test_an_object_that_starts_threads_as_it_is_made_is_told_where_to_make_it() -> None:
+    class Jobs:
+        def __init__(self) -> None:
+            self.jobs: queue.SimpleQueue[object] = queue.SimpleQueue()
+            threading.Thread(target=self.jobs.get).start()
+
+        def serves(self) -> None:
+            self.jobs.put("the last one")
+
+    with (
+        pytest.raises(ScenarioError, match=r"(?s)^\[deadlock\].*inside of\s+`with net.installed\(\):`"),
+        Scenario() as net,
+    ):
+        net.run_until_complete(Jobs)
+    with Scenario() as net:
+        with net.installed():
+            jobs = Jobs()
+        net.run(jobs.serves)

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Final, NoReturn, cast
 
 from .._judge.catalogue import in_short, meaning, mending, nearest, page, suffering
 from .._judge.rules import RULES
-from .paper import Paper
+from .paper import Paper, is_usable
 from .report import FORMATS, interrupted, tell
 from .usage import UsageError
 
@@ -206,7 +206,7 @@ def main(argv: Sequence[str] | None = None) -> int:
                 raise UsageError("what stands behind -- are a program's arguments: only run takes them")
             given.argv = words[end + 1 :]
         status: int = given.does(given, Paper())
-        if not sys.stdout.closed:  # by the program
+        if is_usable(sys.stdout):  # else the program has closed it
             sys.stdout.flush()
     except UsageError as error:
         Paper(sys.stderr).say(f"mockselector: {error}")

@@ -24,9 +24,17 @@ COLOURS: Final = (
 """What is coloured in a text, and how; what comes later lies above."""
 
 
-def _console(file: TextIO) -> Any:  # Any: of an extra, which need not be installed
+def is_usable(file: TextIO | None) -> bool:
+    """Whether there is a file, and a program has neither closed it nor taken its buffer from it."""
+    try:
+        return file is not None and not file.closed
+    except ValueError:
+        return False
+
+
+def _console(file: TextIO | None) -> Any:  # Any: of an extra, which need not be installed
     """What writes in colours; None: they are not wanted, or cannot be had."""
-    if os.environ.get("NO_COLOR") or not file.isatty():
+    if file is None or os.environ.get("NO_COLOR") or not file.isatty():
         return None
     try:
         from rich.console import Console
@@ -39,16 +47,17 @@ class Paper:
     """Where the command writes."""
 
     def __init__(self, file: TextIO | None = None) -> None:
-        self._file: Final[TextIO] = sys.stdout if file is None else file
+        self._file: Final[TextIO | None] = sys.stdout if file is None else file  # None: there was none from the start
         self._console: Final = _console(self._file)
 
     def say(self, text: str = "", style: str = "") -> None:
         """Write a text, and end its line. style: that of all of it, as rich names it."""
-        if self._file.closed:  # by the program: nobody can be told
-            return
-        if self._console is None:
-            encoding = getattr(self._file, "encoding", None) or "utf-8"
-            print(text.encode(encoding, "backslashreplace").decode(encoding), file=self._file)
+        file = self._file if is_usable(self._file) else sys.stdout  # which the program may have put there
+        if not is_usable(file):
+            return  # nobody can be told
+        if self._console is None or file is not self._file:
+            encoding = getattr(file, "encoding", None) or "utf-8"
+            print(text.encode(encoding, "backslashreplace").decode(encoding), file=file)
             return
         from rich.text import Text
 

@@ -129,7 +129,7 @@ def _to_stderr() -> Generator[None, None, None]:
         if sys.stdout.fileno() == STDOUT:
             kept = os.dup(STDOUT)
             os.dup2(STDERR, STDOUT)
-    except OSError:  # there is none, or it is no file
+    except (AttributeError, OSError):  # there is none, or it is no file
         pass
     try:
         with contextlib.redirect_stdout(sys.stderr):

@@ -135,7 +135,10 @@ def _call_of(frame: FrameType) -> str:
     if name == "__init__":
         made = type(frame.f_locals.get(names[0] if names else "")).__name__
         call = f"net.run_until_complete({', '.join([made, *given])})"
-        return f"It listens as it is made. Let the scenario make it: server = {call}, not {made}({', '.join(given)})"
+        return (
+            "It listens as it is made. If it starts threads as well, make it inside of `with net.installed():`; else"
+            f" let the scenario make it: server = {call}, not {made}({', '.join(given)})"
+        )
     name = f"server.{name}" if names[:1] == ("self",) else name
     return (
         "Give the function to the scenario, and its arguments after it:"

@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from .._judge.errors import Finding, told_threads
-from .thread_table import standing
+from .thread_table import JOINS, standing
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -26,6 +26,11 @@ ALONE: Final = (
 TOGETHER: Final = (
     "Take locks in one order everywhere; see that whatever is waited for is done in some thread on every way out of it;"
     " or give the wait a timeout."
+)
+RETURNED: Final = (
+    "What was run has returned, and its threads go on waiting: at the end of a run they are waited for, as the"
+    " interpreter does it. Where an object that starts threads as it is made is to serve in a later net.run(), make it"
+    " inside of `with net.installed():`."
 )
 IN_A_HANDLER: Final = (
     "The handler of {} runs in the first thread, in the middle of what that does, and what it waits for cannot go on"
@@ -47,7 +52,9 @@ def deadlock(strands: Mapping[int, Strand], now: Nanoseconds, program: str, hand
         if alone
         else f"{many}, and none is left that would let another go on"
     )
-    advice = IN_A_HANDLER.format(handling) if handling else ALONE if alone else TOGETHER
+    returned = any(one.call == JOINS for one in strands.values())
+    usual = RETURNED if returned else ALONE if alone else TOGETHER
+    advice = IN_A_HANDLER.format(handling) if handling else usual
     fields = {"what": what, "advice": advice}
     where = next((one for _, one in told if one is not None), None)
     return Finding("deadlock", None, fields, block=told_threads(told), at=where)

@@ -54,6 +54,9 @@ _RUN: Final = ("run", "_bootstrap", "_bootstrap_inner", "_worker")
 SLEEP: Final = ("sleep", "time")
 """The call of who lets time pass."""
 
+JOINS: Final = ("join", "threading")
+"""The call of the first thread when the program has returned: it waits for the others."""
+
 _PLAYS: Final = Turns.play.__code__
 
 NAMELESS: Final = "a lock"
@@ -165,11 +168,12 @@ def _state(strand: Strand, frame: FrameType | None, names: Mapping[Holder, str],
         return f"sleeps until {seconds_text(strand.deadline or 0)}" if slept else "is about to go on"
     within = _within(frame)
     if within:
-        holder = None if waiter is None else waiter.lock.holder()
-        taken = "" if holder in (None, strand.holder) else f", a lock{_who_has_it(holder, names)}"
+        takes = waiter is not None and within.endswith(("__enter__()", "acquire()"))
+        holder = waiter.lock.holder() if takes and waiter is not None else None
+        taken = "" if holder is None or holder is strand.holder else f", a lock{_who_has_it(holder, names)}"
         return f"waits in {within}{taken}{since}"
     if waiter is None:
-        ends = strand.call == ("join", "threading")
+        ends = strand.call == JOINS
         return f"waits in {'the interpreter for the end of all threads' if ends else call_text(strand.call)}{since}"
     holder = waiter.lock.holder()
     has = "" if holder is None else " that it has itself" if holder is strand.holder else _who_has_it(holder, names)

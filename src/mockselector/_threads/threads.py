@@ -28,7 +28,7 @@ from .real_signals import RealSignals
 from .real_waits import left_behind
 from .strands import LINGERS, MOST, NO_WAIT, Strand, begin, here
 from .switches import Switches
-from .thread_table import note_last, thread_table, waiting_line
+from .thread_table import JOINS, note_last, thread_table, waiting_line
 from .who_waits import WhoWaits
 
 if TYPE_CHECKING:
@@ -449,7 +449,7 @@ class Threads:
     def finish(self) -> None:
         """The program has returned: as the interpreter does, wait for all threads but daemons."""
         if len(self.alive) > 1:
-            self._course.call = ("join", "threading")
+            self._course.call = JOINS
             self.until(self._no_more, None, self._course.call)
 
     def _no_more(self) -> bool:
