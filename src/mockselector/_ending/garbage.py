@@ -21,7 +21,7 @@ from .ending import EndException
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from typing import Final
+    from typing import Any, Final
 
     from .ending import Ending
 
@@ -86,25 +86,28 @@ def _look_through_if_due() -> None:
 
 def collect(*, whole: bool) -> None:
     """Collect what has become garbage since; whole: also with what was alive before."""
-    with _lock:
-        frozen = whole and _before is not None and not _freezes
-        if frozen:
-            gc.unfreeze()
+    if whole:
+        _with_what_is_frozen(gc.collect)
+    else:
         gc.collect()
-        if frozen:
-            gc.freeze()
 
 
 def alive() -> list[object]:
     """All objects that the collector knows, what is frozen among them."""
+    found: list[object] = _with_what_is_frozen(gc.get_objects)
+    return found
+
+
+def _with_what_is_frozen(act: Callable[[], Any]) -> Any:  # Any: whatever it returns
     with _lock:
         frozen = _before is not None and not _freezes
         if frozen:
             gc.unfreeze()
-        found: list[object] = gc.get_objects()
-        if frozen:
-            gc.freeze()
-    return found
+        try:
+            return act()
+        finally:
+            if frozen:
+                gc.freeze()
 
 
 def clear(error: BaseException | None, forced: bool, ending: Ending) -> None:

@@ -9,12 +9,11 @@ from __future__ import annotations
 import sys
 import time as _time
 from importlib import import_module
-from operator import index
 from typing import TYPE_CHECKING, Any, Final, SupportsIndex
 
 from .._current import current
 from .._judge.holding_up import judge_held_up
-from .._play.clock import SECOND, Clock
+from .._play.clock import SECOND, Clock, number_of_seconds
 from .doors import named
 
 if TYPE_CHECKING:
@@ -83,7 +82,7 @@ def sleep(seconds: float | SupportsIndex, /) -> None:
     if world is None or sys._getframe(1).f_globals.get("__name__") == "subprocess":  # that waits for a real process
         _real_sleep(seconds)
     else:  # what is neither is refused by the real one, too, and in the same words
-        seconds = seconds if isinstance(seconds, (int, float)) else index(seconds)
+        seconds = number_of_seconds(seconds)
         if not -_LONGEST <= seconds <= _LONGEST:
             _real_sleep(seconds)  # which says what is wrong with that
         sleep_in(world, seconds)

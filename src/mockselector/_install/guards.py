@@ -127,7 +127,7 @@ def _in_virtual_time(world: World, pair: Any, real: Callable[..., Any], call: st
         except TimeoutError:
             world.pass_to(world.clock.now + nanoseconds(_Raw.gettimeout(pair) or 0))
             raise
-    if call == "sendall" and pair.type == SOCK_STREAM:
+    if _sends_on(pair, call):
         _sends_all(world, pair, call, given)
         return None
     _wait_for(world, pair, call)

@@ -14,12 +14,12 @@ import queue
 import sys
 from _thread import allocate_lock, get_ident
 from collections import deque
-from operator import index
 from types import GenericAlias
-from typing import TYPE_CHECKING, Any, Final, SupportsIndex
+from typing import TYPE_CHECKING, Any, Final
 
 from .._current import current
 from .._judge.holding_up import judge_held_up
+from .._play.clock import number_of_seconds
 from .._threads.kept_locks import keeps
 from .._threads.locked import parks
 from .._threads.strands import Takeable, Waiter, here
@@ -51,7 +51,7 @@ def _is_foreign(holder: Holder | None, world: World) -> bool:
 def _checked(blocking: bool, timeout: float) -> float:
     """The time-out, if both arguments are right."""
     allocate_lock().acquire(blocking, timeout)  # it knows which are
-    return _seconds(timeout)
+    return number_of_seconds(timeout)
 
 
 class Lock(Takeable):
@@ -271,11 +271,6 @@ class RLock:
         return f"<{state} _thread.RLock object owner={self._owner} count={self._count} at {hex(id(self))}>"
 
 
-def _seconds(timeout: float | SupportsIndex) -> float:
-    """A number that Python's own locks take; what is none they refuse in these words."""
-    return timeout if isinstance(timeout, (int, float)) else index(timeout)
-
-
 class _Getter(Lock):
     """What a queue keeps of somebody who waits for the next thing in it: let go of when that comes."""
 
@@ -313,7 +308,7 @@ class Queue:
     def get(self, block: bool = True, timeout: float | None = None) -> Any:
         """As `queue.SimpleQueue.get`."""
         if block and timeout is not None:
-            timeout = _seconds(timeout)
+            timeout = number_of_seconds(timeout)
             if timeout < 0:
                 raise ValueError("'timeout' must be a non-negative number")
         world = current()

@@ -39,7 +39,7 @@ from .._system import REAL_SELECTORS
 from .._whose import whose
 from .doors import is_left_alone
 from .locks import MANY
-from .stand_ins import REPLACEMENTS
+from .stand_ins import REALS, REPLACEMENTS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -69,7 +69,7 @@ def _usual_names() -> dict[str, None]:
 
 
 _USUAL: Final = _usual_names()
-_OURS: Final = frozenset(id(ours) for _, ours in REPLACEMENTS.values())
+_OURS: Final = REALS.keys()
 _AT_HOME: Final[list[tuple[Space, Space]]] = [
     (space, {key: value for key, value in space.items() if id(value) in _REALS})
     for space in (vars(sys.modules[home]) for home in ("socket", "time"))

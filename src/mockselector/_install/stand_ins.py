@@ -32,11 +32,12 @@ REPLACEMENTS: Final = {id(real): (real, ours) for real, ours in _PAIRS}
 _ROOMS: Final[Late] = {
     **clocks.LATE, **dates.LATE, **descriptors.LATE, **guards.LATE, **loops.LATE, **pools.LATE, **threads.LATE,
 }  # fmt: skip
-_OURS: Final = {id(ours): real for real, ours in REPLACEMENTS.values()}
+REALS: Final = {id(ours): real for real, ours in REPLACEMENTS.values()}
+"""What a stand-in takes the place of, by its identity."""
 
 
 def _make_real(space: dict[str, object]) -> None:
-    space.update({key: _OURS[id(value)] for key, value in space.items() if id(value) in _OURS})
+    space.update({key: REALS[id(value)] for key, value in space.items() if id(value) in REALS})
 
 
 def _of_one_left_alone(name: str) -> Callable[[Any], list[Method]]:  # Any: a module

@@ -1,4 +1,4 @@
-"""Connections that were accepted, and left by who went to sleep: a thread of several, or a loop that wakes by itself.
+"""Connections that were accepted, and left by who went to sleep.
 
 Owns which these are, and whether anybody has touched one since. To leave one is right where another thread is to have
 it (it may lie in a queue, and wait for one that is at work), or the same one comes to it some turns later. So this

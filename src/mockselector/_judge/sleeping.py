@@ -55,7 +55,7 @@ class Sleeping:
         self.postponed: Final[dict[str | int, dict[Record, int]]] = {}
         """Likewise, to be judged once the server sleeps in the selector of that name, or the thread of that number."""
         self.left: Final = LeftAlone(door)
-        """What was accepted and left by who went to sleep and does not do so for good, or has other threads."""
+        """What was accepted, and left by who went to sleep."""
         self.ended: Final[dict[str, Record]] = {}
         """With whose end read the server went to sleep, by name."""
         self._at = 0  # how far the rows were searched for what woke it again ...
@@ -177,14 +177,9 @@ class Sleeping:
         """
         if not left:
             return
-        rows, first = self._door.rows, min(left.values())
-        read = {  # sock_recv() selects nothing where data is there
-            rows[at + 1]
-            for at in range(first, len(rows), WIDTH)
-            if rows[at] == "recv" and rows[at + 2] and not isinstance(rows[at + 2], type)
-        }
-        one = len(left) == 1  # of many at once, nobody is the one that was registered instead
-        instead = self._registered_instead(first) if one else ""
+        first = min(left.values())
+        read = self._moved("recv", first)  # sock_recv() selects nothing where data is there
+        instead = self._registered_instead(first) if len(left) == 1 else ""  # of many, nobody knows in whose place
         unread = {record: since for record, since in left.items() if record.name not in read}
         if unread:
             self.left.sleeps(unread, caller(3), instead)
@@ -232,12 +227,13 @@ class Sleeping:
 
     def _moved_since(self, operation: str, at: int, name: str) -> bool:
         """Whether the server has sent to a socket, or received from it, a byte at least."""
+        return name in self._moved(operation, at)
+
+    def _moved(self, operation: str, at: int) -> set[str]:
+        """All those of which that is so."""
         rows = self._door.rows
         calls = zip(rows[at::WIDTH], rows[at + 1 :: WIDTH], rows[at + 2 :: WIDTH], strict=True)
-        return any(
-            call == operation and who == name and bool(detail) and not isinstance(detail, type)
-            for call, who, detail in calls
-        )
+        return {who for call, who, detail in calls if call == operation and detail and not isinstance(detail, type)}
 
     def never_woken(self, watch: Watch) -> None:
         """The server sleeps, and the event list has no more events: judge those at their end without one."""

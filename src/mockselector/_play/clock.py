@@ -7,10 +7,12 @@ else, so whoever counts that is told of each question. Knows nothing of who wait
 
 from __future__ import annotations
 
+from operator import index
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from typing import Final
+    from typing import Final, SupportsIndex
 
     from .._judge.trace import Nanoseconds
 
@@ -55,6 +57,11 @@ class Clock:
         """As `time.time_ns()`."""
         self._asked()
         return self.date + self.now
+
+
+def number_of_seconds(given: float | SupportsIndex) -> float:
+    """What Python's own calls take for one; TypeError in their words for what is none."""
+    return given if isinstance(given, (int, float)) else index(given)
 
 
 def nanoseconds(seconds: float) -> Nanoseconds:

@@ -168,7 +168,7 @@ def _state(strand: Strand, frame: FrameType | None, names: Mapping[Holder, str],
         return f"sleeps until {seconds_text(strand.deadline or 0)}" if slept else "is about to go on"
     within = _within(frame)
     if within:
-        takes = waiter is not None and within.endswith(("__enter__()", "acquire()"))
+        takes = within.endswith(("__enter__()", "acquire()"))
         holder = waiter.lock.holder() if takes and waiter is not None else None
         taken = "" if holder is None or holder is strand.holder else f", a lock{_who_has_it(holder, names)}"
         return f"waits in {within}{taken}{since}"

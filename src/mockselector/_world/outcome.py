@@ -350,7 +350,8 @@ class Outcome:
         advice = loop.advice or (ENDS if spins else self._advice(peer))
         fields = {"what": what, "hangs": HANGS.format(program), "advice": advice}
         block = f"{peer.conversation()}\n\n{table}"
-        way = [*loop.way, *(("is at", place(*one)) for one in [own_line(caller(1))] if one is not None and spins)]
+        here = own_line(caller(1)) if spins else None
+        way = [*loop.way] if here is None else [*loop.way, ("is at", place(*here))]
         return Finding("stuck", peer.name, fields, block=block, made=peer.place(), way=way)
 
     def _advice(self, peer: Player) -> str:
